@@ -1,0 +1,73 @@
+# Everything happens inside .venv. Nothing is needed beforehand but make and Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# If the Python behind the environment has been uninstalled, what was built on it is stale too.
+$(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock clean
+
+help: ## show this list
+	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3]'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile
+
+run: $(VENV)/run.stamp ## start the server; ARGS go to `codex-openai-proxy serve`
+	@exec $(BIN)/codex-openai-proxy serve $(ARGS)
+
+test: $(VENV)/dev.stamp ## run the tests with branch coverage; ARGS go to pytest
+	@$(BIN)/python -m pytest --cov $(ARGS)
+
+# pyright would ask the package index for a newer version of itself at every run.
+check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+check: $(VENV)/dev.stamp ## verify formatting, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+
+format: $(VENV)/dev.stamp ## format the code and apply the safe lint fixes
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+lock: $(BIN)/pip ## refresh both lock files from pyproject.toml; ARGS=--upgrade takes newer versions
+	@$(PIP) install uv
+	@$(LOCK) --extra codex --group build --output-file requirements.lock
+	@$(LOCK) --extra codex --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command 'make lock' $(ARGS)
+
+clean: ## remove .venv, build results and caches
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache
+	find bridge codex_rpc tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is as new as the last complete installation, so a second start installs nothing.
+$(VENV)/run.stamp: $(BIN)/pip requirements.lock pyproject.toml
+	@echo 'Installing the locked requirements (the first time about 150 MB, the Codex CLI included)'
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.lock
+	@echo 'Installing the tools for tests and checks'
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+# pip comes in a step of its own, so that a half-made environment is completed by the next run.
+$(BIN)/pip: $(BIN)/python
+	@$(BIN)/python -m ensurepip --default-pip >/dev/null || { \
+		echo 'This Python has no ensurepip; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	@touch $@
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo 'There is no "$(PYTHON)" here. Name a Python of 3.11 or newer: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, but $(PYTHON) is $$($(PYTHON) -V 2>&1)." \
+			"Name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)
