@@ -1,0 +1,226 @@
+"""Drives a `Peer` over a byte stream: one task reads, one writes, and the reader never waits for anybody.
+
+Events go to the inbox of their thread; calls of codex are refused unless somebody knows better; when the connection
+ends, everyone who waits is told at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+import anyio
+
+from codex_rpc.background import running
+from codex_rpc.errors import (
+    OVERLOADED,
+    CodexError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    OverloadedError,
+    ProtocolError,
+    RequestRefusedError,
+)
+from codex_rpc.framing import LineSplitter
+from codex_rpc.inbox import Inbox
+from codex_rpc.messages import ErrorResponse, Notification, Request, RequestId, Response
+from codex_rpc.peer import Peer
+from codex_rpc.process import ByteStream
+from codex_rpc.protocol import UNWANTED, AccountChanged, Call, initialize, read_event
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CALL_DEADLINE = 30.0
+"""Seconds. codex answers every call within milliseconds; a longer wait means that it never will."""
+OVERLOAD_PAUSE = 0.05
+"""Seconds before an overloaded codex is asked again; doubled each time, with jitter, within the call's deadline."""
+
+
+class _Waiter:
+    __slots__ = ("answer", "answered")
+
+    def __init__(self) -> None:
+        self.answered = anyio.Event()
+        self.answer: Response | ErrorResponse | None = None
+
+
+class Client:
+    """A live connection to codex. Made by `connect`."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._peer = Peer()
+        self._waiters: dict[RequestId, _Waiter] = {}
+        self._inboxes: dict[str, Inbox] = {}
+        self._outgoing: list[bytes] = []
+        self._something_to_write = anyio.Event()
+        self._lost: CodexError | None = None
+        self._ended = anyio.Event()
+        self.account_changes = 0
+        self.user_agent = ""
+
+    # ── for callers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def call(self, call: Call[T], deadline: float = CALL_DEADLINE, *, shield: bool = False) -> T:
+        """Send a request and return its result; an overloaded codex is asked again, all within `deadline` seconds.
+
+        With `shield` the answer is awaited even if the caller is cancelled: it names something that must be undone.
+
+        Raises:
+            RequestRefusedError: codex answered with an error.
+            DeadlineExceededError: codex did not answer in time.
+            ConnectionLostError: the connection ended.
+            UnsendableError: codex could not parse the parameters.
+            ProtocolError: the result is not what the protocol promises.
+        """
+        pause = OVERLOAD_PAUSE
+        with anyio.move_on_after(deadline, shield=shield):
+            while True:
+                try:
+                    return await self._call_once(call)
+                except OverloadedError:
+                    logger.debug("codex is overloaded; asking %s again in about %.2f s", call.method, pause)
+                await anyio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+                pause *= 2
+        raise DeadlineExceededError(f"codex did not answer {call.method} within {deadline:g} seconds")
+
+    @contextmanager
+    def subscribe(self, thread_id: str) -> Generator[Inbox]:
+        """Collect the events of a thread for the length of the block."""
+        inbox = Inbox()
+        if self._lost is not None:
+            inbox.fail(self._lost)
+        self._inboxes[thread_id] = inbox
+        try:
+            yield inbox
+        finally:
+            del self._inboxes[thread_id]
+
+    async def wait_for_end(self) -> CodexError:
+        """Wait until the connection has ended; return why."""
+        await self._ended.wait()
+        return self._lost or ConnectionLostError("the connection to codex ended")
+
+    # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _call_once(self, call: Call[T]) -> T:
+        if self._lost is not None:
+            raise self._lost
+        request_id, line = self._peer.call(call.method, call.params)
+        waiter = self._waiters[request_id] = _Waiter()
+        try:
+            self._write(line)
+            await waiter.answered.wait()
+        finally:
+            del self._waiters[request_id]
+            self._peer.forget(request_id)
+        match waiter.answer:
+            case None:
+                raise self._lost or ConnectionLostError("the connection to codex ended")
+            case ErrorResponse(_, code, message, data):
+                refusal = OverloadedError if code == OVERLOADED else RequestRefusedError
+                raise refusal(call.method, code, message, data)
+            case Response(_, result):
+                try:
+                    return call.read(result)
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    raise ProtocolError(f"codex answered {call.method} with an unexpected result: {error!r}") from error
+
+    def _write(self, line: bytes) -> None:
+        self._outgoing.append(line)
+        self._something_to_write.set()
+
+    # ── the two tasks ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def read_to_the_end(self) -> None:
+        """Read until the stream ends or cannot be read on; then tell everyone who waits."""
+        splitter = LineSplitter()
+        reason = "the codex process ended"
+        try:
+            while data := await self._stream.receive():
+                for line in splitter.feed(data):
+                    self._arrived(line)
+            logger.debug("codex's last words:\n%s", self._stream.last_words())
+        except ProtocolError as error:
+            reason = f"the connection to codex is unusable: {error}"
+        finally:
+            self._end(ConnectionLostError(reason))
+
+    async def write_forever(self) -> None:
+        """Write what is waiting, everything at once, in order."""
+        try:
+            while True:
+                await self._something_to_write.wait()
+                self._something_to_write = anyio.Event()
+                lines, self._outgoing = self._outgoing, []
+                await self._stream.send(b"".join(lines))
+        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            self._end(ConnectionLostError("the codex process no longer reads its input"))
+
+    def _end(self, failure: CodexError) -> None:
+        if self._lost is not None:
+            return
+        self._lost = failure
+        for waiter in self._waiters.values():
+            waiter.answered.set()
+        for inbox in self._inboxes.values():
+            inbox.fail(failure)
+        self._ended.set()
+
+    def _arrived(self, line: bytes) -> None:
+        try:
+            message = self._peer.receive(line)
+        except ProtocolError as error:
+            logger.warning("skipped a line of codex: %s", error)
+            return
+        match message:
+            case Notification(method, params):
+                self._notified(method, params, len(line))
+            case Response(request_id) | ErrorResponse(request_id):
+                waiter = self._waiters[request_id]
+                waiter.answer = message
+                waiter.answered.set()
+            case Request():
+                self._asked(message)
+            case None:
+                logger.debug("skipped an answer that nobody waits for any more")
+
+    def _notified(self, method: str, params: Any, size: int) -> None:
+        try:
+            event = read_event(method, params)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            logger.warning("skipped a %s notification of codex: %r", method, error)
+            return
+        if event is None:
+            return
+        if isinstance(event, AccountChanged):
+            self.account_changes += 1
+        elif inbox := self._inboxes.get(event.thread_id):
+            inbox.put(event, size)
+
+    def _asked(self, request: Request) -> None:
+        logger.info("refused %s, which codex asked for", request.method)
+        self._write(self._peer.refuse(request, "this client does not support it"))
+
+    def start_session(self, user_agent: str) -> None:
+        """Finish the handshake."""
+        self.user_agent = user_agent
+        self._write(self._peer.notify("initialized"))
+
+
+@asynccontextmanager
+async def connect(stream: ByteStream, name: str, version: str) -> AsyncGenerator[Client]:
+    """Shake hands over `stream` and yield a client that lives as long as the block.
+
+    Raises:
+        CodexError: codex refused the handshake, or ended during it.
+    """
+    client = Client(stream)
+    async with running(client.read_to_the_end, client.write_forever):
+        client.start_session(await client.call(initialize(name, version, UNWANTED)))
+        yield client

@@ -1,0 +1,79 @@
+"""What can go wrong between us and codex, and by whose fault.
+
+CodexError
+├── CodexNotFoundError      no codex executable                            the machine's set-up
+├── CodexTooOldError        codex is below the floor version               the machine's set-up
+├── CodexUnavailableError   codex is starting, restarting or stopping      nobody's; try again
+│   └── ConnectionLostError the process ended while somebody waited for it
+├── DeadlineExceededError   codex did not answer in time                   codex's
+├── RequestRefusedError     codex answered a call with an error            the call's
+│   └── OverloadedError     codex has too much to do                       nobody's; try again
+├── ProtocolError           codex sent what we cannot read                 codex's
+├── UnsendableError         a value that codex could not read              the caller's
+└── InboxOverflowError      a thread's events were not taken in time       the consumer's
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+OVERLOADED = -32001
+"""The JSON-RPC error code with which app-server asks to come back later."""
+
+INVALID_REQUEST = -32600
+"""The JSON-RPC error code for parameters that codex does not accept."""
+
+
+class CodexError(Exception):
+    """Any failure that stems from codex or from talking to it."""
+
+
+class CodexNotFoundError(CodexError):
+    """No codex executable was found; the message lists where it was looked for."""
+
+
+class CodexTooOldError(CodexError):
+    """The codex that was found is older than the floor version; the message names both."""
+
+
+class CodexUnavailableError(CodexError):
+    """Codex is not ready now; `retry_after` says in how many seconds it may be."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ConnectionLostError(CodexUnavailableError):
+    """The codex process ended, or its output became unreadable, while somebody waited."""
+
+
+class DeadlineExceededError(CodexError):
+    """Codex did not answer a call within its deadline."""
+
+
+class RequestRefusedError(CodexError):
+    """Codex answered a call with a JSON-RPC error."""
+
+    def __init__(self, method: str, code: int, message: str, data: Any = None) -> None:
+        super().__init__(f"codex refused {method}: {message} ({code})")
+        self.method = method
+        self.code = code
+        self.reason = message
+        self.data = data
+
+
+class OverloadedError(RequestRefusedError):
+    """Codex refused a call because it has too much to do; it may be repeated a little later."""
+
+
+class ProtocolError(CodexError):
+    """Codex sent a line or a result that is not what the protocol promises."""
+
+
+class UnsendableError(CodexError):
+    """A message that codex could not parse: a lone surrogate, or nested too deeply."""
+
+
+class InboxOverflowError(CodexError):
+    """The events of one thread were not taken in time and outgrew their buffer."""

@@ -1,0 +1,119 @@
+"""One line of the wire as one value, and back. Knows JSON-RPC without its version field, and no method.
+
+Source: `codex app-server generate-json-schema`, `JSONRPCMessage.json`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import orjson
+
+from codex_rpc.errors import ProtocolError, UnsendableError
+
+MAX_DEPTH = 100
+"""codex's parser gives up at 128 levels and then never answers; the envelope around a value takes some of them."""
+
+RequestId: TypeAlias = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call that wants an answer."""
+
+    id: RequestId
+    method: str
+    params: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A message that wants no answer."""
+
+    method: str
+    params: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The result of the call with this id."""
+
+    id: RequestId
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorResponse:
+    """The failure of the call with this id."""
+
+    id: RequestId
+    code: int
+    message: str
+    data: Any = None
+
+
+Message: TypeAlias = Request | Notification | Response | ErrorResponse
+
+
+def decode(line: bytes) -> Message:
+    """Read one line.
+
+    Raises:
+        ProtocolError: the line is not JSON, or no JSON-RPC message.
+    """
+    try:
+        wire: Any = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ProtocolError(f"codex sent a line that is not JSON: {error}") from None
+    match wire:
+        case {"method": str(method), "id": int() | str() as request_id}:
+            return Request(request_id, method, wire.get("params"))
+        case {"method": str(method)}:
+            return Notification(method, wire.get("params"))
+        case {"id": int() | str() as request_id, "error": {"code": int(code), "message": str(message)}}:
+            return ErrorResponse(request_id, code, message, wire["error"].get("data"))
+        case {"id": int() | str() as request_id, "result": result}:
+            return Response(request_id, result)
+        case _:
+            raise ProtocolError("codex sent a line that is no JSON-RPC message")
+
+
+def encode(message: Message) -> bytes:
+    """Write one line, newline included.
+
+    Raises:
+        UnsendableError: codex could not parse the line and would never answer it.
+    """
+    match message:
+        case Request(request_id, method, params):
+            wire: dict[str, Any] = {"id": request_id, "method": method, "params": params}
+        case Notification(method, None):
+            wire = {"method": method}
+        case Notification(method, params):
+            wire = {"method": method, "params": params}
+        case Response(request_id, result):
+            wire = {"id": request_id, "result": result}
+        case ErrorResponse(request_id, code, text, data):
+            wire = {"id": request_id, "error": {"code": code, "message": text, "data": data}}
+    if _deeper_than(wire, MAX_DEPTH):
+        raise UnsendableError(f"the value is nested more than {MAX_DEPTH} levels deep")
+    try:
+        return orjson.dumps(wire, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError as error:  # orjson.JSONEncodeError is an alias of it
+        raise UnsendableError(f"the value cannot be written as JSON: {error}") from None
+
+
+def _deeper_than(value: object, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        below: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                below.extend(cast("dict[str, object]", one).values())
+            elif isinstance(one, list | tuple):
+                below.extend(cast("list[object]", one))
+        if not below:
+            return False
+        level = below
+    return any(isinstance(one, dict | list | tuple) for one in level)

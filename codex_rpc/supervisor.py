@@ -1,0 +1,122 @@
+"""Keeps one client alive: starts codex, shakes hands, starts it again with back-off when it ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import anyio
+
+from codex_rpc.client import Client
+from codex_rpc.errors import CodexError, CodexUnavailableError
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 30.0
+"""Seconds between two starts: doubled with each failure up to the longest."""
+STEADY_AFTER = 10.0
+"""Seconds. A codex that lived so long was fine: the next start is not delayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """No codex yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """Codex answers."""
+
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """Codex ended or could not be started; another try follows `retry_after` seconds after the failure."""
+
+    failure: CodexError
+    retry_after: float
+
+
+State: TypeAlias = Starting | Up | Down
+
+
+class Supervisor:
+    """Owns the only client; `open_client` starts codex and yields the connection to it."""
+
+    def __init__(self, open_client: Callable[[], AbstractAsyncContextManager[Client]]) -> None:
+        self._open_client = open_client
+        self._state: State = Starting()
+        self._changed = anyio.Event()
+        self._life = anyio.CancelScope()
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    async def client(self, patience: float) -> Client:
+        """Return the live client, waiting up to `patience` seconds for a start that is under way.
+
+        Raises:
+            CodexUnavailableError: there is none in time.
+        """
+        with anyio.move_on_after(patience):
+            while not isinstance(self._state, Up):
+                await self._changed.wait()
+        match self._state:
+            case Up(client):
+                return client
+            case Starting():
+                raise CodexUnavailableError("codex is still starting", retry_after=1)
+            case Down(failure, retry_after):
+                raise CodexUnavailableError(f"codex is not running: {failure}", retry_after=retry_after)
+
+    async def first_outcome(self) -> State:
+        """Wait until codex is up or could not be started for the first time."""
+        while isinstance(self._state, Starting):
+            await self._changed.wait()
+        return self._state
+
+    async def run(self) -> None:
+        """Keep codex alive until cancelled."""
+        pause = FIRST_PAUSE
+        while True:
+            started = anyio.current_time()
+            failure = await self._live_once()
+            if failure is None:
+                continue
+            lived = anyio.current_time() - started
+            pause = FIRST_PAUSE if lived > STEADY_AFTER else pause
+            logger.error("%s; starting codex again in %.2g s", failure, pause)
+            self._become(Down(failure, pause))
+            await anyio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def restart(self) -> None:
+        """Stop the running codex and start a new one at once."""
+        self._life.cancel()
+        if isinstance(self._state, Up):
+            self._become(Starting())
+
+    async def _live_once(self) -> CodexError | None:
+        """Return why codex ended; None when it was told to."""
+        with anyio.CancelScope() as self._life:
+            try:
+                async with self._open_client() as client:
+                    logger.info("codex is up: %s", client.user_agent)
+                    self._become(Up(client))
+                    failure = await client.wait_for_end()
+                    self._become(Starting())
+            except CodexError as error:
+                failure = error
+            return failure
+        return None
+
+    def _become(self, state: State) -> None:
+        self._state = state
+        self._changed.set()
+        self._changed = anyio.Event()
