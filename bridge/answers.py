@@ -1,0 +1,174 @@
+"""The answer to a chat request as an ASGI application: the one place where exceptions become wire errors.
+
+An answer owns its turn: client gone, server stopping, failure — whatever ends the answer leaves the turn's block, which
+interrupts it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import anyio
+import orjson
+from starlette.types import Message, Receive, Scope, Send
+
+from bridge.drain import Drain
+from bridge.errors import ApiError, from_codex_error, internal_error, unavailable
+from bridge.events import Failed, Finished, TurnEvent
+from bridge.turns import Turn
+from codex_rpc.errors import CodexError, ConnectionLostError
+
+logger = logging.getLogger(__name__)
+
+LAST_WORDS = 2.0
+"""Seconds to tell a client that its answer ends unfinished; a client that does not read delays nothing."""
+
+
+class Writer(Protocol):
+    """Turns events into the bytes of one answer."""
+
+    media: Mapping[str, str]
+    keep_alive: bytes
+
+    def feed(self, events: Iterable[TurnEvent]) -> bytes: ...
+
+    def fail(self, error: ApiError) -> bytes: ...
+
+
+class _Body:
+    """The response body: begun late, so that an early failure keeps its status, and kept alive while nothing comes."""
+
+    def __init__(self, send: Send, writer: Writer, headers: Mapping[str, str], patience: float, pause: float) -> None:
+        self._send = send
+        self._filler = writer.keep_alive
+        self._headers = {**headers, **writer.media}
+        self._patience = patience
+        self._pause = pause
+        self._lock = anyio.Lock()
+        self._last_sent = anyio.current_time()
+        self.begun = False
+        self.carries_content = False
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        self.carries_content = True
+        await self._send_part(data, last=last)
+
+    async def _send_part(self, data: bytes, *, last: bool) -> None:
+        async with self._lock:
+            if not self.begun:
+                self.begun = True
+                length = {"content-length": str(len(data))} if last else {}
+                await self._send(response_start(200, self._headers | length))
+            await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+            self._last_sent = anyio.current_time()
+
+    async def keep_alive(self) -> None:
+        """Begin when the patience is over, then send something after every pause."""
+        await anyio.sleep(self._patience)
+        while True:
+            if not self.begun or anyio.current_time() >= self._last_sent + self._pause:
+                await self._send_part(self._filler, last=False)
+            await anyio.sleep_until(self._last_sent + self._pause)
+
+
+class Answer:
+    """Runs one turn and writes what it says."""
+
+    def __init__(
+        self,
+        run: Callable[[], AbstractAsyncContextManager[Turn]],
+        new_writer: Callable[[], Writer],
+        drain: Drain,
+        headers: Mapping[str, str],
+        *,
+        patience: float,
+        pause: float,
+    ) -> None:
+        self._run = run
+        self._new_writer = new_writer
+        self._writer = new_writer()
+        self._drain = drain
+        self._headers = headers
+        self._patience = patience
+        self._pause = pause
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; the request body has been read to its end before."""
+        del scope
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_when_client_leaves, receive, tasks.cancel_scope)
+            body = _Body(send, self._writer, self._headers, self._patience, self._pause)
+            tasks.start_soon(body.keep_alive)
+            await self._answer(body, send)
+            tasks.cancel_scope.cancel()
+
+    async def _answer(self, body: _Body, send: Send) -> None:
+        try:
+            with self._drain.answer() as stopped:
+                await self._write_turn_even_if_codex_dies(body)
+            if not stopped.cancelled_caught:
+                return
+            error = unavailable("The server is stopping. Repeat the request in a moment.", 5)
+        except ApiError as api_error:
+            error = api_error
+        except CodexError as codex_error:
+            error = from_codex_error(codex_error)
+        except Exception:
+            logger.exception("an answer failed unexpectedly")
+            error = internal_error()
+        with anyio.move_on_after(LAST_WORDS):
+            if body.begun:
+                logger.warning("an answer ended unfinished: %s", error)
+                await body.write(self._writer.fail(error), last=True)
+            else:
+                await send_error(error, send)
+
+    async def _write_turn_even_if_codex_dies(self, body: _Body) -> None:
+        """Nothing of an answer that codex takes along when it dies has been seen: the next codex gives it from the start."""
+        try:
+            await self._write_turn(body)
+        except ConnectionLostError as error:
+            if body.carries_content:
+                raise
+            logger.warning("%s before the answer began; asking the next one", error)
+            self._writer = self._new_writer()
+            await self._write_turn(body)
+
+    async def _write_turn(self, body: _Body) -> None:
+        async with self._run() as turn:
+            while True:
+                events = await turn.next_events()
+                last = events[-1]
+                if isinstance(last, Failed):
+                    events.pop()
+                data = self._writer.feed(events)
+                if isinstance(last, Finished):
+                    break
+                if data:
+                    await body.write(data)
+                if isinstance(last, Failed):
+                    raise last.error
+        await body.write(data, last=True)
+
+
+async def _cancel_when_client_leaves(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def send_error(error: ApiError, send: Send) -> None:
+    """Send a whole error response."""
+    body = orjson.dumps(error.body())
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
+    await send(response_start(error.status, headers))
+    await send({"type": "http.response.body", "body": body})
+
+
+def response_start(status: int, headers: Mapping[str, str]) -> Message:
+    """Return the ASGI message that begins a response."""
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": status, "headers": raw}

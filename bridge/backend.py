@@ -1,0 +1,113 @@
+"""The live codex as the rest of the server needs it: logged in, with its models and the user's MCP servers known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from bridge.errors import not_logged_in
+from codex_rpc.client import Client
+from codex_rpc.errors import CodexError
+from codex_rpc.protocol import Account, Model, account_read, config_read, model_list
+from codex_rpc.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+RESTART_PAUSE = 2.0
+"""Seconds. A running codex does not notice a login made elsewhere: a request starts it anew, but not more often."""
+
+
+MODELS_PATIENCE = 2.0
+"""Seconds. The model list is not worth a longer wait for a codex that is starting."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What we know about one codex process."""
+
+    client: Client
+    account: Account
+    models: tuple[Model, ...]
+    mcp_servers: tuple[str, ...]
+    account_changes: int
+    """How many changes of the account had been told when it was read."""
+
+
+class Backend:
+    """Asks codex about itself, once for each process and again when it says that something changed."""
+
+    def __init__(self, supervisor: Supervisor, patience: float) -> None:
+        self._supervisor = supervisor
+        self._patience = patience
+        self._session: Session | None = None
+        self._lock = anyio.Lock()
+        self._restarted = float("-inf")
+
+    async def models(self) -> Sequence[Model]:
+        """Return the models that codex lists; what it last listed when it does not answer, none if it never did."""
+        try:
+            return (await self.session(MODELS_PATIENCE)).models
+        except CodexError as error:
+            logger.warning("the models are not up to date: %s", error)
+            return self._session.models if self._session else ()
+
+    async def session(self, patience: float | None = None) -> Session:
+        """Return the session with the live codex, whoever is logged in; wait up to `patience` seconds for its start.
+
+        Raises:
+            CodexUnavailableError: codex is not up in time.
+            CodexError: it does not answer as promised.
+        """
+        client = await self._supervisor.client(self._patience if patience is None else patience)
+        async with self._lock:
+            session = self._session
+            if session is None or session.client is not client:
+                session = self._session = await _ask(client)
+            elif session.account_changes != client.account_changes:
+                session.account_changes = client.account_changes
+                session.account = await client.call(account_read())
+            return session
+
+    async def ready_session(self) -> Session:
+        """Return the session with the live codex if it can answer.
+
+        Raises:
+            ApiError: 401, nobody is logged in.
+            CodexError: as `session`.
+        """
+        session = await self.session()
+        if not session.account.ready and self._may_restart():
+            logger.info("nobody was logged in when codex started; starting it anew to see whether somebody is now")
+            self._supervisor.restart()
+            session = await self.session()
+        if not session.account.ready:
+            raise not_logged_in()
+        return session
+
+    def _may_restart(self) -> bool:
+        now = anyio.current_time()
+        if now - self._restarted < RESTART_PAUSE:
+            return False
+        self._restarted = now
+        return True
+
+    async def warm_up(self) -> None:
+        """Ask what every first request would have to ask; a failure is left to the request."""
+        try:
+            session = await self.session()
+        except CodexError as error:
+            logger.debug("codex could not be asked yet: %s", error)
+            return
+        if not session.account.ready:
+            logger.warning("%s", not_logged_in())
+
+
+async def _ask(client: Client) -> Session:
+    changes = client.account_changes
+    account = await client.call(account_read())
+    models = await client.call(model_list())
+    config = await client.call(config_read())
+    return Session(client, account, models, tuple(config.get("mcp_servers") or ()), changes)

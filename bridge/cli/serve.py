@@ -1,0 +1,152 @@
+"""`codex-openai-proxy serve`: settings from command line, environment and TOML file; then the server."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import click
+
+from bridge import __version__
+from bridge.config import DEFAULT_ADDRESS, DEFAULTS, Settings, parse_address
+from bridge.server import listen
+from bridge.server import serve as run_server
+from codex_rpc.errors import CodexError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PROGRAM = "codex-openai-proxy"
+ENVIRONMENT = "CODEX_OPENAI_PROXY_"
+CONFIG_FILE = Path(click.get_app_dir(PROGRAM, force_posix=False)) / "config.toml"
+LOG_LEVELS = ("error", "warning", "info", "debug")
+SECRETS = frozenset({"api_key"})
+NO_SETTINGS = frozenset({"config", "print_config"})
+
+SOURCES = {
+    "COMMANDLINE": "command line",
+    "ENVIRONMENT": "environment",
+    "DEFAULT_MAP": "config file",
+    "DEFAULT": "default",
+}
+
+
+def setting(flag: str, help_text: str, **more: Any) -> Callable[[F], F]:
+    """An option that can also come from the environment and from the TOML file, under the same name."""
+    name = flag.removeprefix("--").replace("-", "_")
+    shown = {"show_default": more.get("default") is not None}
+    return click.option(flag, help=help_text, envvar=ENVIRONMENT + name.upper(), **shown, **more)
+
+
+def seconds(flag: str, help_text: str, default: float) -> Callable[[F], F]:
+    """A setting that is a time."""
+    more = {"type": click.FloatRange(min=0.1), "default": default, "metavar": "SECONDS"}
+    return setting(flag, help_text, **more)
+
+
+def read_config_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Make the TOML file the defaults of all settings; a file that was named must exist."""
+    chosen = path or CONFIG_FILE
+    if path is None and not chosen.is_file():
+        return
+    try:
+        values = tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{chosen}: {error}") from error
+    known = {param.name for param in context.command.params if param.name not in NO_SETTINGS}
+    if unknown := sorted(set(values) - known):
+        raise click.BadParameter(f"{chosen}: there is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    context.default_map = values
+
+
+def refuse_empty(_: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """An empty key would look like protection and be none."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("must not be empty; leave it out to admit this machine only", param=param)
+    return value
+
+
+def show_settings(context: click.Context) -> None:
+    """Print every setting with its value, secrets masked, and where the value came from."""
+    for param in context.command.params:
+        if param.name in NO_SETTINGS:
+            continue
+        value = context.params[param.name]
+        source = context.get_parameter_source(param.name)
+        shown = "***" if value and param.name in SECRETS else "-" if value is None else value
+        click.echo(f"{param.name:15} {shown!s:30} {SOURCES[source.name] if source else ''}")
+
+
+@click.command(epilog="Example: codex-openai-proxy serve --addr 127.0.0.1:8000 --log-level debug")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    callback=read_config_file,
+    is_eager=True,
+    expose_value=False,
+    envvar=ENVIRONMENT + "CONFIG",
+    metavar="FILE",
+    help=f"TOML file with any of these settings.  [default: {CONFIG_FILE}]",
+)
+@setting("--addr", "Address to listen on.", default=DEFAULT_ADDRESS, metavar="HOST:PORT")
+@setting("--codex", "The codex executable.  [default: the one on PATH, else the installed wheel]", metavar="PATH")
+@setting(
+    "--api-key",
+    "Key that every client must send; without it only this machine may connect. Other users of the machine can read a "
+    "command line: prefer the environment or the file.",
+    callback=refuse_empty,
+    metavar="KEY",
+)
+@setting(
+    "--max-body",
+    "Largest request body, in bytes.",
+    default=DEFAULTS.max_body,
+    type=click.IntRange(min=1024),
+    metavar="BYTES",
+)
+@seconds("--start-patience", "How long a request waits for a codex that is starting.", DEFAULTS.start_patience)
+@seconds("--head-patience", "How long a stream waits for its first event before it begins.", DEFAULTS.head_patience)
+@seconds("--keep-alive", "Pause after which a silent stream gets a comment.", DEFAULTS.keep_alive)
+@seconds("--idle-timeout", "How long the model may send nothing.", DEFAULTS.idle_timeout)
+@seconds("--grace", "How long open answers may go on after SIGTERM or Ctrl-C.", DEFAULTS.grace)
+@setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS))
+@click.option("--print-config", is_flag=True, help="Show every setting and its source, then exit.")
+@click.pass_context
+def serve(context: click.Context, addr: str, log_level: str, *, print_config: bool, **values: Any) -> None:
+    """Serve the OpenAI API until Ctrl-C or SIGTERM.
+
+    Each setting can also be given in the environment (CODEX_OPENAI_PROXY_ADDR for --addr) or in the TOML file (addr).
+    The command line comes first, then the environment, then the file.
+    """
+    if print_config:
+        show_settings(context)
+        return
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    try:
+        host, port = parse_address(addr)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--addr") from None
+    settings = Settings(host=host, port=port, **values)
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        reason = error.strerror or error
+        raise click.ClickException(f"cannot listen on {addr}: {reason}. Choose another address with --addr.") from None
+    announce = functools.partial(_announce, listener.getsockname(), needs_key=settings.api_key is not None)
+    try:
+        anyio.run(run_server, settings, listener, announce)
+    except CodexError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _announce(address: tuple[Any, ...], *, needs_key: bool) -> None:
+    host = "localhost" if address[0] in {"0.0.0.0", "::", "127.0.0.1"} else address[0]  # noqa: S104 - a comparison
+    who = "clients need the API key" if needs_key else "only this machine may connect; set an API key to allow others"
+    click.echo(f"{PROGRAM} {__version__} listens on http://{host}:{address[1]}/v1 ({who})", err=True)

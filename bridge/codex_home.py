@@ -1,0 +1,71 @@
+"""The directories that codex runs in: an empty working directory, and a home without instructions to the model."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+INSTRUCTIONS = "AGENTS*.md"
+"""Files of the home that codex shows to the model whatever its settings say."""
+
+CREDENTIALS = "auth.json"
+"""Linked even while it does not exist: a login writes it through the link into the real home. Never opened by us."""
+
+OUR_SETTINGS = "CODEX_OPENAI_PROXY_"
+
+
+def child_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Return the environment of the codex child: the user's own, without our settings, with the home to use."""
+    inherited = {name: value for name, value in environ.items() if not name.startswith(OUR_SETTINGS)}
+    return {**inherited, "CODEX_HOME": str(home)}
+
+
+def real_home(environ: Mapping[str, str]) -> Path:
+    """Return the home that the user's own codex uses."""
+    return Path(environ.get("CODEX_HOME") or Path.home() / ".codex")
+
+
+def home_without_instructions(real: Path, private: Path) -> Path:
+    """Return `real`, or `private` filled with links to all of it but the instruction files, if it has such files.
+
+    Links need no rights on Linux and macOS; on Windows, where symbolic links do, hard links and junctions serve.
+    """
+    if not any(real.glob(INSTRUCTIONS)):
+        return real
+    private.mkdir(mode=0o700, exist_ok=True)
+    hidden = {path.name for path in real.glob(INSTRUCTIONS)}
+    for name in sorted({path.name for path in real.iterdir()} | {CREDENTIALS}):
+        link = private / name
+        if name in hidden or os.path.lexists(link):
+            continue
+        _link(real / name, link)
+    return private
+
+
+def _link(target: Path, link: Path) -> None:
+    try:
+        link.symlink_to(target, target_is_directory=target.is_dir())
+    except OSError:
+        if not target.exists():
+            return
+        try:
+            _WINDOWS_LINKS[target.is_dir()](target, link)
+        except OSError as error:
+            logger.warning("%s is missing from codex's private home: it cannot be linked there: %s", target, error)
+
+
+def _junction(target: Path, link: Path) -> None:
+    import _winapi  # noqa: PLC0415 - exists on Windows alone
+
+    _winapi.CreateJunction(str(target), str(link))  # type: ignore[attr-defined] # pyright sees another system
+
+
+def _hard_link(target: Path, link: Path) -> None:
+    link.hardlink_to(target)
+
+
+_WINDOWS_LINKS: Mapping[bool, Callable[[Path, Path], None]] = {True: _junction, False: _hard_link}

@@ -1,0 +1,46 @@
+"""The settings of a server as one value, with their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_ADDRESS = "0.0.0.0:11435"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a server can be told. Times are seconds, sizes bytes."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - only loopback peers may come without a key
+    port: int = 11435
+    codex: str | None = None
+    """The codex executable; None looks for it on PATH, then in the wheel."""
+    api_key: str | None = None
+    """What every peer must send; None admits loopback peers with any key and nobody else."""
+    max_body: int = 64 * 1024 * 1024
+    start_patience: float = 10
+    """How long a request waits for a codex that is starting."""
+    head_patience: float = 4
+    """How long a stream waits for the first event, so that a failure before it keeps its true status."""
+    keep_alive: float = 8
+    """The pause after which a silent stream gets a comment; tunnels cut it after about 100 seconds."""
+    idle_timeout: float = 600
+    """How long the model may send nothing."""
+    grace: float = 5
+    """How long open answers may go on after the server was told to stop."""
+
+
+DEFAULTS = Settings()
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Read `host:port`, `[ipv6]:port`, `:port` or `port`.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if colon else ""
+    if not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not an address; use HOST:PORT, for example {DEFAULT_ADDRESS}")
+    return host or DEFAULTS.host, int(port)

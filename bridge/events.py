@@ -1,0 +1,44 @@
+"""What happens in a turn, in the words that every writer of an answer understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from bridge.errors import ApiError
+from codex_rpc.protocol import TokenUsage
+
+FinishReason: TypeAlias = Literal["stop", "length", "content_filter"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of the answer's text; `tokens` counts the pieces in which it came from the model."""
+
+    text: str
+    tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one upstream response cost."""
+
+    usage: TokenUsage
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is complete. Nothing follows."""
+
+    reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer cannot be completed. Nothing follows."""
+
+    error: ApiError
+
+
+TurnEvent: TypeAlias = TextDelta | Used | Finished | Failed
+"""One thing that happened in a turn."""

@@ -1,0 +1,32 @@
+"""Decodes a request body into values that codex can be given."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import orjson
+
+from bridge.errors import invalid_request
+
+
+def decode_json(body: bytes) -> Any:
+    """Decode a body; half of a surrogate pair, as cutting a string in JavaScript leaves it, becomes U+FFFD.
+
+    Raises:
+        ApiError: 400, it is not JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        reason = str(error)
+    try:
+        lenient = json.loads(body, parse_constant=_refuse)
+        text = json.dumps(lenient, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return orjson.loads(text)
+    except (ValueError, RecursionError):
+        raise invalid_request(f"The request body is not valid JSON: {reason}.", code="invalid_json") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,87 @@
+"""Starts codex the way we need it: found, new enough, with a plain catalogue and a home without instructions."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from bridge import __version__
+from bridge.codex_home import child_environment, home_without_instructions, real_home
+from bridge.plain_model import command_line, plain_catalogue
+from codex_rpc.client import Client, connect
+from codex_rpc.errors import CodexError
+from codex_rpc.process import check_version, codex_process, find_codex
+
+logger = logging.getLogger(__name__)
+
+CLIENT_NAME = "codex-openai-proxy"
+ASK_DEADLINE = 10.0
+"""Seconds for `codex debug models`, which may ask the network for the newest catalogue."""
+
+
+class Launcher:
+    """Opens connections to new codex children; `workspace` is a directory of ours, `cwd` an empty one inside it."""
+
+    def __init__(self, codex: str | None, workspace: Path) -> None:
+        self._codex = codex
+        self._workspace = workspace
+        self.cwd = workspace / "cwd"
+        self.cwd.mkdir(mode=0o700)
+
+    @asynccontextmanager
+    async def open_client(self) -> AsyncGenerator[Client]:
+        """Start codex and shake hands; afterwards no process of it is left.
+
+        Raises:
+            CodexNotFoundError, CodexTooOldError: the machine's set-up is to be mended.
+            CodexError: codex did not start.
+        """
+        codex = find_codex(self._codex)
+        home = home_without_instructions(real_home(os.environ), self._workspace / "home")
+        env = child_environment(os.environ, home)
+        check_version((await self._ask(codex, env, "--version")).decode(), codex)
+        catalogue = self._workspace / "models.json"
+        catalogue.write_bytes(await self._plain_catalogue(codex, env))
+        command = command_line(str(codex), str(catalogue))
+        async with (
+            codex_process(command, env, self.cwd) as process,
+            connect(process, CLIENT_NAME, __version__) as client,
+        ):
+            yield client
+
+    async def _plain_catalogue(self, codex: Path, env: dict[str, str]) -> bytes:
+        try:
+            return plain_catalogue(await self._ask(codex, env, "debug", "models"))
+        except (CodexError, ValueError) as error:
+            logger.warning("%s; using the model catalogue that codex ships", error)
+        try:
+            return plain_catalogue(await self._ask(codex, env, "debug", "models", "--bundled"))
+        except ValueError as error:
+            raise CodexError(f"the model catalogue of {codex} cannot be read: {error}") from error
+
+    async def _ask(self, codex: Path, env: dict[str, str], *arguments: str) -> bytes:
+        try:
+            with anyio.fail_after(ASK_DEADLINE):
+                done = await anyio.run_process(
+                    [str(codex), *arguments], env=env, cwd=self.cwd, stdin=subprocess.DEVNULL, check=False
+                )
+        except (OSError, TimeoutError) as error:
+            raise CodexError(f"`{codex} {' '.join(arguments)}` failed: {error or 'no answer in time'}") from error
+        if done.returncode != 0:
+            last_words = done.stderr.decode(errors="replace").strip()[-500:]
+            raise CodexError(f"`{codex} {' '.join(arguments)}` failed with status {done.returncode}: {last_words}")
+        return done.stdout
+
+
+@asynccontextmanager
+async def launcher(codex: str | None) -> AsyncGenerator[Launcher]:
+    """Yield a launcher whose workspace is removed at the end; `codex` is as for `find_codex`."""
+    with tempfile.TemporaryDirectory(prefix="codex-openai-proxy-", ignore_cleanup_errors=True) as workspace:
+        yield Launcher(codex, Path(workspace))

@@ -1,0 +1,102 @@
+"""What holds for every response, whatever the route: CORS, a request id, clean paths, access, one log line."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bridge.access import check_access
+from bridge.answers import response_start, send_error
+
+logger = logging.getLogger(__name__)
+
+OPEN_PATHS = frozenset({"/healthz"})
+"""What may be asked without a key: it tells nothing about the account."""
+
+_CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "*",
+}
+_SLASHES = re.compile(r"/{2,}")
+_VERSION_PREFIX = re.compile(r"^/v1(?=/|$)")
+
+
+class Envelope:
+    """The outermost application: preflights before all else; CORS, a request id and a log line for every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = headers.get("x-request-id") or f"req_{uuid.uuid4().hex}"
+        began = time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                out = MutableHeaders(raw=message["headers"])
+                out["x-request-id"] = request_id
+                out.update(_CORS)
+            await send(message)
+
+        if scope["method"] == "OPTIONS":
+            await _answer_preflight(headers, send_with_headers)
+        else:
+            await self._app(scope, receive, send_with_headers)
+        took = time.perf_counter() - began
+        logger.info("%s %s %s %.3f s %s", scope["method"], scope["path"], status or "gone", took, request_id)
+
+
+async def _answer_preflight(headers: Headers, send: Send) -> None:
+    """The wildcard does not cover `Authorization`, so what the browser asks for is repeated."""
+    allowed = {
+        "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
+        "access-control-allow-headers": headers.get("access-control-request-headers", "authorization, content-type"),
+        "access-control-max-age": "86400",
+    }
+    await send(response_start(204, allowed))
+    await send({"type": "http.response.body", "body": b""})
+
+
+class CleanPath:
+    """People type the base URL with and without `/v1` and with stray slashes: all of them mean the same route."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            path = _VERSION_PREFIX.sub("", _SLASHES.sub("/", scope["path"])).rstrip("/") or "/"
+            scope = {**scope, "path": path, "raw_path": path.encode()}
+        await self._app(scope, receive, send)
+
+
+class Access:
+    """Lets nobody in who may not come."""
+
+    def __init__(self, app: ASGIApp, api_key: str | None) -> None:
+        self._app = app
+        self._api_key = api_key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+            client = scope.get("client")
+            refusal = check_access(client[0] if client else None, Headers(scope=scope), self._api_key)
+            if refusal is not None:
+                await send_error(refusal, send)
+                return
+        await self._app(scope, receive, send)

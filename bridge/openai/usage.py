@@ -1,0 +1,18 @@
+"""Token counts of upstream responses as the Chat Completions API reports them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codex_rpc.protocol import TokenUsage
+
+
+def chat_usage(usage: TokenUsage) -> dict[str, Any]:
+    """Return the `usage` object."""
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_input},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_output},
+    }

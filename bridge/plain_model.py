@@ -1,0 +1,132 @@
+"""What makes a Codex thread behave like the plain model: its start parameters, its config, its model catalogue.
+
+Each entry closes a way by which something foreign would reach the model, or by which the client's words would be cut or
+rewritten. docs/architecture.md says how each was found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bridge.model_names import NAMED
+
+UNBOUNDED = 1_000_000_000
+"""Tokens or bytes that no request reaches: codex neither truncates nor compacts below it."""
+
+_OFF = {"enabled": False}
+
+_FEATURES_OFF = (
+    "apps",
+    "browser_use",
+    "code_mode_host",
+    "computer_use",
+    "default_mode_request_user_input",
+    "goals",
+    "hooks",
+    "image_generation",
+    "memories",
+    "multi_agent",
+    "plugins",
+    "remote_plugin",
+    "shell_snapshot",
+    "shell_tool",
+    "skill_search",
+    "sleep_tool",
+    "tool_suggest",
+    "unified_exec",
+    "view_image",
+    "workspace_dependencies",
+)
+
+_THREAD_CONFIG: Mapping[str, Any] = {
+    "web_search": "disabled",
+    "project_doc_max_bytes": 0,
+    "include_environment_context": False,
+    "include_permissions_instructions": False,
+    "include_apps_instructions": False,
+    "include_collaboration_mode_instructions": False,
+    "skills": {"include_instructions": False, "bundled": _OFF},
+    "tools": {"experimental_request_user_input": _OFF, "update_plan": _OFF},
+    "features": dict.fromkeys(_FEATURES_OFF, False),
+}
+
+
+def thread_start_params(
+    model: str, cwd: str, mcp_servers: Sequence[str], effort: str | None, tier: str | None
+) -> dict[str, Any]:
+    """Return ThreadStartParams of a thread that shows the model only what is injected.
+
+    `cwd` is an empty directory; `mcp_servers` are the names in the user's config, each to be switched off. The effort
+    belongs to the thread's config, so that it already holds for the warm-up that codex sends when the thread starts.
+    """
+    config = {**_THREAD_CONFIG, "mcp_servers": dict.fromkeys(mcp_servers, _OFF)}
+    if effort is not None:
+        config["model_reasoning_effort"] = effort
+    return {
+        "model": model,
+        "cwd": cwd,
+        "ephemeral": True,
+        "environments": [],
+        "sandbox": "read-only",
+        "approvalPolicy": "never",
+        "baseInstructions": "",
+        "developerInstructions": "",
+        "experimentalRawEvents": True,
+        "serviceTier": tier,
+        "config": config,
+    }
+
+
+def plain_catalogue(printed: bytes) -> bytes:
+    """Rewrite the catalogue that `codex debug models` prints, as JSON, and add the named models that it no longer has.
+
+    Raises:
+        ValueError: it is not a catalogue.
+    """
+    catalogue: Any = json.loads(printed)
+    try:
+        models: list[dict[str, Any]] = [_plain(model) for model in catalogue["models"]]
+        known = {model["slug"] for model in models}
+        pattern = next(model for model in models if not model.get("use_responses_lite"))
+    except (KeyError, TypeError, StopIteration) as error:
+        raise ValueError(f"not a model catalogue: {error!r}") from error
+    models += [
+        {**pattern, "slug": slug, "display_name": slug, "description": "", "upgrade": None}
+        for slug in NAMED
+        if slug not in known
+    ]
+    return json.dumps({"models": models}).encode()
+
+
+def _plain(model: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **model,
+        # No tool, role or text of codex's own.
+        "tool_mode": "direct",
+        "multi_agent_version": "disabled",
+        "apply_patch_tool_type": None,
+        "experimental_supported_tools": [],
+        "supports_search_tool": False,
+        # Codex's taste for short answers is not the client's; without it the upstream's own default holds.
+        "default_verbosity": None,
+        # No silent truncation of tool outputs and no compaction behind the client's back.
+        "truncation_policy": {"mode": "bytes", "limit": UNBOUNDED},
+        "context_window": UNBOUNDED,
+        "max_context_window": UNBOUNDED,
+        "auto_compact_token_limit": UNBOUNDED,
+    }
+
+
+def command_line(codex: str, catalogue: str) -> list[str]:
+    """Return the command that starts app-server; `catalogue` is the path of the rewritten catalogue."""
+    overrides: dict[str, Any] = {
+        "model_catalog_json": catalogue,
+        "notify": [],
+        "thread_unload_delay_secs": 1,
+        "tool_output_token_limit": UNBOUNDED,
+    }
+    # A JSON string, list or number is TOML as well.
+    options = [option for key, value in overrides.items() for option in ("-c", f"{key}={json.dumps(value)}")]
+    return [codex, "app-server", *options]

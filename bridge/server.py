@@ -1,0 +1,133 @@
+"""Runs the server: the socket, Hypercorn, codex's supervisor, and the way all of them stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import anyio
+from hypercorn.asyncio import serve as hypercorn_serve  # pyright: ignore[reportUnknownVariableType] - WSGI half
+from hypercorn.config import Config
+from starlette.types import ASGIApp
+
+from bridge.app import Api, build_app
+from bridge.backend import Backend
+from bridge.config import Settings
+from bridge.drain import Drain
+from bridge.launch import launcher
+from codex_rpc.background import running
+from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
+from codex_rpc.supervisor import Down, Supervisor
+
+logger = logging.getLogger(__name__)
+
+CLOSE_CONNECTIONS = 1.0
+"""Seconds that Hypercorn may take for connections that are still open after every answer has ended."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the address before anything else starts, so that a port in use is noticed first.
+
+    Raises:
+        OSError: it cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The application with its codex behind it."""
+
+    app: ASGIApp
+    supervisor: Supervisor
+    drain: Drain
+
+
+@asynccontextmanager
+async def service(settings: Settings) -> AsyncGenerator[Service]:
+    """Keep codex running for the length of the block; afterwards no process of it is left."""
+    async with launcher(settings.codex) as launch:
+        supervisor, drain = Supervisor(launch.open_client), Drain()
+        backend = Backend(supervisor, settings.start_patience)
+        api = Api(backend, drain, settings, str(launch.cwd), int(time.time()))
+        async with running(supervisor.run, backend.warm_up):
+            yield Service(build_app(api, settings), supervisor, drain)
+
+
+async def serve(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
+    """Serve on `listener` until a signal says stop; `announce` is called when requests are answered.
+
+    Raises:
+        CodexNotFoundError, CodexTooOldError: at the first start; the machine's set-up is to be mended.
+    """
+    stop = anyio.Event()
+    async with service(settings) as it:
+
+        async def stop_if_codex_cannot_start() -> None:
+            match await it.supervisor.first_outcome():
+                case Down(CodexNotFoundError() | CodexTooOldError()):
+                    stop.set()
+                case _:
+                    pass
+
+        async def stop_gracefully() -> None:
+            await stop.wait()
+            await it.drain.stop(settings.grace)
+
+        async with running(partial(_watch_signals, stop), stop_if_codex_cannot_start):
+            announce()
+            await hypercorn_serve(
+                cast("Any", it.app),  # Hypercorn and Starlette each have their own type for the same thing
+                _hypercorn_config(listener),
+                shutdown_trigger=stop_gracefully,
+                mode="asgi",
+            )
+        match it.supervisor.state:
+            case Down(CodexNotFoundError() | CodexTooOldError() as failure):
+                raise failure
+            case _:
+                pass
+
+
+def _hypercorn_config(listener: socket.socket) -> Config:
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.graceful_timeout = CLOSE_CONNECTIONS
+    config.include_server_header = False
+    config.errorlog = logging.getLogger("hypercorn")
+    config.errorlog.setLevel(logging.WARNING)
+    return config
+
+
+async def _watch_signals(stop: anyio.Event) -> None:
+    """Set `stop` at the first SIGINT or SIGTERM; the second one ends the process at once, as it would without us."""
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    if sys.platform == "win32":
+        loop = asyncio.get_running_loop()
+        for number in wanted:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        return
+    with anyio.open_signal_receiver(*wanted) as signals:
+        async for number in signals:
+            logger.info("received %s; stopping", signal.Signals(number).name)
+            stop.set()
+            break
