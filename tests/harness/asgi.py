@@ -1,0 +1,95 @@
+"""An HTTP client transport that calls an ASGI application in this process and streams its answer as it is made.
+
+The transport that comes with the client library collects the whole answer first; with this one a test sees each chunk
+when it leaves, and closing the response early is a client that goes away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx2
+from anyio.abc import TaskGroup
+from starlette.types import ASGIApp, Message, Scope
+
+
+class StreamingASGITransport(httpx2.AsyncBaseTransport):
+    """Runs each request as a task of `tasks`."""
+
+    def __init__(self, app: ASGIApp, tasks: TaskGroup, peer: str = "127.0.0.1") -> None:
+        self._app = app
+        self._tasks = tasks
+        self._peer = peer
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Start the application; return as soon as it has sent its headers."""
+        body = await request.aread()
+        sent, received = anyio.create_memory_object_stream[Message](math.inf)
+        gone = anyio.Event()
+        to_deliver: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            if to_deliver:
+                return to_deliver.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def run() -> None:
+            with sent:
+                await self._app(self._scope(request), receive, sent.send)
+
+        self._tasks.start_soon(run)
+        try:
+            start = await received.receive()
+        except BaseException:
+            gone.set()  # the client left before there was an answer
+            received.close()
+            raise
+        headers = [(name.decode(), value.decode()) for name, value in start["headers"]]
+        return httpx2.Response(start["status"], headers=headers, stream=_Body(received, gone))
+
+    def _scope(self, request: httpx2.Request) -> Scope:
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": request.url.scheme,
+            "path": request.url.path,
+            "raw_path": request.url.raw_path.split(b"?")[0],
+            "query_string": request.url.query,
+            "root_path": "",
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+            "client": (self._peer, 50000),
+            "server": ("testserver", 80),
+        }
+
+
+class _Body(httpx2.AsyncByteStream):
+    def __init__(self, messages: anyio.abc.ObjectReceiveStream[Message], gone: anyio.Event) -> None:
+        self._messages = messages
+        self._gone = gone
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for message in self._messages:
+            yield message.get("body", b"")
+            if not message.get("more_body", False):
+                break
+
+    async def aclose(self) -> None:
+        """The client leaves; after a complete answer that changes nothing."""
+        self._gone.set()
+        await self._messages.aclose()
+
+
+@asynccontextmanager
+async def asgi_client(app: ASGIApp, peer: str = "127.0.0.1") -> AsyncGenerator[httpx2.AsyncClient]:
+    """Yield a client of the application; what still runs at the end is cancelled."""
+    async with anyio.create_task_group() as tasks:
+        transport = StreamingASGITransport(app, tasks, peer)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver/v1") as client:
+            yield client
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,97 @@
+"""The whole proxy in this process: real codex, scripted upstream, HTTP client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import orjson
+import psutil
+
+from bridge.config import Settings
+from bridge.server import Service, service
+from tests.harness.asgi import asgi_client
+from tests.harness.upstream import Upstream
+
+MODEL = "xedoc-2.5-tpg"
+
+
+@dataclass
+class Proxy:
+    """What a test holds in its hands."""
+
+    upstream: Upstream
+    client: httpx2.AsyncClient
+    service: Service
+    home: Path
+
+    async def chat(self, *messages: Mapping[str, Any], **fields: Any) -> httpx2.Response:
+        """Send a request that is not streamed."""
+        return await self.client.post("/chat/completions", json={"model": MODEL, "messages": messages, **fields})
+
+    @asynccontextmanager
+    async def stream(self, *messages: Mapping[str, Any], **fields: Any) -> AsyncGenerator[Stream]:
+        """Send a streamed request; leaving the block early is a client that goes away."""
+        body = {"model": MODEL, "stream": True, "messages": messages, **fields}
+        async with self.client.stream("POST", "/chat/completions", json=body) as response:
+            yield Stream(response)
+
+    def codex_children(self) -> list[psutil.Process]:
+        """The codex processes that this process has started and that still run."""
+        return [child for child in psutil.Process().children(recursive=True) if "codex" in child.name()]
+
+
+@dataclass
+class Stream:
+    """A streamed answer, chunk by chunk."""
+
+    response: httpx2.Response
+    comments: int = 0
+    done: bool = False
+    chunks: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    async def __aiter__(self) -> AsyncGenerator[dict[str, Any]]:
+        async for line in self.response.aiter_lines():
+            match line.partition(": "):
+                case "data", _, "[DONE]":
+                    self.done = True
+                case "data", _, data:
+                    self.chunks.append(orjson.loads(data))
+                    yield self.chunks[-1]
+                case "", _, _ if line:
+                    self.comments += 1
+                case _:
+                    pass
+
+    async def read(self) -> Stream:
+        """Read to the end."""
+        async for _ in self:
+            pass
+        return self
+
+    @property
+    def text(self) -> str:
+        """The answer as far as it was read."""
+        choices = (choice for chunk in self.chunks for choice in chunk.get("choices", ()))
+        return "".join(choice["delta"].get("content") or "" for choice in choices)
+
+
+@asynccontextmanager
+async def proxy(upstream: Upstream, home: Path, **settings: Any) -> AsyncGenerator[Proxy]:
+    """Run the proxy on the CODEX_HOME that the environment names.
+
+    The variable CODEX_UNDER_TEST may name another codex than the installed wheel.
+    """
+    settings = {"codex": os.environ.get("CODEX_UNDER_TEST")} | settings
+    async with service(Settings(**settings)) as it, asgi_client(it.app) as client:
+        yield Proxy(upstream, client, it, home)
+
+
+def user(content: Any) -> dict[str, Any]:
+    """A user message."""
+    return {"role": "user", "content": content}

@@ -1,0 +1,234 @@
+"""What a scripted model says: replies as values, made of Responses API events, pauses, gates and cuts.
+
+Knows the event grammar of the Responses API and nothing of sockets; `upstream.py` plays these values.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import orjson
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is sent for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing is sent until the test sets the gate."""
+
+    gate: anyio.Event
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The connection ends here, without a proper end of the stream."""
+
+
+Action = Event | Pause | Hold | Cut
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What answers one request: an event stream (`status` 200) or an HTTP error with a JSON body."""
+
+    actions: tuple[Action, ...] = ()
+    status: int = 200
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def then(self, *more: Action) -> Reply:
+        return Reply((*self.actions, *more), self.status, self.body, self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the Responses API reports them."""
+
+    input: int = 812
+    cached: int = 768
+    output: int = 40
+    reasoning: int = 16
+
+    def wire(self) -> dict[str, Any]:
+        return {
+            "input_tokens": self.input,
+            "input_tokens_details": {"cached_tokens": self.cached},
+            "output_tokens": self.output,
+            "output_tokens_details": {"reasoning_tokens": self.reasoning},
+            "total_tokens": self.input + self.output,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An assistant message that arrives in the given pieces; `between` is put after each piece but the last."""
+
+    pieces: tuple[str, ...]
+    between: Pause | Hold | None = None
+
+    def item(self, item_id: str) -> dict[str, Any]:
+        part: dict[str, Any] = {"type": "output_text", "text": "".join(self.pieces), "annotations": []}
+        return {"type": "message", "id": item_id, "role": "assistant", "content": [part], "status": "completed"}
+
+    def actions(self, item_id: str, index: int) -> Iterator[Action]:
+        where = {"item_id": item_id, "output_index": index, "content_index": 0}
+        opened: dict[str, Any] = {
+            "type": "message",
+            "id": item_id,
+            "role": "assistant",
+            "content": [],
+            "status": "in_progress",
+        }
+        yield {"type": "response.output_item.added", "output_index": index, "item": opened}
+        yield {"type": "response.content_part.added", **where, "part": {"type": "output_text", "text": ""}}
+        for number, piece in enumerate(self.pieces):
+            if number and self.between is not None:
+                yield self.between
+            yield {"type": "response.output_text.delta", **where, "delta": piece}
+        yield {"type": "response.output_text.done", **where, "text": "".join(self.pieces)}
+        yield {"type": "response.output_item.done", "output_index": index, "item": self.item(item_id)}
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A reasoning item with its visible summary and the encrypted content that only the upstream can read."""
+
+    summary: str = ""
+    encrypted: str = "encrypted-reasoning"
+
+    def item(self, item_id: str) -> dict[str, Any]:
+        summary = [{"type": "summary_text", "text": self.summary}] if self.summary else []
+        return {"type": "reasoning", "id": item_id, "summary": summary, "encrypted_content": self.encrypted}
+
+    def actions(self, item_id: str, index: int) -> Iterator[Action]:
+        where = {"item_id": item_id, "output_index": index, "summary_index": 0}
+        opened: dict[str, Any] = {"type": "reasoning", "id": item_id, "summary": []}
+        yield {"type": "response.output_item.added", "output_index": index, "item": opened}
+        if self.summary:
+            part = {"type": "summary_text", "text": ""}
+            yield {"type": "response.reasoning_summary_part.added", **where, "part": part}
+            yield {"type": "response.reasoning_summary_text.delta", **where, "delta": self.summary}
+            yield {"type": "response.reasoning_summary_text.done", **where, "text": self.summary}
+        yield {"type": "response.output_item.done", "output_index": index, "item": self.item(item_id)}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function call, arguments as the JSON text that the model wrote."""
+
+    name: str
+    arguments: str = "{}"
+    call_id: str = "call_1"
+
+    def item(self, item_id: str) -> dict[str, Any]:
+        return {
+            "type": "function_call",
+            "id": item_id,
+            "call_id": self.call_id,
+            "name": self.name,
+            "arguments": self.arguments,
+            "status": "completed",
+        }
+
+    def actions(self, item_id: str, index: int) -> Iterator[Action]:
+        yield {
+            "type": "response.output_item.added",
+            "output_index": index,
+            "item": {**self.item(item_id), "arguments": "", "status": "in_progress"},
+        }
+        where = {"item_id": item_id, "output_index": index}
+        yield {"type": "response.function_call_arguments.delta", **where, "delta": self.arguments}
+        yield {"type": "response.function_call_arguments.done", **where, "arguments": self.arguments}
+        yield {"type": "response.output_item.done", "output_index": index, "item": self.item(item_id)}
+
+
+Output = Text | Thought | Call
+
+_numbers = itertools.count(1)
+
+
+def reply(*output: Output | str, usage: Usage | None = None) -> Reply:
+    """A complete response: the outputs in order (a plain string is a one-piece message), then its usage."""
+    return Reply(tuple(_response(output, usage or Usage())))
+
+
+def begun(*output: Output | str) -> Reply:
+    """The same without its end: for responses that the test cuts, holds or fails by `then`."""
+    return Reply(tuple(_response(output, None)))
+
+
+def failed(code: str, message: str) -> Reply:
+    """A stream whose only news is `response.failed`, as the upstream reports quota and overload."""
+    response_id = f"resp_{next(_numbers)}"
+    error = {"code": code, "message": message}
+    return Reply(
+        (
+            {"type": "response.created", "response": {"id": response_id}},
+            {"type": "response.failed", "response": {"id": response_id, "status": "failed", "error": error}},
+        )
+    )
+
+
+def http_error(status: int, body: Mapping[str, Any], **headers: str) -> Reply:
+    """A refusal before any stream, e.g. `http_error(429, {"error": {...}}, retry_after="7")`."""
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return Reply(status=status, body=orjson.dumps(body), headers=named)
+
+
+def _response(output: Sequence[Output | str], usage: Usage | None) -> Iterator[Action]:
+    response_id = f"resp_{next(_numbers)}"
+    yield {"type": "response.created", "response": {"id": response_id, "status": "in_progress", "output": []}}
+    items: list[dict[str, Any]] = []
+    for index, one in enumerate(output):
+        said = Text((one,)) if isinstance(one, str) else one
+        item_id = f"item_{next(_numbers)}"
+        items.append(said.item(item_id))
+        if usage is None and index == len(output) - 1:
+            yield from _all_but_the_end(said.actions(item_id, index))
+        else:
+            yield from said.actions(item_id, index)
+    if usage is not None:
+        done = {"id": response_id, "status": "completed", "output": items, "usage": usage.wire()}
+        yield {"type": "response.completed", "response": done}
+
+
+def _all_but_the_end(actions: Iterable[Action]) -> Iterator[Action]:
+    for action in actions:
+        if isinstance(action, dict) and action["type"].endswith(".done"):
+            return
+        yield action
+
+
+WARMED_UP = Reply(tuple(_response((), Usage(0, 0, 0, 0))))
+"""The answer to the warm-up (`generate: false`) that codex sends over WebSocket when a thread starts."""
+
+
+@dataclass(slots=True)
+class Received:
+    """One request as codex sent it to the upstream."""
+
+    transport: str
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def input(self) -> list[dict[str, Any]]:
+        return self.body["input"]
+
+    @property
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools that the model sees, wherever this model family carries them."""
+        extra = [item["tools"] for item in self.input if item.get("type") == "additional_tools"]
+        return [*self.body.get("tools", []), *itertools.chain.from_iterable(extra)]
