@@ -127,7 +127,7 @@ class Answer:
                 await send_error(error, send)
 
     async def _write_turn_even_if_codex_dies(self, body: _Body) -> None:
-        """Nothing of an answer that codex takes along when it dies has been seen: the next codex gives it from the start."""
+        """While the client has seen nothing of the answer, the next codex can give it from the start."""
         try:
             await self._write_turn(body)
         except ConnectionLostError as error:

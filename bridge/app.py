@@ -117,7 +117,7 @@ def build_app(api: Api, settings: Settings) -> ASGIApp:
 
 
 async def _read_body(request: Request, limit: int) -> bytes:
-    """Read to the end, up to `limit` bytes. (Starlette's own limit answers in plain text, whatever handlers there are.)"""
+    """Read to the end, up to `limit` bytes; Starlette's own limit would answer in plain text, past all handlers."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

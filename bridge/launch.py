@@ -75,8 +75,9 @@ class Launcher:
         except (OSError, TimeoutError) as error:
             raise CodexError(f"`{codex} {' '.join(arguments)}` failed: {error or 'no answer in time'}") from error
         if done.returncode != 0:
-            last_words = done.stderr.decode(errors="replace").strip()[-500:]
-            raise CodexError(f"`{codex} {' '.join(arguments)}` failed with status {done.returncode}: {last_words}")
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            reason = next((line for line in said if line.startswith("Error: ")), f"status {done.returncode}")
+            raise CodexError(f"`{codex} {' '.join(arguments)}` failed: {reason.removeprefix('Error: ')}")
         return done.stdout
 
 

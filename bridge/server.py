@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -95,12 +95,9 @@ async def serve(settings: Settings, listener: socket.socket, announce: Callable[
 
         async with running(partial(_watch_signals, stop), stop_if_codex_cannot_start):
             announce()
-            await hypercorn_serve(
-                cast("Any", it.app),  # Hypercorn and Starlette each have their own type for the same thing
-                _hypercorn_config(listener),
-                shutdown_trigger=stop_gracefully,
-                mode="asgi",
-            )
+            async with anyio.create_task_group() as web:
+                # A task of its own, because Hypercorn on Python 3.11 leaves its task marked as cancelled.
+                web.start_soon(_run_hypercorn, it.app, listener, stop_gracefully)
         match it.supervisor.state:
             case Down(CodexNotFoundError() | CodexTooOldError() as failure):
                 raise failure
@@ -108,14 +105,15 @@ async def serve(settings: Settings, listener: socket.socket, announce: Callable[
                 pass
 
 
-def _hypercorn_config(listener: socket.socket) -> Config:
+async def _run_hypercorn(app: ASGIApp, listener: socket.socket, shutdown: Callable[[], Awaitable[None]]) -> None:
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = CLOSE_CONNECTIONS
     config.include_server_header = False
     config.errorlog = logging.getLogger("hypercorn")
     config.errorlog.setLevel(logging.WARNING)
-    return config
+    # Hypercorn and Starlette each have their own type for the same application.
+    await hypercorn_serve(cast("Any", app), config, shutdown_trigger=shutdown, mode="asgi")
 
 
 async def _watch_signals(stop: anyio.Event) -> None:

@@ -1,0 +1,191 @@
+"""The program as a person starts it: a process of its own, a real socket, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import httpx2
+import psutil
+import pytest
+from anyio.abc import Process
+
+from tests.harness.proxy import MODEL, Stream, user
+from tests.harness.script import Hold, Text, begun, reply
+from tests.harness.upstream import Upstream
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send to a process")
+
+
+@dataclass
+class Program:
+    """The running program and where it listens."""
+
+    process: Process
+    base_url: str
+
+    def family(self) -> list[psutil.Process]:
+        """The processes that it has started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def command(*arguments: str) -> list[str]:
+    codex = os.environ.get("CODEX_UNDER_TEST")
+    return [sys.executable, "-m", "bridge", "serve", *(["--codex", codex] if codex else []), *arguments]
+
+
+@asynccontextmanager
+async def program(*arguments: str) -> AsyncGenerator[Program]:
+    port = free_port()
+    running = await anyio.open_process(
+        command("--addr", f"127.0.0.1:{port}", *arguments), stdin=subprocess.DEVNULL, stdout=None, stderr=None
+    )
+    base_url = f"http://127.0.0.1:{port}/v1"
+    try:
+        async with httpx2.AsyncClient() as client:
+            with anyio.fail_after(20):
+                while True:
+                    try:
+                        await client.get(f"{base_url}/models")
+                        break
+                    except httpx2.TransportError:
+                        await anyio.sleep(0.02)
+        yield Program(running, base_url)
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+
+
+@posix_only
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_the_program_with_a_stream_open_and_leaves_no_codex(
+    upstream: Upstream, home: Path, number: signal.Signals
+) -> None:
+    del home
+    upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
+    with anyio.fail_after(20):
+        async with program("--grace", "0.3") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+            body = {"model": MODEL, "stream": True, "messages": [user("tell me a story")]}
+            async with client.stream("POST", "/chat/completions", json=body) as response:
+                stream = Stream(response)
+                async for chunk in stream:
+                    if "choices" in chunk:
+                        family = running.family()
+                        running.process.send_signal(number)
+            assert await running.process.wait() == 0
+    assert stream.text == "Once upon"
+    assert stream.chunks[-1]["error"]["code"] == "codex_unavailable"
+    assert stream.done
+    assert family
+    assert not [child for child in family if child.is_running()]
+    await upstream.wait_until_idle()
+
+
+@posix_only
+async def test_an_answer_may_finish_within_the_grace_and_new_ones_are_refused(upstream: Upstream, home: Path) -> None:
+    del home
+    gate = anyio.Event()
+    upstream.will_reply(reply(Text(("Once ", "upon"), between=Hold(gate))))
+    with anyio.fail_after(20):
+        async with program("--grace", "15") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+            body = {"model": MODEL, "stream": True, "messages": [user("tell me a story")]}
+            async with client.stream("POST", "/chat/completions", json=body) as response:
+                stream = Stream(response)
+                async for chunk in stream:
+                    if chunk["choices"][0]["delta"].get("content") == "Once ":
+                        running.process.send_signal(signal.SIGTERM)
+                        while (refused := await client.post("/chat/completions", json=body)).status_code == 200:
+                            await refused.aread()
+                        assert refused.status_code == 503
+                        assert "retry-after" in refused.headers
+                        gate.set()
+            assert await running.process.wait() == 0
+    assert stream.text == "Once upon"
+    assert stream.chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", "serve", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def test_an_address_in_use_is_named_at_once() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run("--addr", address)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: cannot listen on {address}: Address already in use. Choose another address with --addr.\n"
+    )
+
+
+def test_a_missing_codex_is_named(tmp_path: Path) -> None:
+    done = run("--addr", "127.0.0.1:0", "--codex", str(tmp_path / "nowhere"))
+    assert done.returncode == 1
+    assert f"there is no codex executable at '{tmp_path}/nowhere'; check --codex" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@posix_only
+def test_a_codex_that_is_too_old_is_named_with_the_version_that_is_needed(tmp_path: Path) -> None:
+    old = tmp_path / "codex"
+    old.write_text("#!/bin/sh\necho codex-cli 0.99.3\n")
+    old.chmod(0o755)
+    done = run("--addr", "127.0.0.1:0", "--codex", str(old))
+    assert done.returncode == 1
+    assert f"{old} is version 0.99.3, but at least 0.163.0 is needed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_broken_config_file_of_codex_is_named_and_the_server_stays_up(home: Path) -> None:
+    (home / "config.toml").write_text("this is = = not TOML")
+    async with program("--start-patience", "0.3") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+        assert len((await client.get("/models")).json()["data"]) == 4
+        refused = await client.post("/chat/completions", json={"model": MODEL, "messages": [user("hi")]})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (502, "upstream_error")
+        assert f"{home}/config.toml:1:6" in refused.json()["error"]["message"]
+
+
+@posix_only
+async def test_a_codex_that_ends_at_once_is_started_again_while_requests_get_503(tmp_path: Path) -> None:
+    broken = tmp_path / "codex"
+    broken.write_text(
+        "#!/bin/sh\n"
+        'case "$1" in\n'
+        "--version) echo codex-cli 0.163.0;;\n"
+        """debug) echo '{"models": [{"slug": "gpt-5.5"}]}';;\n"""
+        f"*) echo started >> {tmp_path}/starts;;\n"
+        "esac\n"
+    )
+    broken.chmod(0o755)
+    arguments = ("--start-patience", "0.1", "--codex", str(broken))
+    async with program(*arguments) as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+        assert len((await client.get("/models")).json()["data"]) == 4
+        with anyio.fail_after(10):
+            while len((tmp_path / "starts").read_text().splitlines()) < 3:
+                refused = await client.post("/chat/completions", json={"model": MODEL, "messages": [user("hi")]})
+                assert (refused.status_code, refused.json()["error"]["code"]) == (503, "codex_unavailable")
+                assert int(refused.headers["retry-after"]) >= 1
