@@ -21,8 +21,8 @@ from codex_rpc.errors import (
 from codex_rpc.protocol import CodexFailure
 
 LOG_IN = (
-    "codex is not logged in. Run `codex login` (or `codex login --device-auth` on a machine without a browser) as the "
-    "user who runs this server, then repeat the request; the server need not be restarted."
+    "Codex is not logged in. Run `codex login` or `codex-openai-proxy login` (with --device-auth on a machine without "
+    "a browser) as the user who runs this server, then repeat the request; the server need not be restarted."
 )
 
 
