@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import anyio
@@ -29,7 +29,7 @@ from codex_rpc.inbox import Inbox
 from codex_rpc.messages import ErrorResponse, Notification, Request, RequestId, Response
 from codex_rpc.peer import Peer
 from codex_rpc.process import ByteStream
-from codex_rpc.protocol import UNWANTED, AccountChanged, Call, initialize, read_event
+from codex_rpc.protocol import UNWANTED, AccountChanged, Call, initialize, read_event, read_request
 
 logger = logging.getLogger(__name__)
 
@@ -73,33 +73,50 @@ class Client:
 
         Raises:
             RequestRefusedError: codex answered with an error.
+            OverloadedError: codex had too much to do all the time.
             DeadlineExceededError: codex did not answer in time.
             ConnectionLostError: the connection ended.
             UnsendableError: codex could not parse the parameters.
             ProtocolError: the result is not what the protocol promises.
         """
         pause = OVERLOAD_PAUSE
+        overload: OverloadedError | None = None
         with anyio.move_on_after(deadline, shield=shield):
             while True:
                 try:
                     return await self._call_once(call)
-                except OverloadedError:
+                except OverloadedError as error:
+                    overload = error
                     logger.debug("codex is overloaded; asking %s again in about %.2f s", call.method, pause)
                 await anyio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
                 pause *= 2
+        if overload is not None:
+            raise overload
         raise DeadlineExceededError(f"codex did not answer {call.method} within {deadline:g} seconds")
 
-    @contextmanager
-    def subscribe(self, thread_id: str) -> Generator[Inbox]:
-        """Collect the events of a thread for the length of the block."""
-        inbox = Inbox()
+    def subscribe(self, thread_id: str) -> Inbox:
+        """Collect the events of a thread from now on."""
+        inbox = self._inboxes[thread_id] = Inbox()
         if self._lost is not None:
             inbox.fail(self._lost)
-        self._inboxes[thread_id] = inbox
-        try:
-            yield inbox
-        finally:
-            del self._inboxes[thread_id]
+        return inbox
+
+    def unsubscribe(self, thread_id: str) -> None:
+        """Skip the events of a thread from now on, and refuse what codex asks for it."""
+        self._inboxes.pop(thread_id, None)
+
+    def answer(self, request: Request, result: Any) -> None:
+        """Answer a call of codex; after the connection has ended nothing happens.
+
+        Raises:
+            UnsendableError: codex could not parse the result.
+        """
+        self._write(self._peer.answer(request, result))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection has not ended yet."""
+        return self._lost is None
 
     async def wait_for_end(self) -> CodexError:
         """Wait until the connection has ended; return why."""
@@ -110,7 +127,7 @@ class Client:
 
     async def _call_once(self, call: Call[T]) -> T:
         if self._lost is not None:
-            raise self._lost
+            raise self._lost.with_traceback(None)
         request_id, line = self._peer.call(call.method, call.params)
         waiter = self._waiters[request_id] = _Waiter()
         try:
@@ -119,6 +136,8 @@ class Client:
         finally:
             del self._waiters[request_id]
             self._peer.forget(request_id)
+            if waiter.answer is None and line in self._outgoing:
+                self._outgoing.remove(line)  # given up before it was written: codex need not hear of it
         match waiter.answer:
             case None:
                 raise self._lost or ConnectionLostError("the connection to codex ended")
@@ -186,24 +205,30 @@ class Client:
                 waiter.answer = message
                 waiter.answered.set()
             case Request():
-                self._asked(message)
+                self._asked(message, len(line))
             case None:
                 logger.debug("skipped an answer that nobody waits for any more")
 
     def _notified(self, method: str, params: Any, size: int) -> None:
         try:
             event = read_event(method, params)
+            if event is None:
+                return
+            if isinstance(event, AccountChanged):
+                self.account_changes += 1
+            elif inbox := self._inboxes.get(event.thread_id):
+                inbox.put(event, size)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             logger.warning("skipped a %s notification of codex: %r", method, error)
-            return
-        if event is None:
-            return
-        if isinstance(event, AccountChanged):
-            self.account_changes += 1
-        elif inbox := self._inboxes.get(event.thread_id):
-            inbox.put(event, size)
 
-    def _asked(self, request: Request) -> None:
+    def _asked(self, request: Request, size: int) -> None:
+        try:
+            asked = read_request(request)
+            if asked is not None and (inbox := self._inboxes.get(asked.thread_id)):
+                inbox.put(asked, size)
+                return
+        except (KeyError, TypeError) as error:
+            logger.warning("a %s request of codex cannot be read: %r", request.method, error)
         logger.info("refused %s, which codex asked for", request.method)
         self._write(self._peer.refuse(request, "this client does not support it"))
 

@@ -30,6 +30,6 @@ class LineSplitter:
         if rest:
             self._pieces.append(rest)
             self._pending += len(rest)
-        if self._pending > self._max_line:
+        if max(map(len, complete), default=0) > self._max_line or self._pending > self._max_line:
             raise ProtocolError(f"codex sent a line longer than {self._max_line} bytes")
         return [line for line in complete if line]

@@ -1,4 +1,4 @@
-"""What has arrived for one subscriber and is not yet taken: in order, bounded, adjacent deltas merged.
+"""What has arrived for one subscriber and is not yet taken: in order, bounded.
 
 Filled by the reader, which never waits; emptied by one consumer, which does.
 """
@@ -45,20 +45,20 @@ class Inbox:
         self._filled.set()
 
     async def take(self) -> list[Event]:
-        """Return everything that is waiting, at least one event, deltas of one message joined.
+        """Return everything that is waiting, at least one event.
 
         Raises:
             CodexError: the failure, once all events before it were taken.
         """
         while not self._events:
             if self._failure is not None:
-                raise self._failure
+                raise self._failure.with_traceback(None)
             self._filled = anyio.Event()
             await self._filled.wait()
         events = list(self._events)
         self._events.clear()
         self._waiting = 0
-        return merge_deltas(events)
+        return events
 
 
 def merge_deltas(events: list[Event]) -> list[Event]:

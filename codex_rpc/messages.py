@@ -15,6 +15,9 @@ from codex_rpc.errors import ProtocolError, UnsendableError
 MAX_DEPTH = 100
 """codex's parser gives up at 128 levels and then never answers; the envelope around a value takes some of them."""
 
+MALFORMED = -32603
+"""Our code for an answer that cannot be read, whose caller is told at once."""
+
 RequestId: TypeAlias = int | str
 
 
@@ -75,6 +78,8 @@ def decode(line: bytes) -> Message:
             return ErrorResponse(request_id, code, message, wire["error"].get("data"))
         case {"id": int() | str() as request_id, "result": result}:
             return Response(request_id, result)
+        case {"id": int() | str() as request_id}:
+            return ErrorResponse(request_id, MALFORMED, "the answer is neither a result nor an error")
         case _:
             raise ProtocolError("codex sent a line that is no JSON-RPC message")
 

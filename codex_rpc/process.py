@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import re
 import shutil
 import signal
@@ -35,6 +36,8 @@ EXIT_GRACE = 2.0
 """Seconds between closing stdin, SIGTERM and SIGKILL. codex ends within some ten milliseconds of the first."""
 MAX_LOGGED_LINE = 2000
 LAST_LINES = 5
+_NODE_MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+"""What node calls a machine, and so the npm packages of codex (codex-SYSTEM-MACHINE, one system is installed)."""
 _COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
 
 
@@ -90,9 +93,14 @@ def _behind_npm_shim(found: Path) -> Path:
     if real.suffix.lower() not in {".js", ".cmd", ".ps1"}:
         return found
     package = real.parents[1] if real.suffix == ".js" else real.parent / "node_modules" / "@openai" / "codex"
-    platform_packages = "codex-*/vendor/*/*"
-    for root in (package.parent, package / "node_modules" / "@openai"):
-        for native in sorted(root.glob(f"{platform_packages}/{name}")):
+    for_this_machine = f"codex-*-{_NODE_MACHINES.get(platform.machine().lower(), '*')}"
+    places = (
+        (package / "node_modules" / "@openai", for_this_machine),
+        (package.parent, for_this_machine),
+        (package, "."),
+    )
+    for root, pattern in places:
+        for native in sorted(root.glob(f"{pattern}/vendor/*/*/{name}")):
             if native.is_file():
                 return native
     return found
@@ -155,11 +163,16 @@ class CodexProcess:
         with suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             while True:
                 *lines, rest = (rest + await self._stderr.receive()).split(b"\n")
-                rest = rest[-MAX_LOGGED_LINE:]
-                for line in lines:
-                    text = _COLOURS.sub(b"", line)[:MAX_LOGGED_LINE].decode(errors="replace")
-                    self._last_lines.append(text)
-                    logger.debug("codex: %s", text)
+                rest = rest[:MAX_LOGGED_LINE]
+                for line in filter(None, lines):
+                    self._log(line)
+        if rest:
+            self._log(rest)
+
+    def _log(self, line: bytes) -> None:
+        text = _COLOURS.sub(b"", line)[:MAX_LOGGED_LINE].decode(errors="replace")
+        self._last_lines.append(text)
+        logger.debug("codex: %s", text)
 
     def last_words(self) -> str:
         """Return the last lines of stderr."""
@@ -167,22 +180,34 @@ class CodexProcess:
 
     async def stop(self) -> None:
         """Close stdin, wait, then SIGTERM and SIGKILL to the whole process group; returns when the child is gone."""
+        async with running(self._discard_stdout):
+            for escalate in (self._close_stdin, self._terminate, self._kill):
+                with anyio.move_on_after(EXIT_GRACE):
+                    await escalate()
+                    await self._process.wait()
+                    break
+            else:
+                await self._process.wait()
+        self._kill_rest()
+        # What left the process group may still hold the other ends.
+        await self._stdout.aclose()
+        await self._stderr.aclose()
+
+    async def _discard_stdout(self) -> None:
+        """A child that still writes could not end while nobody reads."""
+        while await self.receive():
+            pass
+
+    async def _close_stdin(self) -> None:
+        """Waits as long as the child does not read what was written before."""
         with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
             await self._stdin.aclose()
-        for escalate in (lambda: None, self._terminate, self._kill):
-            escalate()
-            with anyio.move_on_after(EXIT_GRACE):
-                await self._process.wait()
-                break
-        else:
-            await self._process.wait()
-        self._kill_rest()
 
-    def _terminate(self) -> None:
+    async def _terminate(self) -> None:
         logger.warning("codex (pid %d) did not end when its stdin was closed; sending SIGTERM", self.pid)
         self._signal("SIGTERM", self._process.terminate)
 
-    def _kill(self) -> None:
+    async def _kill(self) -> None:
         logger.warning("codex (pid %d) did not end on SIGTERM; killing it", self.pid)
         self._signal("SIGKILL", self._process.kill)
 

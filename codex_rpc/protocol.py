@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
+from codex_rpc.messages import Request
+
 T = TypeVar("T")
 Params: TypeAlias = Mapping[str, Any]
 
@@ -160,6 +162,15 @@ class MessageDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A piece of what the model tells about its reasoning."""
+
+    thread_id: str
+    turn_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RawItemCompleted:
     """A Responses item that the model finished."""
 
@@ -198,12 +209,42 @@ class TurnCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Codex has something to say about the thread."""
+
+    thread_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallAsked:
+    """Codex asks us to run a declared tool; the turn waits until `request` is answered."""
+
+    thread_id: str
+    turn_id: str
+    call_id: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
 class AccountChanged:
     """Somebody logged in or out."""
 
 
-ThreadEvent: TypeAlias = MessageDelta | RawItemCompleted | ResponseCompleted | ErrorReported | TurnCompleted
+ThreadEvent: TypeAlias = (
+    MessageDelta
+    | ReasoningDelta
+    | RawItemCompleted
+    | ResponseCompleted
+    | ErrorReported
+    | TurnCompleted
+    | Warned
+    | ToolCallAsked
+)
 Event: TypeAlias = ThreadEvent | AccountChanged
+
+PARAGRAPH = "\n\n"
+"""The text of a ReasoningDelta that only separates what follows from what came before."""
 
 INJECTED = "auto-compact-"
 """The turn ids under which codex echoes injected items begin like this; they are no news."""
@@ -219,52 +260,114 @@ def read_event(method: str, params: Any) -> Event | None:
     return reader(params) if reader else None
 
 
+def read_request(request: Request) -> ToolCallAsked | None:
+    """Read a call of codex; one that we do not serve becomes None.
+
+    Raises:
+        KeyError, TypeError: the parameters are not what the schema promises.
+    """
+    if request.method != "item/tool/call":
+        return None
+    params = request.params
+    return ToolCallAsked(_text(params, "threadId"), _text(params, "turnId"), _text(params, "callId"), request)
+
+
+def tool_call_result(output: str | Sequence[Mapping[str, Any]]) -> Params:
+    """Return what answers a ToolCallAsked: a text, or the parts of a function_call_output item."""
+    parts: Sequence[Mapping[str, Any]] = [{"type": "input_text", "text": output}] if isinstance(output, str) else output
+    return {"contentItems": [_content_item(part) for part in parts], "success": True}
+
+
+def _content_item(part: Mapping[str, Any]) -> Params:
+    if part["type"] == "input_image":
+        return {"type": "inputImage", "imageUrl": part["image_url"]}
+    return {"type": "inputText", "text": part["text"]}
+
+
 def _message_delta(params: Params) -> MessageDelta:
-    return MessageDelta(params["threadId"], params["turnId"], params["itemId"], params["delta"])
+    return MessageDelta(
+        _text(params, "threadId"), _text(params, "turnId"), _text(params, "itemId"), _text(params, "delta")
+    )
+
+
+def _reasoning_delta(params: Params) -> ReasoningDelta:
+    return ReasoningDelta(_text(params, "threadId"), _text(params, "turnId"), _text(params, "delta"))
+
+
+def _reasoning_part(params: Params) -> ReasoningDelta:
+    """Each part of a summary is a paragraph of its own."""
+    return ReasoningDelta(_text(params, "threadId"), _text(params, "turnId"), PARAGRAPH)
 
 
 def _raw_item_completed(params: Params) -> RawItemCompleted | None:
-    turn_id: str = params["turnId"]
-    return None if turn_id.startswith(INJECTED) else RawItemCompleted(params["threadId"], turn_id, params["item"])
+    turn_id = _text(params, "turnId")
+    return (
+        None if turn_id.startswith(INJECTED) else RawItemCompleted(_text(params, "threadId"), turn_id, params["item"])
+    )
 
 
 def _response_completed(params: Params) -> ResponseCompleted:
     wire = params.get("usage")
-    usage = wire and TokenUsage(
-        input=wire["inputTokens"],
-        cached_input=wire["cachedInputTokens"],
-        output=wire["outputTokens"],
-        reasoning_output=wire["reasoningOutputTokens"],
+    usage = (
+        TokenUsage(
+            input=wire["inputTokens"],
+            cached_input=wire["cachedInputTokens"],
+            output=wire["outputTokens"],
+            reasoning_output=wire["reasoningOutputTokens"],
+        )
+        if wire
+        else None
     )
-    return ResponseCompleted(params["threadId"], params["turnId"], usage)
+    return ResponseCompleted(_text(params, "threadId"), _text(params, "turnId"), usage)
 
 
 def _error_reported(params: Params) -> ErrorReported:
     failure = read_failure(params["error"])
-    return ErrorReported(params["threadId"], params["turnId"], failure, bool(params["willRetry"]))
+    return ErrorReported(_text(params, "threadId"), _text(params, "turnId"), failure, bool(params["willRetry"]))
 
 
 def _turn_completed(params: Params) -> TurnCompleted:
     turn = params["turn"]
     failure = read_failure(turn["error"]) if turn.get("error") else None
-    return TurnCompleted(params["threadId"], turn["id"], turn["status"], failure)
+    return TurnCompleted(_text(params, "threadId"), turn["id"], turn["status"], failure)
+
+
+def _warned(params: Params) -> Warned | None:
+    """Some warnings are about no thread."""
+    return Warned(_text(params, "threadId"), _text(params, "message")) if params.get("threadId") else None
 
 
 def read_failure(error: Params) -> CodexFailure:
-    """Read a TurnError: its `codexErrorInfo` is a name, or an object of one name with details."""
-    info = error.get("codexErrorInfo")
-    if isinstance(info, dict):
-        kind, details = next(iter(cast("dict[str, Params | None]", info).items()), ("other", None))
-        return CodexFailure(error["message"], kind, details.get("httpStatusCode") if details else None)
-    return CodexFailure(error["message"], info or "other")
+    """Read a TurnError: its `codexErrorInfo` is a name, or an object of one name with details; else it is `other`."""
+    message = str(error["message"])
+    match error.get("codexErrorInfo"):
+        case str(kind):
+            return CodexFailure(message, kind)
+        case {**named} if named:
+            kind, details = next(iter(cast("dict[str, object]", named).items()))
+            status = cast("Params", details).get("httpStatusCode") if isinstance(details, dict) else None
+            return CodexFailure(message, kind, status if isinstance(status, int) else None)
+        case _:
+            return CodexFailure(message)
+
+
+def _text(params: Params, name: str) -> str:
+    value = params[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
 
 
 _READERS: Mapping[str, Callable[[Params], Event | None]] = {
     "item/agentMessage/delta": _message_delta,
+    "item/reasoning/summaryPartAdded": _reasoning_part,
+    "item/reasoning/summaryTextDelta": _reasoning_delta,
+    "item/reasoning/textDelta": _reasoning_delta,
     "rawResponseItem/completed": _raw_item_completed,
     "rawResponse/completed": _response_completed,
     "error": _error_reported,
     "turn/completed": _turn_completed,
+    "warning": _warned,
     "account/updated": lambda _: AccountChanged(),
     "account/login/completed": lambda _: AccountChanged(),
 }
@@ -285,9 +388,6 @@ UNWANTED = (
     "item/fileChange/patchUpdated",
     "item/mcpToolCall/progress",
     "item/plan/delta",
-    "item/reasoning/summaryPartAdded",
-    "item/reasoning/summaryTextDelta",
-    "item/reasoning/textDelta",
     "item/started",
     "mcpServer/startupStatus/updated",
     "model/safetyBuffering/updated",

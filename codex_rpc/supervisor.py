@@ -53,6 +53,8 @@ class Supervisor:
         self._state: State = Starting()
         self._changed = anyio.Event()
         self._life = anyio.CancelScope()
+        self._restart = anyio.Event()
+        self._up_since = float("inf")
 
     @property
     def state(self) -> State:
@@ -65,15 +67,15 @@ class Supervisor:
             CodexUnavailableError: there is none in time.
         """
         with anyio.move_on_after(patience):
-            while not isinstance(self._state, Up):
+            while not (isinstance(self._state, Up) and self._state.client.alive):
                 await self._changed.wait()
         match self._state:
-            case Up(client):
+            case Up(client) if client.alive:
                 return client
-            case Starting():
-                raise CodexUnavailableError("codex is still starting", retry_after=1)
             case Down(failure, retry_after):
                 raise CodexUnavailableError(f"codex is not running: {failure}", retry_after=retry_after)
+            case Starting() | Up():
+                raise CodexUnavailableError("codex is still starting", retry_after=1)
 
     async def first_outcome(self) -> State:
         """Wait until codex is up or could not be started for the first time."""
@@ -85,21 +87,24 @@ class Supervisor:
         """Keep codex alive until cancelled."""
         pause = FIRST_PAUSE
         while True:
-            started = anyio.current_time()
+            self._restart = anyio.Event()
+            self._up_since = float("inf")
             failure = await self._live_once()
             if failure is None:
                 continue
-            lived = anyio.current_time() - started
+            lived = anyio.current_time() - self._up_since
             pause = FIRST_PAUSE if lived > STEADY_AFTER else pause
             logger.error("%s; starting codex again in %.2g s", failure, pause)
             self._become(Down(failure, pause))
-            await anyio.sleep(pause)
+            with anyio.move_on_after(pause):
+                await self._restart.wait()
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def restart(self) -> None:
-        """Stop the running codex and start a new one at once."""
+        """Stop the running codex, or end the pause after its end, and start a new one at once."""
+        self._restart.set()
         self._life.cancel()
-        if isinstance(self._state, Up):
+        if not isinstance(self._state, Starting):
             self._become(Starting())
 
     async def _live_once(self) -> CodexError | None:
@@ -108,11 +113,15 @@ class Supervisor:
             try:
                 async with self._open_client() as client:
                     logger.info("codex is up: %s", client.user_agent)
+                    self._up_since = anyio.current_time()
                     self._become(Up(client))
                     failure = await client.wait_for_end()
                     self._become(Starting())
             except CodexError as error:
                 failure = error
+            except Exception as error:
+                logger.exception("codex could not be run")
+                failure = CodexError(f"codex could not be run: {error!r}")
             return failure
         return None
 

@@ -1,0 +1,197 @@
+"""What waits for one consumer: in order, bounded, a failure told at the end; and deltas joined where it wants that."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codex_rpc.errors import CodexError, ConnectionLostError, InboxOverflowError
+from codex_rpc.inbox import Inbox, merge_deltas
+from codex_rpc.messages import Request
+from codex_rpc.protocol import (
+    Event,
+    MessageDelta,
+    RawItemCompleted,
+    ReasoningDelta,
+    ResponseCompleted,
+    ToolCallAsked,
+    TurnCompleted,
+    Warned,
+)
+
+COMPLETED = TurnCompleted("t", "u", "completed", None)
+RESPONSE = ResponseCompleted("t", "u", None)
+ITEM = RawItemCompleted("t", "u", {"type": "function_call"})
+THOUGHT = ReasoningDelta("t", "u", "hm")
+ASKED = ToolCallAsked("t", "u", "c", Request(0, "item/tool/call", {}))
+WARNED = Warned("t", "careful")
+
+
+def delta(text: str, item_id: str = "i", pieces: int = 1) -> MessageDelta:
+    return MessageDelta("t", "u", item_id, text, pieces)
+
+
+def filled(*events: Event, max_waiting: int = 1000) -> Inbox:
+    inbox = Inbox(max_waiting)
+    for event in events:
+        inbox.put(event, 10)
+    return inbox
+
+
+@pytest.mark.parametrize(
+    ("events", "merged"),
+    [
+        ([], []),
+        ([delta("a")], [delta("a")]),
+        ([delta("a"), delta("b"), delta("c")], [delta("abc", pieces=3)]),
+        ([delta("ab", pieces=2), delta("cde", pieces=3)], [delta("abcde", pieces=5)]),
+        ([delta("a", "1"), delta("b", "2"), delta("c", "1")], [delta("a", "1"), delta("b", "2"), delta("c", "1")]),
+        ([delta("a"), RESPONSE, delta("b")], [delta("a"), RESPONSE, delta("b")]),
+        ([ITEM, ITEM, RESPONSE, COMPLETED], [ITEM, ITEM, RESPONSE, COMPLETED]),
+        ([THOUGHT, THOUGHT, ASKED, ASKED, WARNED], [THOUGHT, THOUGHT, ASKED, ASKED, WARNED]),
+        ([delta("a"), THOUGHT, delta("b")], [delta("a"), THOUGHT, delta("b")]),
+        ([delta("a"), ASKED, delta("b"), WARNED, delta("c")], [delta("a"), ASKED, delta("b"), WARNED, delta("c")]),
+        (
+            [ITEM, delta("a"), delta("b"), delta("x", "2"), COMPLETED],
+            [ITEM, delta("ab", pieces=2), delta("x", "2"), COMPLETED],
+        ),
+        ([delta(""), delta("")], [delta("", pieces=2)]),
+    ],
+)
+def test_runs_of_deltas_of_one_item_are_joined(events: list[Event], merged: list[Event]):
+    assert merge_deltas(events) == merged
+
+
+deltas = st.builds(delta, st.text("ab"), st.sampled_from(["1", "2"]), st.integers(1, 3))
+
+
+@given(st.lists(deltas | st.sampled_from([ITEM, THOUGHT, ASKED, WARNED, RESPONSE, COMPLETED])))
+@settings(deadline=None)
+def test_joining_loses_nothing_and_leaves_nothing_to_join(events: list[Event]):
+    def letters(of: list[Event]) -> list[object]:
+        """Every event, each delta taken apart into its letters."""
+        return [
+            letter
+            for event in of
+            for letter in ([(event.item_id, it) for it in event.text] if isinstance(event, MessageDelta) else [event])
+        ]
+
+    def pieces(of: list[Event]) -> int:
+        return sum(event.pieces for event in of if isinstance(event, MessageDelta))
+
+    before = list(events)
+    merged = merge_deltas(events)
+
+    assert events == before
+    assert letters(merged) == letters(events)
+    assert pieces(merged) == pieces(events)
+    assert merge_deltas(merged) == merged
+
+
+async def test_everything_that_waits_is_taken_at_once_as_it_came_and_only_once():
+    inbox = filled(ITEM, delta("a"), delta("b"), THOUGHT, ASKED, WARNED, RESPONSE)
+
+    assert await inbox.take() == [ITEM, delta("a"), delta("b"), THOUGHT, ASKED, WARNED, RESPONSE]
+
+    inbox.put(COMPLETED, 10)
+    assert await inbox.take() == [COMPLETED]
+
+
+async def test_a_consumer_of_an_empty_inbox_waits_for_the_next_event():
+    inbox = Inbox()
+    taken: list[list[Event]] = []
+
+    async def consume() -> None:
+        for _ in range(3):
+            taken.append(await inbox.take())
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(consume)
+            for event in (delta("a"), RESPONSE, COMPLETED):
+                await anyio.wait_all_tasks_blocked()
+                inbox.put(event, 10)
+
+    assert taken == [[delta("a")], [RESPONSE], [COMPLETED]]
+
+
+async def test_a_waiting_consumer_is_told_of_the_failure_at_once():
+    inbox = Inbox()
+    failure = ConnectionLostError("codex ended")
+    told: list[CodexError] = []
+
+    async def consume() -> None:
+        with pytest.raises(ConnectionLostError) as caught:
+            await inbox.take()
+        told.append(caught.value)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(consume)
+            await anyio.wait_all_tasks_blocked()
+            inbox.fail(failure)
+
+    assert told == [failure]
+
+
+async def test_what_arrived_before_a_failure_is_taken_before_it_is_told():
+    inbox = filled(delta("a"), COMPLETED)
+    inbox.fail(ConnectionLostError("codex ended"))
+
+    assert await inbox.take() == [delta("a"), COMPLETED]
+    for _ in range(2):
+        with pytest.raises(ConnectionLostError, match="codex ended"):
+            await inbox.take()
+
+
+async def test_a_second_failure_does_not_replace_the_first():
+    inbox = Inbox()
+    inbox.fail(ConnectionLostError("the cause"))
+    inbox.fail(ConnectionLostError("a consequence"))
+
+    with pytest.raises(ConnectionLostError, match="the cause"):
+        await inbox.take()
+
+
+async def test_what_arrives_after_a_failure_is_dropped():
+    inbox = Inbox()
+    inbox.fail(ConnectionLostError("codex ended"))
+    inbox.put(COMPLETED, 10)
+
+    with pytest.raises(ConnectionLostError):
+        await inbox.take()
+
+
+async def test_an_inbox_holds_exactly_as_many_bytes_as_it_may():
+    inbox = filled(delta("a"), delta("b"), COMPLETED, max_waiting=30)
+
+    assert await inbox.take() == [delta("a"), delta("b"), COMPLETED]
+
+
+async def test_an_inbox_that_outgrows_its_limit_drops_all_for_a_failure():
+    inbox = filled(delta("a"), delta("b"), delta("c"), max_waiting=29)
+    inbox.put(COMPLETED, 0)
+
+    for _ in range(2):
+        with pytest.raises(InboxOverflowError, match="29 bytes"):
+            await inbox.take()
+
+
+async def test_what_was_taken_no_longer_counts_against_the_limit():
+    inbox = Inbox(max_waiting=10)
+    for _ in range(5):
+        inbox.put(COMPLETED, 10)
+        assert await inbox.take() == [COMPLETED]
+
+
+async def test_a_cancelled_take_loses_no_event():
+    inbox = Inbox()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await inbox.take()
+    inbox.put(COMPLETED, 10)
+
+    with anyio.fail_after(5):
+        assert await inbox.take() == [COMPLETED]
