@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
@@ -16,8 +17,9 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from bridge.drain import Drain
-from bridge.errors import ApiError, from_codex_error, internal_error, unavailable
+from bridge.errors import CONTEXT_TOO_LONG, ApiError, from_codex_error, internal_error, unavailable
 from bridge.events import Failed, Finished, TurnEvent
+from bridge.openai.clients import as_shown
 from bridge.turns import Turn
 from codex_rpc.errors import CodexError, ConnectionLostError
 
@@ -33,22 +35,39 @@ class Writer(Protocol):
     media: Mapping[str, str]
     keep_alive: bytes
 
-    def feed(self, events: Iterable[TurnEvent]) -> bytes: ...
+    def feed(self, events: Iterable[TurnEvent], choice: int = 0) -> bytes: ...
 
     def fail(self, error: ApiError) -> bytes: ...
+
+    def overflow(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an answer needs to know beforehand; times are seconds."""
+
+    run: Callable[[], AbstractAsyncContextManager[Turn]]
+    """Opens one of the answer's turns."""
+    new_writer: Callable[[], Writer]
+    headers: Mapping[str, str]
+    choices: int
+    cursor: bool
+    patience: float
+    pause: float
 
 
 class _Body:
     """The response body: begun late, so that an early failure keeps its status, and kept alive while nothing comes."""
 
-    def __init__(self, send: Send, writer: Writer, headers: Mapping[str, str], patience: float, pause: float) -> None:
+    def __init__(self, send: Send, writer: Writer, plan: Plan) -> None:
         self._send = send
         self._filler = writer.keep_alive
-        self._headers = {**headers, **writer.media}
-        self._patience = patience
-        self._pause = pause
+        self._patience = plan.patience
+        self._pause = plan.pause
+        self.headers = {**plan.headers, **writer.media}
         self._lock = anyio.Lock()
         self._last_sent = anyio.current_time()
+        self._ended = False
         self.begun = False
         self.carries_content = False
 
@@ -58,10 +77,13 @@ class _Body:
 
     async def _send_part(self, data: bytes, *, last: bool) -> None:
         async with self._lock:
+            if self._ended:
+                return
+            self._ended = last
             if not self.begun:
                 self.begun = True
                 length = {"content-length": str(len(data))} if last else {}
-                await self._send(response_start(200, self._headers | length))
+                await self._send(response_start(200, self.headers | length))
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
             self._last_sent = anyio.current_time()
 
@@ -75,32 +97,19 @@ class _Body:
 
 
 class Answer:
-    """Runs one turn and writes what it says."""
+    """Runs the turns of one request and writes what they say."""
 
-    def __init__(
-        self,
-        run: Callable[[], AbstractAsyncContextManager[Turn]],
-        new_writer: Callable[[], Writer],
-        drain: Drain,
-        headers: Mapping[str, str],
-        *,
-        patience: float,
-        pause: float,
-    ) -> None:
-        self._run = run
-        self._new_writer = new_writer
-        self._writer = new_writer()
+    def __init__(self, plan: Plan, drain: Drain) -> None:
+        self._plan = plan
         self._drain = drain
-        self._headers = headers
-        self._patience = patience
-        self._pause = pause
+        self._writer = plan.new_writer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; the request body has been read to its end before."""
         del scope
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_when_client_leaves, receive, tasks.cancel_scope)
-            body = _Body(send, self._writer, self._headers, self._patience, self._pause)
+            body = _Body(send, self._writer, self._plan)
             tasks.start_soon(body.keep_alive)
             await self._answer(body, send)
             tasks.cancel_scope.cancel()
@@ -108,7 +117,7 @@ class Answer:
     async def _answer(self, body: _Body, send: Send) -> None:
         try:
             with self._drain.answer() as stopped:
-                await self._write_turn_even_if_codex_dies(body)
+                await self._write_answer(body)
             if not stopped.cancelled_caught:
                 return
             error = unavailable("The server is stopping. Repeat the request in a moment.", 5)
@@ -120,38 +129,61 @@ class Answer:
             logger.exception("an answer failed unexpectedly")
             error = internal_error()
         with anyio.move_on_after(LAST_WORDS):
-            if body.begun:
+            if self._plan.cursor and error.code == CONTEXT_TOO_LONG and not body.carries_content:
+                await body.write(self._plan.new_writer().overflow(), last=True)
+            elif body.begun:
                 logger.warning("an answer ended unfinished: %s", error)
                 await body.write(self._writer.fail(error), last=True)
             else:
-                await send_error(error, send)
+                await send_error(as_shown(error, cursor=self._plan.cursor), send)
 
-    async def _write_turn_even_if_codex_dies(self, body: _Body) -> None:
+    async def _write_answer(self, body: _Body) -> None:
         """While the client has seen nothing of the answer, the next codex can give it from the start."""
         try:
-            await self._write_turn(body)
+            await self._write_turns(body)
         except ConnectionLostError as error:
             if body.carries_content:
                 raise
             logger.warning("%s before the answer began; asking the next one", error)
-            self._writer = self._new_writer()
-            await self._write_turn(body)
+            self._writer = self._plan.new_writer()
+            await self._write_turns(body)
 
-    async def _write_turn(self, body: _Body) -> None:
-        async with self._run() as turn:
+    async def _write_turns(self, body: _Body) -> None:
+        """Run as many turns at once as there are choices; the first that fails ends them all."""
+        endings: list[bytes] = []
+        failures: list[Exception] = []
+
+        async def write(choice: int) -> None:
+            try:
+                await self._write_turn(body, choice, endings)
+            except Exception as error:  # noqa: BLE001 - raised below, outside the group
+                failures.append(error)
+                tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            for choice in range(self._plan.choices):
+                tasks.start_soon(write, choice)
+        if failures:
+            raise failures[0]
+        await body.write(b"".join(endings), last=True)
+
+    async def _write_turn(self, body: _Body, choice: int, endings: list[bytes]) -> None:
+        """Write a turn but its end, which goes out last of all, when every thread has been put back."""
+        async with self._plan.run() as turn:
+            body.headers |= {"x-codex-proxy-thread": turn.fate, **self._plan.headers}
             while True:
                 events = await turn.next_events()
                 last = events[-1]
                 if isinstance(last, Failed):
                     events.pop()
-                data = self._writer.feed(events)
+                data = self._writer.feed(events, choice)
                 if isinstance(last, Finished):
-                    break
+                    endings.append(data)
+                    return
                 if data:
                     await body.write(data)
                 if isinstance(last, Failed):
                     raise last.error
-        await body.write(data, last=True)
 
 
 async def _cancel_when_client_leaves(receive: Receive, scope: anyio.CancelScope) -> None:

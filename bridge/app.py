@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bridge.answers import Answer, Writer
+from bridge.answers import Answer, Plan, Writer
 from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.drain import Drain
@@ -30,13 +31,17 @@ from bridge.errors import (
 )
 from bridge.json_body import decode_json
 from bridge.middleware import Access, CleanPath, Envelope
-from bridge.model_names import choose, listed
+from bridge.model_names import NAMED, ModelChoice, choose, listed, reverse
 from bridge.openai import chat_request
+from bridge.openai.chat_answer import ChatAnswer
 from bridge.openai.chat_completion import ChatCompletion
 from bridge.openai.chat_stream import ChatStream
+from bridge.openai.clients import as_shown, is_cursor
 from bridge.openai.models import model_list, model_object
-from bridge.threads import run_prompt
+from bridge.threads import Threads
 from bridge.turns import Turn
+
+logger = logging.getLogger(__name__)
 
 WHOLE_PATIENCE = 60.0
 """Seconds before an answer that is not streamed is begun and kept alive by white space; a tunnel cuts it after 100."""
@@ -45,11 +50,11 @@ WHOLE_PATIENCE = 60.0
 class Api:
     """The handlers and what they share."""
 
-    def __init__(self, backend: Backend, drain: Drain, settings: Settings, cwd: str, started: int) -> None:
+    def __init__(self, backend: Backend, threads: Threads, drain: Drain, settings: Settings, started: int) -> None:
         self._backend = backend
+        self._threads = threads
         self._drain = drain
         self._settings = settings
-        self._cwd = cwd
         self._started = started
 
     async def health(self, request: Request) -> Response:
@@ -71,28 +76,42 @@ class Api:
         return JSONResponse(model_object(name, self._started))
 
     async def chat_completions(self, request: Request) -> ASGIApp:
-        """POST /chat/completions."""
+        """POST /chat/completions, and the Azure form of it, whose path names the model."""
         settings = self._settings
-        chat = chat_request.parse(decode_json(await _read_body(request, settings.max_body)))
+        body = decode_json(await _read_body(request, settings.max_body))
+        chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"))
+        cursor = is_cursor(request.headers)
         answer_id, created = f"chatcmpl-codex-{uuid.uuid4()}", int(time.time())
+        answer = ChatAnswer(answer_id, created, chat.model, chat.choices, settings.reasoning, cursor)
         headers = {"x-codex-proxy-ignored": ", ".join(chat.ignored)} if chat.ignored else {}
-        patience = settings.head_patience if chat.stream else WHOLE_PATIENCE
+        summary = None if settings.reasoning == "off" else "auto"
 
         def new_writer() -> Writer:
-            if chat.stream:
-                return ChatStream(answer_id, created, chat.model, usage_chunk=chat.usage_chunk)
-            return ChatCompletion(answer_id, created, chat.model)
+            return ChatStream(answer, usage_chunk=chat.usage_chunk) if chat.stream else ChatCompletion(answer)
 
         @asynccontextmanager
         async def run() -> AsyncGenerator[Turn]:
             session = await self._backend.ready_session()
             choice = choose(chat.model, session.models)
+            if choice is None and cursor:
+                choice = ModelChoice(NAMED[0])
+                headers["x-codex-proxy-model"] = reverse(choice.slug)
+                logger.warning("Cursor asks for the model %r, which there is not; it gets %s", chat.model, choice.slug)
             if choice is None:
                 raise model_not_found(chat.model, listed(session.models))
-            async with run_prompt(session, chat.prompt(choice), self._cwd, settings.idle_timeout) as turn:
+            async with self._threads.answer(session, chat.prompt(choice, summary), chat.limits) as turn:
                 yield turn
 
-        return Answer(run, new_writer, self._drain, headers, patience=patience, pause=settings.keep_alive)
+        plan = Plan(
+            run=run,
+            new_writer=new_writer,
+            headers=headers,
+            choices=chat.choices,
+            cursor=cursor,
+            patience=settings.head_patience if chat.stream else WHOLE_PATIENCE,
+            pause=settings.keep_alive,
+        )
+        return Answer(plan, self._drain)
 
 
 def build_app(api: Api, settings: Settings) -> ASGIApp:
@@ -102,6 +121,7 @@ def build_app(api: Api, settings: Settings) -> ASGIApp:
         Route("/models", api.models, methods=["GET"]),
         Route("/models/{name:path}", api.model, methods=["GET"]),
         Route("/chat/completions", api.chat_completions, methods=["POST"]),
+        Route("/openai/deployments/{deployment}/chat/completions", api.chat_completions, methods=["POST"]),
     ]
 
     app = Starlette(
@@ -131,8 +151,7 @@ def _error_response(error: ApiError) -> Response:
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
-    del request
-    return _error_response(cast("ApiError", error))
+    return _error_response(as_shown(cast("ApiError", error), cursor=is_cursor(request.headers)))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +61,8 @@ def _link(target: Path, link: Path) -> None:
 
 
 def _junction(target: Path, link: Path) -> None:
-    import _winapi  # noqa: PLC0415 - exists on Windows alone
-
-    _winapi.CreateJunction(str(target), str(link))  # type: ignore[attr-defined] # pyright sees another system
+    winapi: Any = import_module("_winapi")  # exists on Windows alone
+    winapi.CreateJunction(str(target), str(link))
 
 
 def _hard_link(target: Path, link: Path) -> None:

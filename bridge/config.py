@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+ReasoningDisplay: TypeAlias = Literal["off", "reasoning_content", "think", "details"]
+"""How what the model tells about its reasoning is shown: not at all, in a field of its own, or inside the text."""
 
 DEFAULT_ADDRESS = "0.0.0.0:11435"
 
@@ -26,6 +30,12 @@ class Settings:
     """The pause after which a silent stream gets a comment; tunnels cut it after about 100 seconds."""
     idle_timeout: float = 600
     """How long the model may send nothing."""
+    reasoning: ReasoningDisplay = "off"
+    """How what the model tells about its reasoning is shown."""
+    threads: int = 64
+    """How many threads wait for their conversation to go on; each takes about 1 MB of codex and a connection."""
+    thread_age: float = 1800
+    """How long a thread waits, with or without a tool call open."""
     grace: float = 5
     """How long open answers may go on after the server was told to stop."""
 

@@ -15,10 +15,13 @@ from codex_rpc.errors import (
     CodexUnavailableError,
     DeadlineExceededError,
     InboxOverflowError,
+    OverloadedError,
     RequestRefusedError,
     UnsendableError,
 )
 from codex_rpc.protocol import CodexFailure
+
+CONTEXT_TOO_LONG = "context_length_exceeded"
 
 LOG_IN = (
     "Codex is not logged in. Run `codex login` or `codex-openai-proxy login` (with --device-auth on a machine without "
@@ -113,6 +116,8 @@ def from_codex_error(error: CodexError) -> ApiError:
             return ApiError(504, "server_error", "upstream_timeout", f"{error}.")
         case UnsendableError():
             return invalid_request(f"The request cannot be passed on: {error}.")
+        case OverloadedError():
+            return unavailable("Codex has too much to do. Try again in a moment.", 5)
         case RequestRefusedError(code=-32600, reason=reason):
             return invalid_request(f"codex does not accept the request: {reason}.")
         case InboxOverflowError():
@@ -133,7 +138,7 @@ def from_codex_failure(failure: CodexFailure) -> ApiError:
         case "serverOverloaded" | "flexUnavailable" | "policyCapacityUnavailable":
             return unavailable(message, 5)
         case "contextWindowExceeded":
-            return invalid_request(message, "messages", "context_length_exceeded")
+            return invalid_request(message, "messages", CONTEXT_TOO_LONG)
         case "unauthorized":
             return ApiError(401, "authentication_error", "codex_not_logged_in", f"{message} {LOG_IN}")
         case "modelNotFound":

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from bridge.errors import ApiError
 from codex_rpc.protocol import TokenUsage
 
-FinishReason: TypeAlias = Literal["stop", "length", "content_filter"]
+FinishReason: TypeAlias = Literal["stop", "length", "content_filter", "tool_calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,22 @@ class TextDelta:
 
     text: str
     tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of what the model tells about its reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model calls a tool of the client, whole; name and arguments as the client knows them."""
+
+    call_id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +56,5 @@ class Failed:
     error: ApiError
 
 
-TurnEvent: TypeAlias = TextDelta | Used | Finished | Failed
+TurnEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCall | Used | Finished | Failed
 """One thing that happened in a turn."""

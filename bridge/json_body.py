@@ -1,9 +1,9 @@
-"""Decodes a request body into values that codex can be given."""
+"""JSON bodies as values that codex can be given."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import orjson
 
@@ -26,6 +26,18 @@ def decode_json(body: bytes) -> Any:
         return orjson.loads(text)
     except (ValueError, RecursionError):
         raise invalid_request(f"The request body is not valid JSON: {reason}.", code="invalid_json") from None
+
+
+def is_deeper_than(value: object, levels: int) -> bool:
+    """Tell whether more objects and arrays than `levels` stand inside each other."""
+    match value:
+        case dict():
+            inner = list(cast("dict[str, object]", value).values())
+        case list():
+            inner = cast("list[object]", value)
+        case _:
+            return False
+    return levels == 0 or any(is_deeper_than(one, levels - 1) for one in inner)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -17,7 +17,7 @@ from bridge.codex_home import child_environment, home_without_instructions, real
 from bridge.plain_model import command_line, plain_catalogue
 from codex_rpc.client import Client, connect
 from codex_rpc.errors import CodexError
-from codex_rpc.process import check_version, codex_process, find_codex
+from codex_rpc.process import CodexProcess, check_version, codex_process, find_codex
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,16 @@ class Launcher:
             CodexNotFoundError, CodexTooOldError: the machine's set-up is to be mended.
             CodexError: codex did not start.
         """
+        async with self.open_process() as process, connect(process, CLIENT_NAME, __version__) as client:
+            yield client
+
+    @asynccontextmanager
+    async def open_process(self) -> AsyncGenerator[CodexProcess]:
+        """Start codex, nothing more; afterwards no process of it is left.
+
+        Raises:
+            CodexError: as `open_client`.
+        """
         codex = find_codex(self._codex)
         home = home_without_instructions(real_home(os.environ), self._workspace / "home")
         env = child_environment(os.environ, home)
@@ -50,11 +60,8 @@ class Launcher:
         catalogue = self._workspace / "models.json"
         catalogue.write_bytes(await self._plain_catalogue(codex, env))
         command = command_line(str(codex), str(catalogue))
-        async with (
-            codex_process(command, env, self.cwd) as process,
-            connect(process, CLIENT_NAME, __version__) as client,
-        ):
-            yield client
+        async with codex_process(command, env, self.cwd) as process:
+            yield process
 
     async def _plain_catalogue(self, codex: Path, env: dict[str, str]) -> bytes:
         try:

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 OPEN_PATHS = frozenset({"/healthz"})
 """What may be asked without a key: it tells nothing about the account."""
 
+TUNNEL_HEADER = "cf-ray"
+"""What Cloudflare adds to each request; its tunnel connects from this machine and so needs no key."""
+
 _CORS = {
     "access-control-allow-origin": "*",
     "access-control-expose-headers": "*",
@@ -90,12 +93,19 @@ class Access:
     def __init__(self, app: ASGIApp, api_key: str | None) -> None:
         self._app = app
         self._api_key = api_key
+        self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            client = scope.get("client")
-            refusal = check_access(client[0] if client else None, Headers(scope=scope), self._api_key)
+            client, headers = scope.get("client"), Headers(scope=scope)
+            refusal = check_access(client[0] if client else None, headers, self._api_key)
+            if refusal is None and self._api_key is None and TUNNEL_HEADER in headers and not self._warned:
+                self._warned = True
+                logger.warning(
+                    "requests come through a tunnel and no API key is set: whoever knows the tunnel's address uses "
+                    "your account. Set CODEX_OPENAI_PROXY_API_KEY"
+                )
             if refusal is not None:
                 await send_error(refusal, send)
                 return

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.model_names import NAMED
+from bridge.prompt import Prompt
 
 UNBOUNDED = 1_000_000_000
 """Tokens or bytes that no request reaches: codex neither truncates nor compacts below it."""
@@ -53,19 +54,19 @@ _THREAD_CONFIG: Mapping[str, Any] = {
 }
 
 
-def thread_start_params(
-    model: str, cwd: str, mcp_servers: Sequence[str], effort: str | None, tier: str | None
-) -> dict[str, Any]:
+def thread_start_params(prompt: Prompt, cwd: str, mcp_servers: Sequence[str]) -> dict[str, Any]:
     """Return ThreadStartParams of a thread that shows the model only what is injected.
 
     `cwd` is an empty directory; `mcp_servers` are the names in the user's config, each to be switched off. The effort
     belongs to the thread's config, so that it already holds for the warm-up that codex sends when the thread starts.
     """
     config = {**_THREAD_CONFIG, "mcp_servers": dict.fromkeys(mcp_servers, _OFF)}
-    if effort is not None:
-        config["model_reasoning_effort"] = effort
+    if prompt.effort is not None:
+        config["model_reasoning_effort"] = prompt.effort
+    if prompt.summary is not None:
+        config["model_reasoning_summary"] = prompt.summary
     return {
-        "model": model,
+        "model": prompt.model,
         "cwd": cwd,
         "ephemeral": True,
         "environments": [],
@@ -74,7 +75,8 @@ def thread_start_params(
         "baseInstructions": "",
         "developerInstructions": "",
         "experimentalRawEvents": True,
-        "serviceTier": tier,
+        "serviceTier": prompt.tier,
+        "dynamicTools": prompt.toolbox.specs(),
         "config": config,
     }
 

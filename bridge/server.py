@@ -24,6 +24,7 @@ from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.drain import Drain
 from bridge.launch import launcher
+from bridge.threads import Threads
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.supervisor import Down, Supervisor
@@ -59,6 +60,7 @@ class Service:
 
     app: ASGIApp
     supervisor: Supervisor
+    threads: Threads
     drain: Drain
 
 
@@ -68,9 +70,15 @@ async def service(settings: Settings) -> AsyncGenerator[Service]:
     async with launcher(settings.codex) as launch:
         supervisor, drain = Supervisor(launch.open_client), Drain()
         backend = Backend(supervisor, settings.start_patience)
-        api = Api(backend, drain, settings, str(launch.cwd), int(time.time()))
-        async with running(supervisor.run, backend.warm_up):
-            yield Service(build_app(api, settings), supervisor, drain)
+        threads = Threads(
+            str(launch.cwd),
+            most=settings.threads,
+            longest=settings.thread_age,
+            idle_timeout=settings.idle_timeout,
+        )
+        api = Api(backend, threads, drain, settings, int(time.time()))
+        async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
+            yield Service(build_app(api, settings), supervisor, threads, drain)
 
 
 async def serve(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:

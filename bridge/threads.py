@@ -1,33 +1,163 @@
-"""A prompt on a thread of its own: started, filled, unloaded afterwards."""
+"""Carries plans out: starts, continues and resumes threads, keeps them for the next request, lets old ones go."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
 
 from bridge.backend import Session
+from bridge.conversations import AnswerTools, Continue, Conversations, Fresh, Known, Plan, advance, hashes
+from bridge.limits import Limits
 from bridge.plain_model import thread_start_params
-from bridge.prompt import Prompt
-from bridge.turns import CLEAN_UP, Turn, open_turn
-from codex_rpc.errors import CodexError
-from codex_rpc.protocol import thread_inject_items, thread_start, thread_unsubscribe
+from bridge.prompt import Item, Prompt, message
+from bridge.turns import LivingThread, Turn
+from codex_rpc.client import Client
+from codex_rpc.errors import CodexError, RequestRefusedError
+from codex_rpc.protocol import thread_inject_items, thread_start, thread_unsubscribe, turn_interrupt, turn_start
+
+logger = logging.getLogger(__name__)
+
+CLEAN_UP = 5.0
+"""Seconds that codex may take to confirm what we tell it on the way out."""
+LOOK_AROUND = 5.0
+"""Seconds between two looks for threads that are too old; too many are noticed at once."""
 
 
-@asynccontextmanager
-async def run_prompt(session: Session, prompt: Prompt, cwd: str, idle_timeout: float) -> AsyncGenerator[Turn]:
-    """Run a prompt on a new thread for the length of the block; the turn's events are the answer.
+class Threads:
+    """All living threads. `cwd` is the empty directory in which they run."""
 
-    Raises:
-        CodexError: codex did not take the prompt.
-    """
-    client = session.client
-    params = thread_start_params(prompt.model, cwd, session.mcp_servers, prompt.effort, prompt.tier)
-    # Shielded, because a thread whose start was under way stays loaded until it is unsubscribed by its id.
-    thread_id = await client.call(thread_start(params), shield=True)
-    try:
-        await client.call(thread_inject_items(thread_id, prompt.items))
-        async with open_turn(client, thread_id, idle_timeout) as turn:
+    def __init__(self, cwd: str, *, most: int, longest: float, idle_timeout: float) -> None:
+        self._cwd = cwd
+        self._most = most
+        self._longest = longest
+        self._idle_timeout = idle_timeout
+        self._conversations: Conversations[LivingThread] = Conversations()
+        self._waiting: OrderedDict[LivingThread, tuple[Known[LivingThread], float]] = OrderedDict()
+        """The threads that nobody uses, the longest unused first, with the time since when."""
+        self._crowded = anyio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for their conversation to go on."""
+        return len(self._waiting)
+
+    @asynccontextmanager
+    async def answer(self, session: Session, prompt: Prompt, limits: Limits) -> AsyncGenerator[Turn]:
+        """Run a prompt for the length of the block; the turn's events are the answer.
+
+        Raises:
+            CodexError: codex did not take the prompt.
+        """
+        self._forget_other_clients(session.client)
+        chain = hashes(prompt)
+        plan = self._conversations.plan(prompt, chain)
+        try:
+            thread, turn = await self._carry_out(plan, session, prompt, limits)
+        except RequestRefusedError as refusal:
+            if isinstance(plan, Fresh):
+                raise
+            logger.warning("a living thread did not go on (%s); rebuilding it", refusal)
+            self._conversations.lost(plan.thread.end, "thread-refused")
+            plan = self._conversations.plan(prompt, chain)
+            thread, turn = await self._carry_out(plan, session, prompt, limits)
+        try:
             yield turn
-    finally:
-        with suppress(CodexError):
-            await client.call(thread_unsubscribe(thread_id), CLEAN_UP, shield=True)
+        finally:
+            await self._put_back(thread, turn, prompt, chain[-1])
+
+    async def keep_tidy(self) -> None:
+        """Let threads go that are too old or too many, until cancelled."""
+        while True:
+            with anyio.move_on_after(LOOK_AROUND):
+                await self._crowded.wait()
+            self._crowded = anyio.Event()
+            while self._waiting:
+                thread, (known, since) = next(iter(self._waiting.items()))
+                too_many = len(self._waiting) > self._most
+                if not too_many and anyio.current_time() - since < self._longest:
+                    break
+                del self._waiting[thread]
+                self._conversations.lose(known, "evicted" if too_many else "expired")
+                await _close(thread)
+
+    # ── carrying out ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _carry_out(
+        self, plan: Plan[LivingThread], session: Session, prompt: Prompt, limits: Limits
+    ) -> tuple[LivingThread, Turn]:
+        outputs: Mapping[str, Any] = {}
+        match plan:
+            case Fresh(items, fate, reason):
+                thread = await self._start(session, prompt)
+                fate = f"{fate}; reason={reason}"
+                items = (*(message("developer", note) for note in prompt.notes), *items)
+            case Continue(known, items):
+                thread, fate = known.handle, "continued; reason=same-history"
+            case AnswerTools(known, outputs, items):
+                thread, fate = known.handle, "resumed-tools; reason=outputs-came"
+        self._waiting.pop(thread, None)
+        turn = Turn(thread, prompt, outputs, limits, self._idle_timeout)
+        turn.fate = fate
+        try:
+            await self._begin(thread, turn, prompt, items)
+        except BaseException:
+            await _close(thread)
+            raise
+        return thread, turn
+
+    async def _start(self, session: Session, prompt: Prompt) -> LivingThread:
+        params = thread_start_params(prompt, self._cwd, session.mcp_servers)
+        # Shielded, because a thread whose start was under way stays loaded until it is unsubscribed by its id.
+        thread_id = await session.client.call(thread_start(params), shield=True)
+        return LivingThread(session.client, thread_id, session.client.subscribe(thread_id), notes=prompt.notes)
+
+    async def _begin(self, thread: LivingThread, turn: Turn, prompt: Prompt, items: tuple[Item, ...]) -> None:
+        """Items that are injected while a turn waits for outputs come to stand behind the outputs."""
+        if items:
+            await thread.client.call(thread_inject_items(thread.id, items))
+        if thread.turn_id is not None:
+            turn.hand_over()
+            return
+        settings: dict[str, Any] = {} if prompt.schema is None else {"outputSchema": prompt.schema}
+        # Shielded, because a turn whose start was under way runs on and must be interrupted by its id.
+        thread.turn_id = await thread.client.call(turn_start(thread.id, **settings), shield=True)
+
+    # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _put_back(self, thread: LivingThread, turn: Turn, prompt: Prompt, start: bytes) -> None:
+        echo = turn.echo()
+        end = advance(start, echo)
+        if turn.outcome in {"complete", "suspended"}:
+            if turn.told_everything:
+                self._conversations.remember(start, echo, turn.items)
+            if not thread.fell_back:
+                known = Known(thread, end, thread.notes, prompt.answer_format, turn.awaited)
+                self._conversations.put(known)
+                self._waiting[thread] = known, anyio.current_time()
+                if len(self._waiting) > self._most:
+                    self._crowded.set()
+                return
+        self._conversations.lost(end, "turn-ended-early" if turn.outcome == "running" else "thread-spoilt")
+        await _close(thread)
+
+    def _forget_other_clients(self, client: Client) -> None:
+        """The threads of a codex that is gone are gone with it."""
+        for thread, (known, _) in tuple(self._waiting.items()):
+            if thread.client is not client:
+                del self._waiting[thread]
+                self._conversations.lose(known, "codex-restarted")
+
+
+async def _close(thread: LivingThread) -> None:
+    """Interrupt what runs on the thread and let codex unload it; a codex that is gone has done both."""
+    with suppress(CodexError):
+        if thread.turn_id is not None:
+            await thread.client.call(turn_interrupt(thread.id, thread.turn_id), CLEAN_UP, shield=True)
+    with suppress(CodexError):
+        await thread.client.call(thread_unsubscribe(thread.id), CLEAN_UP, shield=True)
+    thread.client.unsubscribe(thread.id)

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bridge.errors import from_codex_failure, upstream_failed
-from bridge.events import Failed, Finished, FinishReason, TextDelta, TurnEvent, Used
+from bridge.events import Failed, Finished, FinishReason, ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
+from bridge.prompt import Item
+from bridge.tools import Toolbox
+from codex_rpc import protocol
 from codex_rpc.protocol import (
     CodexFailure,
-    ErrorReported,
     Event,
     MessageDelta,
     RawItemCompleted,
@@ -25,14 +27,25 @@ from codex_rpc.protocol import (
 _INCOMPLETE = re.compile(r"Incomplete response returned, reason: (\w+)")
 """How codex words an upstream `response.incomplete`, which it has no error kind for."""
 
+_OWN_KINDS = frozenset({"message", "reasoning", "function_call", "function_call_output"})
+_OF_CODEX = "internal_chat_message_metadata_passthrough"
+"""What codex writes onto raw items for itself."""
+
 
 class Translator:
-    """Holds the state of one turn."""
+    """Holds the state of one answer: from the start of a turn, or from its resumption, to its end or suspension."""
 
-    def __init__(self) -> None:
+    def __init__(self, toolbox: Toolbox, answered: Iterable[str] = ()) -> None:
+        self._toolbox = toolbox
+        self._answered = frozenset(answered)
         self._item_id: str | None = None
         self._said: list[str] = []
         self._to_repeat = ""
+        self._reasoned = False
+        self.calls = 0
+        """How many calls of the client's tools the model has made."""
+        self.items: list[Item] = []
+        """What the model really said, encrypted reasoning included, in a form that can be injected."""
 
     def feed(self, events: Iterable[Event]) -> list[TurnEvent]:
         """Return what the events mean; after a `Finished` or `Failed` there is nothing more to feed."""
@@ -41,17 +54,25 @@ class Translator:
             match event:
                 case MessageDelta(item_id=item_id, text=text, pieces=pieces):
                     out += self._delta(item_id, text, pieces)
-                case RawItemCompleted(item={"type": "message", "role": "assistant"} as item):
-                    out += self._message_completed(item)
-                case ResponseCompleted(usage=usage) if usage is not None:
-                    out.append(Used(usage))
+                case protocol.ReasoningDelta(text=text):
+                    out += [ReasoningDelta(text)] if self._reasoned or text != protocol.PARAGRAPH else []
+                    self._reasoned = True
+                case RawItemCompleted(item=item):
+                    out += self._item_completed(item)
+                case ResponseCompleted(usage=usage):
+                    out += [Used(usage)] if usage is not None else []
+                    out += self.suspend()
                 case TurnCompleted(status=status, failure=failure):
                     out.append(_ending(status, failure))
-                case ErrorReported() | RawItemCompleted() | ResponseCompleted() | _:
+                case _:
                     pass
             if out and isinstance(out[-1], Finished | Failed):
                 break
         return out
+
+    def suspend(self) -> list[TurnEvent]:
+        """The model has said all that it says before it has the outputs of its calls, if it made any."""
+        return [Finished("tool_calls")] if self.calls else []
 
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
         if self._item_id is not None and item_id != self._item_id:
@@ -66,6 +87,23 @@ class Translator:
             return []
         self._said.append(text)
         return [TextDelta(text, pieces)]
+
+    def _item_completed(self, item: Mapping[str, Any]) -> list[TurnEvent]:
+        kind = item.get("type")
+        if (
+            kind not in _OWN_KINDS
+            or item.get("role", "assistant") != "assistant"
+            or item.get("call_id") in self._answered
+        ):
+            return []
+        self.items.append({name: value for name, value in item.items() if name != _OF_CODEX})
+        if kind == "message":
+            return self._message_completed(item)
+        if kind == "function_call" and (call := self._toolbox.call_to_client(item["name"], item["arguments"])):
+            self.calls += 1
+            tool, arguments = call
+            return [ToolCall(item["call_id"], tool.name, arguments)]
+        return []
 
     def _message_completed(self, item: Mapping[str, Any]) -> list[TurnEvent]:
         """The whole message is known: pass on what came without deltas, and expect nothing of it again."""

@@ -1,35 +1,75 @@
-"""One turn on a thread: opened, read as turn events, interrupted on the way out if it still runs."""
+"""One answer on a thread: read as turn events, with the outputs of tools handed over when codex asks for them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import anyio
+import orjson
 
 from bridge.errors import upstream_timeout
-from bridge.events import Failed, Finished, TurnEvent
+from bridge.events import Failed, Finished, TextDelta, ToolCall, TurnEvent, Used
+from bridge.limits import Limiter, Limits
+from bridge.prompt import Item, Prompt, function_call, message
 from bridge.translate import Translator
 from codex_rpc.client import Client
-from codex_rpc.errors import CodexError
-from codex_rpc.inbox import Inbox
-from codex_rpc.protocol import ErrorReported, turn_interrupt, turn_start
+from codex_rpc.inbox import Inbox, merge_deltas
+from codex_rpc.protocol import ErrorReported, Event, TokenUsage, ToolCallAsked, Warned, tool_call_result
 
 logger = logging.getLogger(__name__)
 
-CLEAN_UP = 5.0
-"""Seconds that codex may take to confirm what we tell it on the way out."""
+CALLS_WITHOUT_END = 2.0
+"""Seconds. When codex asks for a tool but the upstream's response does not complete, it was cut: no more will come."""
+
+BYTES_PER_TOKEN = 4
+"""A rule of thumb, for the one case in which the real number is not to be had."""
+
+FELL_BACK = "Falling back from WebSockets"
+"""How codex begins the warning that a thread stays on HTTP from now on."""
+
+
+@dataclass(eq=False, slots=True)
+class LivingThread:
+    """A thread of codex that we hold, whether somebody uses it or not."""
+
+    client: Client
+    id: str
+    inbox: Inbox
+    turn_id: str | None = None
+    """The turn that runs or waits for outputs."""
+    notes: tuple[str, ...] = ()
+    """The words of ours with which it was started."""
+    asked: dict[str, ToolCallAsked] = field(default_factory=dict[str, ToolCallAsked])
+    """The calls that codex waits for, by call id."""
+    outputs: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The outputs that codex has not asked for yet, by call id."""
+    answered: set[str] = field(default_factory=set[str])
+    """The ids of the calls whose outputs have come."""
+    held_calls: list[ToolCall] = field(default_factory=list[ToolCall])
+    """Calls of the last step that the client, which wants them one at a time, has not been told of."""
+    fell_back: bool = False
 
 
 class Turn:
-    """A running turn."""
+    """The part of a turn that one request is answered with."""
 
-    def __init__(self, inbox: Inbox, idle_timeout: float) -> None:
-        self._inbox = inbox
+    def __init__(
+        self, thread: LivingThread, prompt: Prompt, outputs: Mapping[str, Any], limits: Limits, idle_timeout: float
+    ) -> None:
+        self._thread = thread
+        self._prompt = prompt
+        thread.outputs |= outputs
+        thread.answered |= outputs.keys()
+        self._translator = Translator(prompt.toolbox, thread.answered)
+        self._limiter = Limiter(limits) if limits else None
         self._idle_timeout = idle_timeout
-        self._translator = Translator()
-        self.over = False
+        self._text: list[str] = []
+        self._calls: list[ToolCall] = []
+        self.fate = ""
+        self.outcome: Literal["running", "complete", "suspended", "failed"] = "running"
 
     async def next_events(self) -> list[TurnEvent]:
         """Return what has happened since the last call, waiting until something has.
@@ -38,33 +78,108 @@ class Turn:
             ApiError: 504, the model sent nothing for too long.
             CodexError: codex ended, or its events were not taken in time.
         """
-        with anyio.move_on_after(self._idle_timeout) as idle:
-            while True:
-                arrived = await self._inbox.take()
+        if self._thread.held_calls and not self._calls:
+            return self._passed_on(
+                [self._thread.held_calls.pop(0), Used(TokenUsage(0, 0, 0, 0)), Finished("tool_calls")]
+            )
+        deadline = anyio.current_time() + self._idle_timeout
+        while True:
+            with anyio.move_on_at(min(deadline, self._end_of_patience())):
+                arrived = await self._thread.inbox.take()
                 if not all(isinstance(event, ErrorReported) for event in arrived):
-                    idle.deadline = anyio.current_time() + self._idle_timeout
-                events = self._translator.feed(arrived)
-                if events:
-                    self.over = isinstance(events[-1], Finished | Failed)
+                    deadline = anyio.current_time() + self._idle_timeout
+                if events := self._passed_on(self._translated(arrived)):
                     return events
-        raise upstream_timeout(self._idle_timeout)
+                continue
+            if self._thread.asked and (events := self._passed_on(self._translator.suspend())):
+                logger.info("the upstream's response did not complete; ending the answer with the calls that came")
+                return events
+            if anyio.current_time() >= deadline:
+                raise upstream_timeout(self._idle_timeout)
 
+    def echo(self) -> list[Item]:
+        """Return this answer as the client will send it back, in the form in which a request is parsed."""
+        box = self._prompt.toolbox
+        calls = [function_call(call.call_id, *box.call_to_codex(call.name, call.arguments)) for call in self._calls]
+        text = "".join(self._text)
+        return [message("assistant", text), *calls] if text or not calls else calls
 
-@asynccontextmanager
-async def open_turn(client: Client, thread_id: str, idle_timeout: float) -> AsyncGenerator[Turn]:
-    """Run the model on what the thread holds for the length of the block.
+    @property
+    def items(self) -> list[Item]:
+        """What the model really said."""
+        return self._translator.items
 
-    Raises:
-        CodexError: codex did not start the turn.
-    """
-    with client.subscribe(thread_id) as inbox:
-        turn = Turn(inbox, idle_timeout)
-        # Shielded, because a turn whose start was under way runs on and must be interrupted by its id.
-        turn_id = await client.call(turn_start(thread_id), shield=True)
-        try:
-            yield turn
-        finally:
-            if not turn.over:
-                logger.debug("interrupting turn %s", turn_id)
-                with suppress(CodexError):
-                    await client.call(turn_interrupt(thread_id, turn_id), CLEAN_UP, shield=True)
+    @property
+    def told_everything(self) -> bool:
+        """Whether the client was told of every call of this step: only then its echo stands for all that was said."""
+        return self._translator.calls == len(self._calls)
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The ids of the calls that the client was told of."""
+        return frozenset(call.call_id for call in self._calls)
+
+    def _end_of_patience(self) -> float:
+        return anyio.current_time() + CALLS_WITHOUT_END if self._thread.asked else float("inf")
+
+    def _translated(self, arrived: list[Event]) -> list[TurnEvent]:
+        """Only this turn's events count; deltas are joined unless each has to be counted."""
+        mine: list[Event] = []
+        for event in arrived:
+            if isinstance(event, Warned):
+                self._thread.fell_back |= event.message.startswith(FELL_BACK)
+            elif getattr(event, "turn_id", None) == self._thread.turn_id:
+                mine.append(event)
+            if isinstance(event, ToolCallAsked):
+                self._asked(event)
+        return self._translator.feed(mine if self._limiter else merge_deltas(mine))
+
+    def _asked(self, event: ToolCallAsked) -> None:
+        """Codex asks for one call after the other, in an order of its own."""
+        self._thread.asked[event.call_id] = event
+        self.hand_over()
+
+    def hand_over(self) -> None:
+        """Give codex every output that it has asked for and that we have."""
+        thread = self._thread
+        for call_id in [call_id for call_id in thread.asked if call_id in thread.outputs]:
+            result = tool_call_result(thread.outputs.pop(call_id))
+            thread.client.answer(thread.asked.pop(call_id).request, result)
+
+    def _passed_on(self, events: list[TurnEvent]) -> list[TurnEvent]:
+        """What of the events goes out now; it is noted, because the client will send it back."""
+        ending = events[-1] if events and isinstance(events[-1], Finished | Failed) else None
+        if self._limiter is not None:
+            events = self._limiter.feed(events)
+        out: list[TurnEvent] = []
+        for event in events:
+            match event:
+                case TextDelta(text):
+                    self._text.append(text)
+                case ToolCall() if self._calls and self._prompt.one_call_at_a_time:
+                    self._thread.held_calls.append(event)
+                    continue
+                case ToolCall():
+                    self._calls.append(event)
+                case Finished() | Failed() if event is ending:
+                    self._ended(event)
+                case Finished():
+                    out.append(Used(self._estimate()))
+                case _:
+                    pass
+            out.append(event)
+        return out
+
+    def _estimate(self) -> TokenUsage:
+        """What an answer cost that ended at a limit: the upstream is cut off before it tells."""
+        sent = orjson.dumps([list(self._prompt.items), self._prompt.toolbox.specs()])
+        tokens = self._limiter.tokens if self._limiter else 0
+        return TokenUsage(len(sent) // BYTES_PER_TOKEN, 0, tokens, 0)
+
+    def _ended(self, said: Finished | Failed) -> None:
+        """What codex ended with decides about the thread; an end that a limit made leaves the turn running."""
+        if said == Finished("tool_calls"):
+            self.outcome = "suspended"
+            return
+        self._thread.turn_id = None
+        self.outcome = "complete" if said == Finished("stop") else "failed"

@@ -8,13 +8,13 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import anyio
 import click
 
 from bridge import __version__
-from bridge.config import DEFAULT_ADDRESS, DEFAULTS, Settings, parse_address
+from bridge.config import DEFAULT_ADDRESS, DEFAULTS, ReasoningDisplay, Settings, parse_address
 from bridge.server import listen
 from bridge.server import serve as run_server
 from codex_rpc.errors import CodexError
@@ -113,6 +113,20 @@ def show_settings(context: click.Context) -> None:
 @seconds("--head-patience", "How long a stream waits for its first event before it begins.", DEFAULTS.head_patience)
 @seconds("--keep-alive", "Pause after which a silent stream gets a comment.", DEFAULTS.keep_alive)
 @seconds("--idle-timeout", "How long the model may send nothing.", DEFAULTS.idle_timeout)
+@setting(
+    "--reasoning",
+    "How the model's account of its reasoning is shown.",
+    default=DEFAULTS.reasoning,
+    type=click.Choice(get_args(ReasoningDisplay)),
+)
+@setting(
+    "--threads",
+    "How many threads wait for their conversation to go on.",
+    default=DEFAULTS.threads,
+    type=click.IntRange(min=0),
+    metavar="N",
+)
+@seconds("--thread-age", "How long a thread waits, with or without a tool call open.", DEFAULTS.thread_age)
 @seconds("--grace", "How long open answers may go on after SIGTERM or Ctrl-C.", DEFAULTS.grace)
 @setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS))
 @click.option("--print-config", is_flag=True, help="Show every setting and its source, then exit.")

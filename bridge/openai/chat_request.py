@@ -1,48 +1,59 @@
-"""A Chat Completions request becomes a prompt.
+"""A request to /chat/completions, Chat or Responses shaped, becomes a prompt.
 
-Source: the OpenAI API reference, "Create chat completion".
+Source: the OpenAI API reference, "Create chat completion"; the second shape is what Cursor sends to the same path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+from bridge.config import ReasoningDisplay
 from bridge.errors import invalid_request
+from bridge.limits import Limits
 from bridge.model_names import ModelChoice
+from bridge.openai.answer_format import parse_format
+from bridge.openai.content import parse_content, parse_output
 from bridge.openai.fields import Object, expect_object, optional, optional_object, required, required_list, wrong_type
-from bridge.openai.images import check_image_url
-from bridge.prompt import Item, Prompt
+from bridge.openai.history import check_calls, short_id
+from bridge.openai.reasoning_text import BLOCK_DISPLAYS, strip_blocks
+from bridge.openai.response_items import ROLES, parse_input
+from bridge.openai.tool_specs import ToolChoice, parse_tool_choice, parse_tools
+from bridge.prompt import Item, Prompt, function_call, function_call_output, message
+from bridge.tools import Toolbox
 
 IGNORED = (
     "audio",
     "frequency_penalty",
+    "include",
     "logit_bias",
-    "max_completion_tokens",
-    "max_tokens",
     "metadata",
     "modalities",
-    "parallel_tool_calls",
     "prediction",
     "presence_penalty",
+    "previous_response_id",
     "prompt_cache_key",
+    "prompt_cache_retention",
     "safety_identifier",
     "seed",
     "service_tier",
-    "stop",
     "store",
     "temperature",
     "top_logprobs",
     "top_p",
+    "truncation",
     "user",
     "verbosity",
     "web_search_options",
 )
 """Parameters that tune or label an answer; codex has no place for them. Each one that was sent is named in a header."""
 
-_ROLES = {"system": "developer", "developer": "developer", "user": "user", "assistant": "assistant"}
-"""Codex drops items of the role `system`; `developer` is what the Responses API calls the same."""
+MOST_CHOICES = 4
+MOST_STOPS = 4
+
+MUST_CALL = "Call at least one tool before you answer."
+MUST_CALL_ONE = "Call the tool `{name}` before you answer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +62,37 @@ class ChatRequest:
 
     model: str
     items: tuple[Item, ...]
+    toolbox: Toolbox
     effort: str | None
+    schema: Object | None
+    format_note: str | None
+    choice_note: str | None
+    one_call_at_a_time: bool
+    limits: Limits
+    choices: int
     stream: bool
     usage_chunk: bool
     """Whether the client asked for the usage in a chunk of its own."""
     ignored: tuple[str, ...]
 
-    def prompt(self, choice: ModelChoice) -> Prompt:
+    def prompt(self, choice: ModelChoice, summary: str | None) -> Prompt:
         """What the model is to see; an effort in the request comes before one in the model's name."""
-        return Prompt(choice.slug, self.items, effort=self.effort or choice.effort, tier=choice.tier)
+        return Prompt(
+            choice.slug,
+            self.items,
+            self.toolbox,
+            effort=self.effort or choice.effort,
+            tier=choice.tier,
+            summary=summary,
+            schema=self.schema,
+            format_note=self.format_note,
+            choice_note=self.choice_note,
+            one_call_at_a_time=self.one_call_at_a_time,
+        )
 
 
-def parse(body: object) -> ChatRequest:
-    """Read a decoded JSON body.
+def parse(body: object, display: ReasoningDisplay = "off", model: str | None = None) -> ChatRequest:
+    """Read a decoded JSON body; `model` is the name that the path gives to a body without one.
 
     Raises:
         ApiError: 400, `param` names the field.
@@ -71,104 +100,157 @@ def parse(body: object) -> ChatRequest:
     if not isinstance(body, dict):
         raise wrong_type(body, "an object", "body")
     fields = cast("dict[str, Any]", body)
+    if model is not None:
+        fields = {"model": model, **fields}
     _refuse_what_would_be_a_lie(fields)
+    toolbox = parse_tools(fields.get("tools"))
+    choice = parse_tool_choice(fields.get("tool_choice"), toolbox)
+    schema, format_note = _format(fields)
     options = optional_object(fields, "stream_options")
     return ChatRequest(
         model=required(fields, "model", str),
-        items=tuple(_items(required_list(fields, "messages"))),
-        effort=optional(fields, "reasoning_effort", str),
+        items=tuple(_items(fields, toolbox, display)),
+        toolbox=Toolbox() if choice.mode == "none" else toolbox,
+        effort=_effort(fields),
+        schema=schema,
+        format_note=format_note,
+        choice_note=_choice_note(choice),
+        one_call_at_a_time=optional(fields, "parallel_tool_calls", bool) is False,
+        limits=_limits(fields),
+        choices=optional(fields, "n", int) or 1,
         stream=optional(fields, "stream", bool) or False,
         usage_chunk=optional(options, "include_usage", bool, "stream_options.include_usage") or False,
         ignored=tuple(name for name in IGNORED if fields.get(name) is not None),
     )
 
 
+# ── Settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def _refuse_what_would_be_a_lie(fields: Object) -> None:
     """A parameter that changes what the answer means is honoured or refused, never ignored."""
-    if (optional(fields, "n", int) or 1) != 1:
-        raise invalid_request("This server gives one choice: 'n' must be 1.", "n", "unsupported_value")
+    n = optional(fields, "n", int)
+    if n is not None and not 1 <= n <= MOST_CHOICES:
+        raise invalid_request(f"'n' must be between 1 and {MOST_CHOICES}.", "n", "unsupported_value")
     if optional(fields, "logprobs", bool):
-        raise invalid_request(
-            "Codex reports no log probabilities: 'logprobs' must be false.", "logprobs", "unsupported_value"
-        )
-    for name in ("tools", "functions"):
-        if optional(fields, name, list):
-            raise invalid_request(f"This server does not support '{name}' yet.", name, "unsupported_parameter")
-    if optional(fields, "response_format", dict) not in (None, {"type": "text"}):
-        message = "This server does not support 'response_format' other than text yet."
-        raise invalid_request(message, "response_format", "unsupported_value")
+        message = "Codex reports no log probabilities: 'logprobs' must be false."
+        raise invalid_request(message, "logprobs", "unsupported_value")
+    if optional(fields, "background", bool):
+        message = "This server has no background mode: 'background' must be false."
+        raise invalid_request(message, "background", "unsupported_value")
+    for old, new in (("functions", "tools"), ("function_call", "tool_choice")):
+        if fields.get(old):
+            raise invalid_request(f"'{old}' is not supported; use '{new}'.", old, "unsupported_parameter")
 
 
-def _items(messages: list[Any]) -> Iterator[Item]:
-    if not messages:
-        raise invalid_request("'messages' must hold at least one message.", "messages", "empty_array")
-    for number, message in enumerate(messages):
-        where = f"messages[{number}]"
-        yield from _message_items(expect_object(message, where), where)
+def _effort(fields: Object) -> str | None:
+    reasoning = optional_object(fields, "reasoning")
+    return optional(fields, "reasoning_effort", str) or optional(reasoning, "effort", str, "reasoning.effort")
 
 
-def _message_items(message: Object, where: str) -> Iterator[Item]:
-    role = required(message, "role", str, f"{where}.role")
-    if role in {"tool", "function"}:
-        raise invalid_request("This server does not support tool messages yet.", f"{where}.role", "unsupported_value")
-    if role not in _ROLES:
-        allowed = ", ".join([*_ROLES, "tool"])
-        raise invalid_request(
-            f"Invalid value for '{where}.role': {role!r}; use {allowed}.", f"{where}.role", "invalid_value"
-        )
-    if optional(message, "tool_calls", list, f"{where}.tool_calls"):
-        raise invalid_request(
-            "This server does not support tool calls yet.", f"{where}.tool_calls", "unsupported_value"
-        )
-    parts = list(_parts(message.get("content"), _ROLES[role], f"{where}.content"))
-    if parts:
-        yield {"type": "message", "role": _ROLES[role], "content": parts}
-    elif role != "assistant":
-        raise invalid_request(f"'{where}.content' must not be empty.", f"{where}.content", "missing_content")
+def _format(fields: Object) -> tuple[Object | None, str | None]:
+    if fields.get("response_format") is not None:
+        return parse_format(fields["response_format"], "response_format")
+    return parse_format(optional_object(fields, "text").get("format"), "text.format")
 
 
-def _parts(content: object, role: str, where: str) -> Iterator[Mapping[str, Any]]:
-    text_type = "output_text" if role == "assistant" else "input_text"
-    match content:
+def _choice_note(choice: ToolChoice) -> str | None:
+    match choice.mode:
+        case "required":
+            return MUST_CALL
+        case "named":
+            return MUST_CALL_ONE.format(name=choice.name)
+        case "auto" | "none":
+            return None
+
+
+def _limits(fields: Object) -> Limits:
+    most: int | None = None
+    for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
+        tokens = optional(fields, name, int)
+        if tokens is not None and tokens < 1:
+            raise invalid_request(f"'{name}' must be at least 1.", name, "invalid_value")
+        most = most or tokens
+    return Limits(_stops(fields.get("stop")), most)
+
+
+def _stops(value: object) -> tuple[str, ...]:
+    match value:
         case None:
-            return
+            return ()
         case str():
-            yield {"type": text_type, "text": content}
+            stops = [value]
         case list():
-            for number, part in enumerate(cast("list[Any]", content)):
-                yield _part(expect_object(part, f"{where}[{number}]"), text_type, f"{where}[{number}]")
+            stops = cast("list[object]", value)
         case _:
-            raise wrong_type(content, "a string or an array of parts", where)
+            raise wrong_type(value, "a string or an array of strings", "stop")
+    if len(stops) > MOST_STOPS:
+        raise invalid_request(f"'stop' takes at most {MOST_STOPS} sequences.", "stop", "invalid_value")
+    for number, stop in enumerate(stops):
+        if not isinstance(stop, str):
+            raise wrong_type(stop, "a string", f"stop[{number}]")
+    return tuple(stop for stop in cast("list[str]", stops) if stop)
 
 
-def _part(part: Object, text_type: str, where: str) -> Mapping[str, Any]:
-    kind = required(part, "type", str, f"{where}.type")
-    match kind:
-        case "text" | "input_text" | "output_text":
-            return {"type": text_type, "text": required(part, "text", str, f"{where}.text")}
-        case "refusal":
-            return {"type": text_type, "text": required(part, "refusal", str, f"{where}.refusal")}
-        case "image_url" | "input_image" if text_type == "input_text":
-            return _image(part, where)
-        case "image_url" | "input_image":
-            raise invalid_request("An assistant message cannot hold an image.", where, "invalid_value")
-        case "file" | "input_file":
-            raise invalid_request(
-                "Codex takes no files; put their text into the message.", where, "unsupported_content"
-            )
-        case "input_audio":
-            raise invalid_request("Codex models take no audio.", where, "unsupported_content")
-        case _:
-            raise invalid_request(f"Invalid value for '{where}.type': {kind!r}.", f"{where}.type", "invalid_value")
+# ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _image(part: Object, where: str) -> Mapping[str, Any]:
-    """Chat nests the URL in an object, Responses has it flat; both are met in the wild."""
-    image = part.get("image_url")
-    flat = {"url": image, "detail": part.get("detail")}
-    nested = flat if isinstance(image, str) else expect_object(image, f"{where}.image_url")
-    url = required(nested, "url", str, f"{where}.image_url.url")
-    check_image_url(url, f"{where}.image_url.url")
-    detail = optional(nested, "detail", str, f"{where}.image_url.detail")
-    item = {"type": "input_image", "image_url": url}
-    return {**item, "detail": detail} if detail else item
+def _items(fields: Object, toolbox: Toolbox, display: ReasoningDisplay) -> list[Item]:
+    """An empty or null `messages` may stand beside a real `input`: the content decides."""
+    if fields.get("input") and not fields.get("messages"):
+        items, param = list(parse_input(fields["input"], toolbox)), "input"
+    else:
+        items, param = list(_message_items(required_list(fields, "messages"), toolbox)), "messages"
+    if not items:
+        raise invalid_request(f"'{param}' must hold at least one message.", param, "empty_array")
+    check_calls(items, param)
+    instructions = optional(fields, "instructions", str)
+    head = [message("developer", instructions)] if instructions else []
+    return [*head, *(_without_blocks(items, display) if display in BLOCK_DISPLAYS else items)]
+
+
+def _without_blocks(items: list[Item], display: ReasoningDisplay) -> Iterator[Item]:
+    """What was nothing but a block in front of calls was no message of the model."""
+    for item, following in zip(items, [*items[1:], {}], strict=True):
+        if item.get("role") != "assistant":
+            yield item
+            continue
+        parts = [{**part, "text": strip_blocks(part["text"], display)} for part in item["content"]]
+        if any(part["text"] for part in parts) or following.get("type") != "function_call":
+            yield {**item, "content": parts}
+
+
+def _message_items(messages: list[Any], toolbox: Toolbox) -> Iterator[Item]:
+    for number, value in enumerate(messages):
+        where = f"messages[{number}]"
+        one = expect_object(value, where)
+        role = required(one, "role", str, f"{where}.role")
+        content = one.get("content")
+        if role == "tool":
+            call_id = required(one, "tool_call_id", str, f"{where}.tool_call_id")
+            yield function_call_output(short_id(call_id), parse_output(content, f"{where}.content"))
+            continue
+        if role not in ROLES:
+            allowed = ", ".join([*ROLES, "tool"])
+            text = f"Invalid value for '{where}.role': {role!r}; use {allowed}."
+            raise invalid_request(text, f"{where}.role", "invalid_value")
+        calls = list(_calls(one, toolbox, where)) if role == "assistant" else []
+        parts = parse_content(content, ROLES[role], f"{where}.content")
+        if parts and not (calls and not any(part["text"] for part in parts)):
+            yield {"type": "message", "role": ROLES[role], "content": parts}
+        elif role != "assistant":
+            raise invalid_request(f"'{where}.content' must not be empty.", f"{where}.content", "missing_content")
+        yield from calls
+
+
+def _calls(one: Object, toolbox: Toolbox, where: str) -> Iterator[Item]:
+    """Clients write function and custom calls alike as functions; some write custom ones as such."""
+    for number, value in enumerate(cast("list[Any]", optional(one, "tool_calls", list, f"{where}.tool_calls") or [])):
+        here = f"{where}.tool_calls[{number}]"
+        call = expect_object(value, here)
+        call_id = short_id(required(call, "id", str, f"{here}.id"))
+        kind, text = ("custom", "input") if "custom" in call else ("function", "arguments")
+        inner = cast("Object", required(call, kind, dict, f"{here}.{kind}"))
+        name = required(inner, "name", str, f"{here}.{kind}.name")
+        arguments = required(inner, text, str, f"{here}.{kind}.{text}")
+        yield function_call(call_id, *toolbox.call_to_codex(name, arguments))

@@ -1,0 +1,51 @@
+"""How the model's reasoning is shown inside an answer's text, and how it is taken out again when it comes back.
+
+What we add to the text must not stay in the history: it would no longer be what the model said, and match no thread.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bridge.config import ReasoningDisplay
+
+OPEN = {"think": "<think>\n", "details": "<details><summary>Reasoning</summary>\n\n"}
+CLOSE = {"think": "\n</think>\n\n", "details": "\n\n</details>\n\n"}
+BLOCK_DISPLAYS = frozenset(OPEN)
+"""The displays that put reasoning into the text."""
+_BLOCKS = {
+    kind: re.compile(re.escape(OPEN[kind]) + ".*?" + re.escape(CLOSE[kind].rstrip()) + r"(?:\n\n|\s*\Z)", re.DOTALL)
+    for kind in OPEN
+}
+
+_UNSEEN = "\u200b"
+"""Keeps a closing mark inside the reasoning from ending its block."""
+
+
+def strip_blocks(text: str, display: ReasoningDisplay) -> str:
+    """Return a text without the blocks that this display has put into it."""
+    return _BLOCKS[display].sub("", text) if display in _BLOCKS else text
+
+
+class ReasoningBlocks:
+    """Wraps runs of reasoning of one answer into blocks."""
+
+    def __init__(self, display: ReasoningDisplay) -> None:
+        self._display = display
+        self._open = False
+        self._ends_in_bracket: bool = False
+
+    def reasoning(self, text: str) -> str:
+        """Return what a piece of reasoning adds to the answer's text."""
+        if self._display not in OPEN:
+            return ""
+        begin = "" if self._open else OPEN[self._display]
+        text = _UNSEEN + text if self._ends_in_bracket and text.startswith("/") else text
+        self._open, self._ends_in_bracket = True, text.endswith("<")
+        return begin + text.replace("</", f"<{_UNSEEN}/")
+
+    def close(self) -> str:
+        """Return what has to come before anything that is no reasoning."""
+        was_open, self._open = self._open, False
+        self._ends_in_bracket = False
+        return CLOSE[self._display] if was_open else ""

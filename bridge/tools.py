@@ -1,0 +1,149 @@
+"""What a client's tool is, and how it and its calls look to codex.
+
+1. Codex takes fewer names than clients give: `codex_name` maps every name, the same way whatever else is declared, so
+   that a call in an old history still means the same tool.
+2. Codex has no custom (grammar) tools: one becomes a function whose only argument `input` is the raw text.
+3. Codex rewrites schemas; `tool_schema` sees to it that nothing is lost. `strict` alone has no place.
+
+Measured on codex 0.163.0 and 0.169.0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal, cast
+
+import orjson
+
+from bridge.tool_schema import LIMIT, compact, for_codex
+
+_PLAIN = re.compile(r"(?!(exec_command|shell_command|mcp|mcp__.*|x_.*_[0-9a-f]{8})$)[a-zA-Z0-9_-]{1,128}")
+"""Names that stay: in the letters that codex takes; none that it hides from the model as its own (`…_command`) or that
+it refuses (`mcp…`, with -32600); and none that looks like a mapped one."""
+
+_MAPPED_LENGTH = 128 - len("x__") - 8
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What the raw text of a custom tool must look like."""
+
+    syntax: Literal["lark", "regex"]
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool under the client's name; description and schema are what codex is told."""
+
+    name: str
+    kind: Literal["function", "custom"]
+    description: str
+    schema: Mapping[str, Any]
+    codex_name: str
+
+    @classmethod
+    def function(cls, name: str, description: str, parameters: Mapping[str, Any]) -> Tool:
+        """A tool whose arguments are a JSON object; `parameters` is the JSON schema of that object.
+
+        A schema that codex would cut is repeated in the description, which has no limit: one that is too big, and one
+        with a reference inside words, as codex removes definitions that nothing but words refers to.
+        """
+        schema = cast("dict[str, Any]", for_codex({**parameters, "type": "object"}, name))
+        text = orjson.dumps(schema)
+        if len(text) > LIMIT or rb"\"$ref\":" in text:
+            description = _join(description, f"The arguments must match this JSON schema:\n{compact(parameters)}")
+        return cls(name, "function", description, schema, codex_name(name))
+
+    @classmethod
+    def custom(cls, name: str, description: str, grammar: Grammar | None) -> Tool:
+        """A tool that takes raw text, which a grammar may restrict."""
+        note = "`input` is the raw text that this tool takes, as it is: not JSON, no fence around it."
+        if grammar:
+            note += f" It must match this {grammar.syntax} grammar:\n{grammar.definition}"
+        schema = {
+            "type": "object",
+            "properties": {"input": {"type": "string", "description": "The raw text."}},
+            "required": ["input"],
+            "additionalProperties": False,
+        }
+        return cls(name, "custom", _join(description, note), schema, codex_name(name))
+
+    def spec(self) -> dict[str, Any]:
+        """The tool as an entry of `dynamicTools` in `thread/start`."""
+        return {
+            "type": "function",
+            "name": self.codex_name,
+            "description": self.description,
+            "inputSchema": self.schema,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """The tools of one request, in the client's order, each name once."""
+
+    tools: tuple[Tool, ...] = ()
+
+    def specs(self) -> list[dict[str, Any]]:
+        """The value of `dynamicTools` in `thread/start`."""
+        return [tool.spec() for tool in self.tools]
+
+    def find(self, name: str) -> Tool | None:
+        """The tool that the client declared under a name."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
+    def to_client(self, name: str) -> Tool | None:
+        """The tool that codex means by a name."""
+        return next((tool for tool in self.tools if tool.codex_name == name), None)
+
+    def call_to_client(self, name: str, arguments: str) -> tuple[Tool, str] | None:
+        """The tool that the model called and the arguments for the client; None for a tool that nobody declared.
+
+        Those of a custom tool are the raw text, or what the model wrote if it is no object with a text `input`.
+        """
+        tool = self.to_client(name)
+        if tool is None:
+            return None
+        text = _object(arguments).get("input") if tool.kind == "custom" else None
+        return tool, text if isinstance(text, str) else arguments
+
+    def call_to_codex(self, name: str, arguments: str) -> tuple[str, str]:
+        """The name and the arguments that the model once wrote, from a call in the client's history.
+
+        For a custom tool's call the client has the raw text or, since clients differ, the object with `input` alone.
+        """
+        tool = self.find(name)
+        if tool and tool.kind == "custom" and not _is_wrapped(_object(arguments)):
+            arguments = compact({"input": arguments})
+        return codex_name(name), arguments
+
+
+def codex_name(name: str) -> str:
+    """The name by which codex knows a client's tool: the same wherever it can be, else one that carries a hash.
+
+    No two names share one; for this a name that looks like a mapped one is mapped itself.
+    """
+    if _PLAIN.fullmatch(name):
+        return name
+    mark = sha256(name.encode()).hexdigest()[:8]
+    return f"x_{re.sub('[^a-zA-Z0-9_-]', '_', name)[:_MAPPED_LENGTH]}_{mark}"
+
+
+def _join(description: str, note: str) -> str:
+    return f"{description}\n\n{note}" if description else note
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        value: object = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _is_wrapped(fields: Mapping[str, Any]) -> bool:
+    return len(fields) == 1 and isinstance(fields.get("input"), str)
