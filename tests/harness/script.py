@@ -47,6 +47,12 @@ class Reply:
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The output items that the reply completes."""
+        events = (action for action in self.actions if isinstance(action, dict))
+        return [event["item"] for event in events if event["type"] == "response.output_item.done"]
+
     def then(self, *more: Action) -> Reply:
         return Reply((*self.actions, *more), self.status, self.body, self.headers)
 
@@ -208,6 +214,15 @@ def _all_but_the_end(actions: Iterable[Action]) -> Iterator[Action]:
         if isinstance(action, dict) and action["type"].endswith(".done"):
             return
         yield action
+
+
+def plain_item(item: dict[str, Any]) -> dict[str, Any]:
+    """An item as a client sends it: without ids, states, and what codex notes on it for itself."""
+    minted = {"id", "internal_chat_message_metadata_passthrough", "status"}
+    kept = {name: value for name, value in item.items() if name not in minted and value is not None}
+    if kept["type"] == "message":
+        kept["content"] = [{name: part[name] for name in part if name != "annotations"} for part in kept["content"]]
+    return kept
 
 
 WARMED_UP = Reply(tuple(_response((), Usage(0, 0, 0, 0))))

@@ -25,7 +25,7 @@ from wsproto.events import (
     TextMessage,
 )
 
-from tests.harness.script import WARMED_UP, Action, Cut, Event, Hold, Pause, Received, Reply, reply
+from tests.harness.script import WARMED_UP, Action, Cut, Event, Hold, Pause, Received, Reply, plain_item, reply
 
 WRITE_SIZE = 64 * 1024
 READ_SIZE = 256 * 1024
@@ -46,6 +46,7 @@ class Upstream:
         self.refuse_websocket: int | None = None
         self.respond: Responder = lambda _: reply("ok")
         self.port = 0
+        self.played: list[Reply] = []
         self._replies: deque[Reply] = deque()
         self._connections: set[asyncio.Task[None]] = set()
         self._arrived = asyncio.Event()
@@ -87,7 +88,22 @@ class Upstream:
             return WARMED_UP
         self.requests.append(request)
         self._arrived.set()
-        return self._replies.popleft() if self._replies else self.respond(request)
+        self.played.append(self._replies.popleft() if self._replies else self.respond(request))
+        return self.played[-1]
+
+    def conversation(self) -> list[dict[str, Any]]:
+        """Return the items that the model has seen up to the last request, without what codex mints.
+
+        Over WebSocket a request carries only what is new behind the response that it names; the rest was sent before.
+        """
+        items: list[dict[str, Any]] = []
+        for number, request in enumerate(self.requests):
+            if "previous_response_id" not in request.body or request.transport == "http":
+                items = []
+            items += [plain_item(item) for item in request.input if item["type"] != "additional_tools"]
+            if request.transport == "websocket" and number < len(self.requests) - 1:
+                items += [plain_item(item) for item in self.played[number].items]
+        return items
 
     async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -235,7 +251,7 @@ class _Connection:
                     case TextMessage():
                         text += event.data
                         if event.message_finished:
-                            request = Received("ws", received.path, received.headers, orjson.loads(text))
+                            request = Received("websocket", received.path, received.headers, orjson.loads(text))
                             text = ""
                             if not await self._answer_frame(upgrade, request):
                                 return

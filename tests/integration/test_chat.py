@@ -89,21 +89,22 @@ async def test_a_whole_answer_is_exactly_what_the_surface_promises(bridge: Proxy
 
 async def test_openai_python_validates_strictly_what_it_gets_streaming_and_not(bridge: Proxy) -> None:
     bridge.upstream.respond = lambda _: reply(Text(("Hel", "lo")), usage=Usage(100, 20, 30, 5))
-    client = openai.AsyncOpenAI(
+    client: Any = openai.AsyncOpenAI(
         api_key="any",
         base_url="http://testserver/v1",
         http_client=bridge.client,
         max_retries=0,
         _strict_response_validation=True,
     )
-    asked: Any = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+    asked: dict[str, Any] = {"model": MODEL, "messages": [user("hi")]}
     whole = await client.chat.completions.create(**asked)
     assert whole.choices[0].message.content == "Hello"
     assert whole.usage is not None
     assert whole.usage.total_tokens == 130
 
     for options in ({}, {"stream_options": {"include_usage": True}}):
-        text, usages = "", []
+        text = ""
+        usages: list[int] = []
         async for chunk in await client.chat.completions.create(**asked, stream=True, **options):
             text += "".join(choice.delta.content or "" for choice in chunk.choices)
             usages += [chunk.usage.total_tokens] if chunk.usage else []
@@ -204,7 +205,7 @@ BAD_BODIES: list[tuple[Any, int, str | None, str | None]] = [
     ({"model": MODEL, "messages": [user(7)]}, 400, "messages[0].content", "invalid_type"),
     ({"model": MODEL, "messages": [user([{"type": "text"}])]}, 400, "messages[0].content[0].text", "missing_parameter"),
     ({"model": MODEL, "messages": [user("hi")], "stream": "yes"}, 400, "stream", "invalid_type"),
-    ({"model": MODEL, "messages": [user("hi")], "n": 2}, 400, "n", "unsupported_value"),
+    ({"model": MODEL, "messages": [user("hi")], "n": 5}, 400, "n", "unsupported_value"),
     ({"model": MODEL, "messages": [user("hi")], "logprobs": True}, 400, "logprobs", "unsupported_value"),
     ({"model": "no-such-model", "messages": [user("hi")]}, 404, "model", "model_not_found"),
 ]
@@ -213,10 +214,7 @@ BAD_BODIES: list[tuple[Any, int, str | None, str | None]] = [
 @pytest.mark.parametrize("stream", [False, True])
 async def test_bad_bodies_get_clear_errors_and_the_server_stays_up(bridge: Proxy, *, stream: bool) -> None:
     for body, status, param, code in BAD_BODIES:
-        if isinstance(body, dict):
-            sent: Any = {"json": {"stream": stream, **body}}
-        else:
-            sent = {"content": body}
+        sent: Any = {"content": body} if isinstance(body, bytes) else {"json": {"stream": stream, **body}}
         response = await bridge.client.post("/chat/completions", **sent)
         error = response.json()["error"]
         assert (response.status_code, error["param"], error["code"]) == (status, param, code), body

@@ -80,12 +80,13 @@ async def test_a_signal_stops_the_program_with_a_stream_open_and_leaves_no_codex
     upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
     with anyio.fail_after(20):
         async with program("--grace", "0.3") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+            family: list[psutil.Process] = []
             body = {"model": MODEL, "stream": True, "messages": [user("tell me a story")]}
             async with client.stream("POST", "/chat/completions", json=body) as response:
                 stream = Stream(response)
                 async for chunk in stream:
                     if "choices" in chunk:
-                        family = running.family()
+                        family += running.family()
                         running.process.send_signal(number)
             assert await running.process.wait() == 0
     assert stream.text == "Once upon"

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge import __version__
+from bridge.cli import main
+from bridge.config import Settings
+from codex_rpc.errors import CodexNotFoundError
+
+PREFIX = "CODEX_OPENAI_PROXY_"
+DEFAULTS = {
+    "addr": ("0.0.0.0:11435", "default"),
+    "codex": ("-", "default"),
+    "api_key": ("-", "default"),
+    "max_body": ("67108864", "default"),
+    "start_patience": ("10.0", "default"),
+    "head_patience": ("4.0", "default"),
+    "keep_alive": ("8.0", "default"),
+    "idle_timeout": ("600.0", "default"),
+    "reasoning": ("off", "default"),
+    "threads": ("64", "default"),
+    "thread_age": ("1800.0", "default"),
+    "grace": ("5.0", "default"),
+    "log_level": ("info", "default"),
+}
+
+serve_module = importlib.import_module("bridge.cli.serve")
+
+
+@pytest.fixture(autouse=True)
+def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place of the TOML file that nobody has to name; there is none yet, nor any setting in the environment."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    path = tmp_path / "config.toml"
+    monkeypatch.setattr(serve_module, "CONFIG_FILE", path)
+    return path
+
+
+def serve(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
+    variables = {PREFIX + name: value for name, value in (env or {}).items()}
+    return CliRunner().invoke(main, ["serve", *map(str, arguments)], env=variables)
+
+
+def printed(result: Result) -> dict[str, tuple[str, str]]:
+    """Return the settings that were printed: name → value and source."""
+    assert result.exit_code == 0, result.output
+    rows = [re.fullmatch(r"(\w+) +(\S+) +(\S.*)", line) for line in result.stdout.splitlines()]
+    return {row[1]: (row[2], row[3]) for row in rows if row}
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_the_help_names_every_setting_and_its_default(flag: str) -> None:
+    result = serve(flag)
+    assert result.exit_code == 0
+    options = re.split(r"\n  (?=-)", result.output)
+    for name, (default, _) in DEFAULTS.items():
+        (text,) = [option for option in options if option.startswith(f"--{name.replace('_', '-')} ")]
+        assert default == "-" or f"[default: {default.removesuffix('.0')}" in " ".join(text.split())
+
+
+def test_the_help_of_the_program_names_its_commands_and_its_version_can_be_asked() -> None:
+    shown = CliRunner().invoke(main, ["--help"]).output
+    assert re.search(r"^  serve +Serve the OpenAI API", shown, re.MULTILINE)
+    assert re.search(r"^  login +Log in to Codex", shown, re.MULTILINE)
+    assert CliRunner().invoke(main, ["--version"]).output == f"codex-openai-proxy, version {__version__}\n"
+
+
+def test_without_anything_said_every_setting_has_its_default() -> None:
+    assert printed(serve("--print-config")) == DEFAULTS
+
+
+def test_the_command_line_comes_before_the_environment_before_the_file_before_the_default(config_file: Path) -> None:
+    config_file.write_text('addr = ":1"\nmax_body = 1111\nidle_timeout = 11\n')
+    environment = {"ADDR": ":2", "MAX_BODY": "2222"}
+    assert printed(serve("--print-config", "--addr", ":3", env=environment)) == {
+        **DEFAULTS,
+        "addr": (":3", "command line"),
+        "max_body": ("2222", "environment"),
+        "idle_timeout": ("11.0", "config file"),
+    }
+
+
+SETTINGS = {
+    "addr": (":8000", ":8000"),
+    "codex": ("/opt/codex", "/opt/codex"),
+    "api_key": ("s3cret", "***"),
+    "max_body": (2048, "2048"),
+    "start_patience": (1.5, "1.5"),
+    "head_patience": (1.5, "1.5"),
+    "keep_alive": (1.5, "1.5"),
+    "idle_timeout": (1.5, "1.5"),
+    "reasoning": ("details", "details"),
+    "threads": (0, "0"),
+    "thread_age": (1.5, "1.5"),
+    "grace": (1.5, "1.5"),
+    "log_level": ("debug", "debug"),
+}
+
+
+def test_every_setting_is_tried_below() -> None:
+    assert set(SETTINGS) == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_can_come_from_anywhere_and_no_key_is_shown(name: str, config_file: Path) -> None:
+    value, shown = SETTINGS[name]
+    by_flag = serve("--print-config", f"--{name.replace('_', '-')}", str(value))
+    by_variable = serve("--print-config", env={name.upper(): str(value)})
+    config_file.write_text(f"{name} = {value!r}\n")
+    by_file = serve("--print-config")
+    assert printed(by_flag) == DEFAULTS | {name: (shown, "command line")}
+    assert printed(by_variable) == DEFAULTS | {name: (shown, "environment")}
+    assert printed(by_file) == DEFAULTS | {name: (shown, "config file")}
+    assert "s3cret" not in by_flag.output + by_variable.output + by_file.output
+
+
+@pytest.mark.parametrize("how", ["command line", "environment"])
+def test_a_named_file_is_read_instead_of_the_usual_one(how: str, tmp_path: Path, config_file: Path) -> None:
+    config_file.write_text('addr = ":1"')
+    named = tmp_path / "named.toml"
+    named.write_text("grace = 2.5")
+    if how == "command line":
+        result = serve("--config", named, "--print-config")
+    else:
+        result = serve("--print-config", env={"CONFIG": str(named)})
+    assert printed(result) == {**DEFAULTS, "grace": ("2.5", "config file")}
+
+
+@pytest.mark.parametrize("name", ["adress", "max-body", "config", "print_config", "serve"])
+def test_an_unknown_setting_in_the_file_is_named_with_those_that_there_are(name: str, config_file: Path) -> None:
+    config_file.write_text(f'{name} = "x"')
+    result = serve("--print-config")
+    assert result.exit_code == 2
+    words = " ".join(result.stderr.split())
+    assert f"{config_file}: there is no setting {name!r}; there are {', '.join(sorted(DEFAULTS))}" in words
+
+
+@pytest.mark.parametrize("content", [b"addr = ", b"\xff", None], ids=["no TOML", "no UTF-8", "no file"])
+def test_a_file_that_cannot_be_read_is_named(content: bytes | None, tmp_path: Path) -> None:
+    named = tmp_path / "named.toml"
+    if content is not None:
+        named.write_bytes(content)
+    result = serve("--config", named, "--print-config")
+    assert result.exit_code == 2
+    assert "Invalid value for '--config'" in result.stderr
+    assert str(named) in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("--addr", "localhost"), "--addr"),
+        (("--addr", "localhost:http"), "--addr"),
+        (("--max-body", "1023"), "--max-body"),
+        (("--max-body", "many"), "--max-body"),
+        (("--grace", "0"), "--grace"),
+        (("--idle-timeout", "-1"), "--idle-timeout"),
+        (("--reasoning", "loud"), "--reasoning"),
+        (("--reasoning", ""), "--reasoning"),
+        (("--threads", "-1"), "--threads"),
+        (("--threads", "1.5"), "--threads"),
+        (("--thread-age", "0"), "--thread-age"),
+        (("--log-level", "loud"), "--log-level"),
+        (("--api-key", ""), "--api-key"),
+        (("--api-key", " "), "--api-key"),
+        (("--nonsense",), "--nonsense"),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_refused_before_anything_starts(
+    arguments: tuple[str, ...], option: str, starts: list[Settings]
+) -> None:
+    result = serve(*arguments)
+    assert result.exit_code == 2
+    assert option in result.stderr
+    assert starts == []
+
+
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        ('max_body = "many"', "--max-body"),
+        ('log_level = "loud"', "--log-level"),
+        ('api_key = ""', "--api-key"),
+        ('reasoning = "loud"', "--reasoning"),
+        ("reasoning = false", "--reasoning"),
+        ("threads = -1", "--threads"),
+        ("thread_age = 0", "--thread-age"),
+    ],
+)
+def test_a_wrong_value_in_the_file_is_refused_too(
+    line: str, option: str, config_file: Path, starts: list[Settings]
+) -> None:
+    config_file.write_text(line)
+    result = serve()
+    assert result.exit_code == 2
+    assert option in result.stderr
+    assert starts == []
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings with which a server was started; none really starts."""
+    settings_of_starts: list[Settings] = []
+
+    async def start(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
+        with listener:
+            settings_of_starts.append(settings)
+            announce()
+
+    monkeypatch.setattr(serve_module, "run_server", start)
+    return settings_of_starts
+
+
+def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path) -> None:
+    config_file.write_text("max_body = 4096\nkeep_alive = 3\n")
+    options = ("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--reasoning", "think", "--threads", "0")
+    result = serve(*options, env={"API_KEY": "s3cret", "GRACE": "7", "THREAD_AGE": "90"})
+    assert result.exit_code == 0, result.output
+    assert starts == [
+        Settings(
+            host="127.0.0.1",
+            port=0,
+            codex="/opt/codex",
+            api_key="s3cret",
+            max_body=4096,
+            keep_alive=3,
+            reasoning="think",
+            threads=0,
+            thread_age=90,
+            grace=7,
+        )
+    ]
+
+
+def test_without_anything_said_the_server_gets_the_default_settings(starts: list[Settings]) -> None:
+    result = serve("--addr", "127.0.0.1:0")
+    assert result.exit_code == 0, result.output
+    assert starts == [Settings(host="127.0.0.1", port=0)]
+
+
+@pytest.mark.parametrize(
+    ("env", "who"),
+    [
+        ({}, "only this machine may connect; set an API key to allow others"),
+        ({"API_KEY": "s3cret"}, "clients need the API key"),
+    ],
+    ids=["without a key", "with a key"],
+)
+@pytest.mark.usefixtures("starts")
+def test_the_server_says_where_it_listens_and_who_may_connect(env: dict[str, str], who: str) -> None:
+    result = serve("--addr", "127.0.0.1:0", env=env)
+    announced = re.fullmatch(r"codex-openai-proxy (\S+) listens on http://localhost:(\d+)/v1 \((.*)\)\n", result.stderr)
+    assert announced, result.stderr
+    assert (announced[1], announced[3]) == (__version__, who)
+    assert int(announced[2]) > 0
+    assert "s3cret" not in result.output
+
+
+def test_an_address_in_use_is_named(starts: list[Settings]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        result = serve("--addr", address)
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        rf"Error: cannot listen on {address}: .+\. Choose another address with --addr\.\n", result.stderr
+    )
+    assert starts == []
+
+
+def test_a_codex_that_cannot_be_started_ends_the_server_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(settings: Settings, listener: socket.socket, announce: Callable[[], Any]) -> None:
+        listener.close()
+        raise CodexNotFoundError("no codex was found")
+
+    monkeypatch.setattr(serve_module, "run_server", fail)
+    result = serve("--addr", "127.0.0.1:0")
+    assert (result.exit_code, result.stderr) == (1, "Error: no codex was found\n")

@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.errors import (
+    LOG_IN,
+    ApiError,
+    body_too_large,
+    from_codex_error,
+    from_codex_failure,
+    internal_error,
+    invalid_api_key,
+    invalid_request,
+    method_not_allowed,
+    model_not_found,
+    not_logged_in,
+    route_not_found,
+    unavailable,
+    upstream_failed,
+    upstream_timeout,
+)
+from codex_rpc.errors import (
+    CodexError,
+    CodexNotFoundError,
+    CodexTooOldError,
+    CodexUnavailableError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    InboxOverflowError,
+    OverloadedError,
+    ProtocolError,
+    RequestRefusedError,
+    UnsendableError,
+)
+from codex_rpc.protocol import CodexFailure
+
+UPSTREAM_400 = json.dumps(
+    {
+        "error": {
+            "message": "Unknown parameter: 'input[0].x'.",
+            "type": "invalid_request_error",
+            "param": "input[0].x",
+            "code": "unknown_parameter",
+        }
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "body"),
+    [
+        (
+            invalid_request("No.", "n", "unsupported_value"),
+            400,
+            {"message": "No.", "type": "invalid_request_error", "param": "n", "code": "unsupported_value"},
+        ),
+        (
+            invalid_request("No."),
+            400,
+            {"message": "No.", "type": "invalid_request_error", "param": None, "code": None},
+        ),
+        (
+            body_too_large(1024),
+            413,
+            {
+                "message": "The request body is larger than 1024 bytes, the limit of this server (--max-body).",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "request_too_large",
+            },
+        ),
+        (
+            invalid_api_key("Wrong."),
+            401,
+            {"message": "Wrong.", "type": "authentication_error", "param": None, "code": "invalid_api_key"},
+        ),
+        (
+            not_logged_in(),
+            401,
+            {"message": LOG_IN, "type": "authentication_error", "param": None, "code": "codex_not_logged_in"},
+        ),
+        (
+            model_not_found("gtp-4", ["2.5-tpg", "6-tpg"]),
+            404,
+            {
+                "message": "The model 'gtp-4' does not exist. This server has: 2.5-tpg, 6-tpg.",
+                "type": "invalid_request_error",
+                "param": "model",
+                "code": "model_not_found",
+            },
+        ),
+        (
+            route_not_found("/nowhere"),
+            404,
+            {
+                "message": "There is no route /nowhere. Try GET /v1/models.",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "not_found",
+            },
+        ),
+        (
+            method_not_allowed("PUT", "/models", "GET, HEAD"),
+            405,
+            {
+                "message": "PUT is not allowed for /models; use GET, HEAD.",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "method_not_allowed",
+            },
+        ),
+        (
+            unavailable("Soon."),
+            503,
+            {"message": "Soon.", "type": "server_error", "param": None, "code": "codex_unavailable"},
+        ),
+        (
+            upstream_failed("Broken."),
+            502,
+            {"message": "Broken.", "type": "server_error", "param": None, "code": "upstream_error"},
+        ),
+        (
+            upstream_timeout(1.5),
+            504,
+            {
+                "message": "The model sent nothing for 1.5 seconds, the limit of this server (--idle-timeout).",
+                "type": "server_error",
+                "param": None,
+                "code": "upstream_timeout",
+            },
+        ),
+        (
+            internal_error(),
+            500,
+            {
+                "message": "The server failed unexpectedly; its log says more.",
+                "type": "server_error",
+                "param": None,
+                "code": "internal_error",
+            },
+        ),
+    ],
+    ids=[
+        "invalid request",
+        "bare invalid request",
+        "body too large",
+        "key",
+        "not logged in",
+        "model",
+        "route",
+        "method",
+        "unavailable",
+        "upstream failed",
+        "upstream timeout",
+        "internal",
+    ],
+)
+def test_an_error_is_the_openai_error_object_with_all_four_keys(
+    error: ApiError, status: int, body: dict[str, str | None]
+) -> None:
+    assert (error.status, error.body()) == (status, {"error": body})
+
+
+def test_an_error_reads_as_its_message() -> None:
+    assert str(upstream_failed("Broken.")) == "Broken."
+
+
+@pytest.mark.parametrize(
+    ("error", "headers"),
+    [
+        (invalid_api_key("Wrong."), {"www-authenticate": "Bearer"}),
+        (method_not_allowed("PUT", "/models", "GET, HEAD"), {"allow": "GET, HEAD"}),
+        (unavailable("Soon."), {"retry-after": "1"}),
+        (unavailable("Soon.", 4.6), {"retry-after": "5"}),
+        (unavailable("Soon.", 0.01), {"retry-after": "1"}),
+        (invalid_request("No."), {}),
+        (internal_error(), {}),
+    ],
+    ids=["key", "method", "soon", "rounded", "never zero", "request", "internal"],
+)
+def test_an_error_carries_the_headers_that_its_status_asks_for(error: ApiError, headers: dict[str, str]) -> None:
+    assert error.headers == headers
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            CodexUnavailableError("codex is still starting", retry_after=3),
+            unavailable("codex is still starting. Try again in a moment.", 3),
+        ),
+        (ConnectionLostError("codex ended"), unavailable("codex ended. Try again in a moment.", 1)),
+        (
+            DeadlineExceededError("codex did not answer turn/start"),
+            ApiError(504, "server_error", "upstream_timeout", "codex did not answer turn/start."),
+        ),
+        (
+            UnsendableError("nested too deeply"),
+            invalid_request("The request cannot be passed on: nested too deeply."),
+        ),
+        (
+            RequestRefusedError("thread/inject_items", -32600, "no such tool name"),
+            invalid_request("codex does not accept the request: no such tool name."),
+        ),
+        (
+            RequestRefusedError("thread/start", -32603, "disk full"),
+            upstream_failed("codex refused thread/start: disk full (-32603)."),
+        ),
+        (
+            OverloadedError("thread/start", -32001, "busy"),
+            unavailable("Codex has too much to do. Try again in a moment.", 5),
+        ),
+        (InboxOverflowError("9 bytes"), upstream_failed("The answer was not read in time: 9 bytes.")),
+        (ProtocolError("no JSON"), upstream_failed("no JSON.")),
+        (CodexNotFoundError("no codex"), upstream_failed("no codex.")),
+        (CodexTooOldError("codex 0.1"), upstream_failed("codex 0.1.")),
+        (CodexError("something"), upstream_failed("something.")),
+    ],
+    ids=[
+        "unavailable",
+        "connection lost",
+        "deadline",
+        "unsendable",
+        "refused, the client's fault",
+        "refused, codex's fault",
+        "overloaded",
+        "overflow",
+        "protocol",
+        "not found",
+        "too old",
+        "any other",
+    ],
+)
+def test_an_error_between_us_and_codex_says_whose_fault_it_was(error: CodexError, expected: ApiError) -> None:
+    assert asdict(from_codex_error(error)) == asdict(expected)
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (
+            CodexFailure("You have hit your limit.", "usageLimitExceeded"),
+            ApiError(429, "rate_limit_error", "usage_limit_reached", "You have hit your limit."),
+        ),
+        (
+            CodexFailure("Slow down.", "rateLimitExceeded"),
+            ApiError(429, "rate_limit_error", "rate_limit_exceeded", "Slow down.", headers={"retry-after": "5"}),
+        ),
+        (CodexFailure("Busy.", "serverOverloaded"), unavailable("Busy.", 5)),
+        (CodexFailure("Busy.", "flexUnavailable"), unavailable("Busy.", 5)),
+        (CodexFailure("Busy.", "policyCapacityUnavailable"), unavailable("Busy.", 5)),
+        (
+            CodexFailure("Too long.", "contextWindowExceeded"),
+            invalid_request("Too long.", "messages", "context_length_exceeded"),
+        ),
+        (
+            CodexFailure("Token expired.", "unauthorized"),
+            ApiError(401, "authentication_error", "codex_not_logged_in", f"Token expired. {LOG_IN}"),
+        ),
+        (
+            CodexFailure("No such model.", "modelNotFound"),
+            ApiError(404, "invalid_request_error", "model_not_found", "No such model.", "model"),
+        ),
+        (CodexFailure("Bad.", "badRequest"), invalid_request("Bad.")),
+        (
+            CodexFailure(UPSTREAM_400, "badRequest"),
+            invalid_request("Unknown parameter: 'input[0].x'.", "input[0].x", "unknown_parameter"),
+        ),
+        (CodexFailure("No.", "cyberPolicy"), invalid_request("No.", code="content_policy_violation")),
+        (
+            CodexFailure("No.", "misalignmentPolicyViolation"),
+            invalid_request("No.", code="content_policy_violation"),
+        ),
+        (CodexFailure("No.", "inferenceHookDenied"), invalid_request("No.", code="content_policy_violation")),
+        (CodexFailure("stream cut", "responseStreamDisconnected", 500), upstream_failed("stream cut")),
+        (CodexFailure("Oops.", "internalServerError"), upstream_failed("Oops.")),
+        (CodexFailure("Oops.", "aKindOfTheFuture"), upstream_failed("Oops.")),
+        (CodexFailure("Oops."), upstream_failed("Oops.")),
+    ],
+    ids=[
+        "usage limit",
+        "rate limit",
+        "overloaded",
+        "no flex",
+        "no capacity",
+        "context window",
+        "unauthorized",
+        "model",
+        "bad request",
+        "bad request with details",
+        "cyber policy",
+        "misalignment policy",
+        "hook",
+        "cut",
+        "internal",
+        "unknown kind",
+        "no kind",
+    ],
+)
+def test_a_failed_turn_becomes_the_error_of_its_kind(failure: CodexFailure, expected: ApiError) -> None:
+    assert asdict(from_codex_failure(failure)) == asdict(expected)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (UPSTREAM_400, invalid_request("Unknown parameter: 'input[0].x'.", "input[0].x", "unknown_parameter")),
+        (
+            f"unexpected status 400 Bad Request: {UPSTREAM_400}",
+            invalid_request("Unknown parameter: 'input[0].x'.", "input[0].x", "unknown_parameter"),
+        ),
+        (
+            '{"error": {"message": "No.", "param": ["x"], "code": 7}}',
+            invalid_request("No."),
+        ),
+        (
+            '{"error": {"code": "strange"}}',
+            invalid_request('{"error": {"code": "strange"}}', code="strange"),
+        ),
+        ('{"error": "just words"}', upstream_failed('{"error": "just words"}')),
+        ('{"error": {}}', upstream_failed('{"error": {}}')),
+        ('{"error": ', upstream_failed('{"error": ')),
+        ("{}", upstream_failed("{}")),
+        ("", upstream_failed("")),
+    ],
+    ids=["alone", "after words", "odd types", "no message", "text", "empty error", "cut", "empty object", "empty"],
+)
+def test_an_upstream_error_inside_the_message_is_passed_on_as_it_was_meant(message: str, expected: ApiError) -> None:
+    assert asdict(from_codex_failure(CodexFailure(message))) == asdict(expected)
+
+
+@settings(deadline=None)
+@given(
+    kind=st.sampled_from(["other", "badRequest", "usageLimitExceeded", "unauthorized"]),
+    before=st.text(max_size=10),
+    inside=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda some: (
+            st.lists(some, max_size=3)
+            | st.dictionaries(st.sampled_from(["error", "message", "param", "code"]), some, max_size=4)
+        ),
+        max_leaves=8,
+    ),
+)
+def test_whatever_the_upstream_says_the_error_has_a_text_message_and_text_or_nothing_else(
+    kind: str, before: str, inside: object
+) -> None:
+    error = from_codex_failure(CodexFailure(before + json.dumps(inside), kind))
+    assert isinstance(error.message, str)
+    assert isinstance(error.param, str | None)
+    assert isinstance(error.code, str | None)

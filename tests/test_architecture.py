@@ -1,0 +1,202 @@
+"""The layers of the source: who may import whom, and what a pure module may not touch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+ORDER = {
+    "codex_rpc": (
+        "codex_rpc",
+        "codex_rpc.errors",
+        "codex_rpc.framing",
+        "codex_rpc.messages",
+        "codex_rpc.protocol",
+        "codex_rpc.peer",
+        "codex_rpc.inbox",
+        "codex_rpc.background",
+        "codex_rpc.process",
+        "codex_rpc.client",
+        "codex_rpc.supervisor",
+    ),
+    "bridge": (
+        "bridge",
+        "bridge.errors",
+        "bridge.config",
+        "bridge.events",
+        "bridge.limits",
+        "bridge.sse",
+        "bridge.json_body",
+        "bridge.access",
+        "bridge.model_names",
+        "bridge.tool_schema",
+        "bridge.tools",
+        "bridge.prompt",
+        "bridge.conversations",
+        "bridge.plain_model",
+        "bridge.openai",
+        "bridge.openai.fields",
+        "bridge.openai.images",
+        "bridge.openai.content",
+        "bridge.openai.tool_specs",
+        "bridge.openai.answer_format",
+        "bridge.openai.history",
+        "bridge.openai.response_items",
+        "bridge.openai.reasoning_text",
+        "bridge.openai.clients",
+        "bridge.openai.usage",
+        "bridge.openai.models",
+        "bridge.openai.chat_request",
+        "bridge.openai.chat_answer",
+        "bridge.openai.chat_stream",
+        "bridge.openai.chat_completion",
+        "bridge.translate",
+        "bridge.codex_home",
+        "bridge.backend",
+        "bridge.drain",
+        "bridge.turns",
+        "bridge.threads",
+        "bridge.answers",
+        "bridge.middleware",
+        "bridge.app",
+        "bridge.launch",
+        "bridge.server",
+        "bridge.cli.serve",
+        "bridge.cli.login",
+        "bridge.cli",
+        "bridge.__main__",
+    ),
+}
+"""The modules of each package, the lowest first: a module imports only what stands above it here."""
+
+PURE = frozenset(
+    {
+        "codex_rpc.errors",
+        "codex_rpc.framing",
+        "codex_rpc.messages",
+        "codex_rpc.peer",
+        "codex_rpc.protocol",
+        "bridge.access",
+        "bridge.config",
+        "bridge.conversations",
+        "bridge.errors",
+        "bridge.events",
+        "bridge.json_body",
+        "bridge.limits",
+        "bridge.model_names",
+        "bridge.plain_model",
+        "bridge.prompt",
+        "bridge.sse",
+        "bridge.tool_schema",
+        "bridge.tools",
+        "bridge.translate",
+    }
+)
+"""Modules that decide and do nothing else; all of `bridge.openai` belongs to them."""
+
+IMPURE = frozenset(
+    {
+        "anyio",
+        "asyncio",
+        "hypercorn",
+        "logging",
+        "os",
+        "pathlib",
+        "random",
+        "socket",
+        "starlette",
+        "subprocess",
+        "tempfile",
+        "time",
+        "uuid",
+    }
+)
+"""Where input, output, clocks, ids and chance come from."""
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Return every module of a package: its dotted name and its file."""
+    found: dict[str, Path] = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the dotted name of every import in a file, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, alias.name) for alias in names)
+            case ast.ImportFrom(module=str(source), names=names, level=0):
+                yield from ((node.lineno, f"{source}.{alias.name}") for alias in names)
+            case ast.ImportFrom():
+                raise AssertionError(f"{path}:{node.lineno}: a relative import, whose target this test cannot tell")
+            case _:
+                pass
+
+
+def module_of(name: str, known: dict[str, Path]) -> str:
+    """Return the module that an imported name lies in, or the name itself if it is none of ours."""
+    parts = name.split(".")
+    whole = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((module for module in whole if module in known), name)
+
+
+ALL = {name: path for package in ORDER for name, path in modules(package).items()}
+
+
+def uses(module: str) -> list[tuple[str, str]]:
+    """Return what a module imports, each with the place where it does."""
+    path = ALL[module]
+    return [(module_of(name, ALL), f"{path.relative_to(ROOT)}:{line}") for line, name in imports(path)]
+
+
+def is_pure(module: str) -> bool:
+    """Whether a module of ours has no business with the outside."""
+    return module in PURE or f"{module}.".startswith("bridge.openai.")
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_every_module_has_its_place_in_the_order(package: str) -> None:
+    order = ORDER[package]
+    assert len(set(order)) == len(order)
+    assert set(order) == set(modules(package)), "put a new module into ORDER, where its imports allow it"
+
+
+@pytest.mark.parametrize("module", [module for order in ORDER.values() for module in order])
+def test_a_module_imports_only_modules_below_it(module: str) -> None:
+    order = ORDER[module.partition(".")[0]]
+    below = set(order[: order.index(module)])
+    wrong = [f"{where} imports {used}" for used, where in uses(module) if used in order and used not in below]
+    assert not wrong
+
+
+def test_codex_rpc_knows_nothing_of_bridge() -> None:
+    wrong = [
+        f"{where} imports {used}"
+        for module in ORDER["codex_rpc"]
+        for used, where in uses(module)
+        if used.partition(".")[0] == "bridge"
+    ]
+    assert not wrong
+
+
+def test_every_module_that_is_called_pure_exists() -> None:
+    assert set(ALL) >= PURE
+
+
+@pytest.mark.parametrize("module", [module for module in ALL if is_pure(module)])
+def test_a_pure_module_touches_neither_the_world_nor_a_module_that_does(module: str) -> None:
+    wrong = [
+        f"{where} imports {used}"
+        for used, where in uses(module)
+        if used.partition(".")[0] in IMPURE or (used in ALL and not is_pure(used))
+    ]
+    assert not wrong
