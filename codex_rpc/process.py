@@ -189,9 +189,8 @@ class CodexProcess:
             else:
                 await self._process.wait()
         self._kill_rest()
-        # What left the process group may still hold the other ends.
-        await self._stdout.aclose()
-        await self._stderr.aclose()
+        # What left the process group may still hold the other ends of the pipes.
+        await self._process.aclose()
 
     async def _discard_stdout(self) -> None:
         """A child that still writes could not end while nobody reads."""

@@ -30,6 +30,7 @@ from tests.bridge.codex_events import THREAD, TURN, called, delta, ended, messag
 from tests.bridge.exchange import Exchange, http_scope
 
 NEVER = 3600.0
+COMMENT = b": keep-alive\n\n"
 NO_QUOTA = ended("failed", CodexFailure("No more today.", "usageLimitExceeded"))
 TOO_LONG = ended("failed", CodexFailure("Too long.", "contextWindowExceeded"))
 LOOK = Tool.function("look", "Looks.", {})
@@ -105,6 +106,41 @@ class Stage:
         await self._answer(http_scope("/chat/completions"), self.exchange.receive, self.exchange.send)
         self.ended = True
         self.on_stage.set()
+
+
+class Clock:
+    """The time that passes for an answer, moved by hand."""
+
+    def __init__(self) -> None:
+        self._now = anyio.current_time()
+        self._moved = anyio.Event()
+
+    def current_time(self) -> float:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        await self.sleep_until(self._now + seconds)
+
+    async def sleep_until(self, deadline: float) -> None:
+        await anyio.lowlevel.checkpoint()
+        while self._now < deadline:
+            await self._moved.wait()
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, and let everybody do what it brings."""
+        self._now += seconds
+        self._moved.set()
+        self._moved = anyio.Event()
+        await anyio.wait_all_tasks_blocked()
+
+
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which answers go in this test; deadlines of anyio's own still go by the real one."""
+    clock = Clock()
+    for name in ("current_time", "sleep", "sleep_until"):
+        monkeypatch.setattr(anyio, name, getattr(clock, name))
+    return clock
 
 
 @asynccontextmanager
@@ -241,7 +277,9 @@ async def test_a_failure_answer_carries_the_headers_of_its_error() -> None:
     assert stage.opened == 0
 
 
-async def test_a_turn_that_fails_after_the_first_byte_ends_the_stream_with_the_error() -> None:
+async def test_a_turn_that_fails_after_the_first_byte_ends_the_stream_with_the_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     stage = Stage()
     async with answering(stage) as exchange:
         stage.say(delta("Hel"))
@@ -252,6 +290,7 @@ async def test_a_turn_that_fails_after_the_first_byte_ends_the_stream_with_the_e
     error, done = events_of(exchange)[-2:]
     assert error["error"]["code"] == "usage_limit_reached"
     assert done == "data: [DONE]"
+    assert caplog.messages == ["an answer ended unfinished: No more today."]
 
 
 async def test_an_answer_that_is_not_streamed_keeps_its_status_however_late_it_fails() -> None:
@@ -294,11 +333,14 @@ async def test_when_codex_dies_before_the_answer_began_the_next_one_gives_it() -
     assert answer["usage"]["total_tokens"] == 852
 
 
-async def test_when_codex_dies_while_the_stream_was_only_kept_alive_the_next_one_gives_the_answer() -> None:
-    stage = Stage(patience=0)
+async def test_when_codex_dies_while_the_stream_was_only_kept_alive_the_next_one_gives_the_answer(
+    clock: Clock,
+) -> None:
+    stage = Stage(patience=4)
     stage.inboxes.append(Inbox())
     async with answering(stage) as exchange:
-        await exchange.until(lambda: exchange.parts > 0)
+        await clock.advance(4)
+        assert exchange.body == COMMENT
         stage.inboxes[0].fail(ConnectionLostError("codex ended"))
         stage.say(delta("Hello"), ended())
     assert (exchange.status, stage.opened, text_of(exchange)) == (200, 2, "Hello")
@@ -362,49 +404,77 @@ async def test_a_client_that_stopped_reading_and_then_leaves_ends_the_turn() -> 
     assert exchange.status is None
 
 
-async def test_a_silent_stream_is_begun_when_the_patience_is_over_and_kept_alive_by_comments() -> None:
-    stage = Stage(patience=0.001, pause=0.001)
+async def test_a_silent_stream_is_begun_when_the_patience_is_over_and_kept_alive_by_comments(clock: Clock) -> None:
+    stage = Stage(patience=4, pause=8)
     async with answering(stage) as exchange:
-        await exchange.until(lambda: exchange.parts >= 3)
-        assert exchange.status == 200
-        assert exchange.body == b": keep-alive\n\n" * exchange.parts
-        stage.say(delta("Hello"))
-        await exchange.until(lambda: text_of(exchange) == "Hello")
-        parts = exchange.parts
-        await exchange.until(lambda: exchange.parts >= parts + 2)
-        stage.say(ended())
+        await clock.advance(3.9)
+        assert exchange.status is None
+        await clock.advance(0.1)
+        assert (exchange.status, exchange.body) == (200, COMMENT)
+        await clock.advance(7.9)
+        assert exchange.body == COMMENT
+        await clock.advance(0.1)
+        assert exchange.body == COMMENT * 2
+        await clock.advance(8)
+        assert exchange.body == COMMENT * 3
+        stage.say(delta("Hello"), ended())
     assert exchange.complete
     assert text_of(exchange) == "Hello"
 
 
-async def test_a_silent_answer_that_is_not_streamed_is_kept_alive_by_white_space() -> None:
-    stage = Stage(whole, patience=0.001, pause=0.001)
+async def test_whatever_is_said_puts_off_the_next_comment(clock: Clock) -> None:
+    stage = Stage(patience=4, pause=8)
     async with answering(stage) as exchange:
-        await exchange.until(lambda: exchange.parts >= 3)
+        stage.say(delta("Hel"))
+        await exchange.until(lambda: text_of(exchange) == "Hel")
+        await clock.advance(7)
+        assert exchange.body.count(COMMENT) == 0
+        stage.say(delta("lo"))
+        await exchange.until(lambda: text_of(exchange) == "Hello")
+        await clock.advance(7)
+        assert exchange.body.count(COMMENT) == 0
+        await clock.advance(1)
+        assert exchange.body.endswith(COMMENT)
+        assert exchange.body.count(COMMENT) == 1
+        stage.say(ended())
+    assert text_of(exchange) == "Hello"
+
+
+async def test_a_client_that_is_slow_to_read_the_first_part_gets_no_comment_before_it(clock: Clock) -> None:
+    stage = Stage(patience=4, pause=8)
+    async with answering(stage) as exchange:
+        exchange.stop_reading()
+        stage.say(delta("Hel"))
+        await exchange.until_something_is_held_up()
+        await clock.advance(4)
+        exchange.read_on()
+        await exchange.until(lambda: text_of(exchange) == "Hel")
+        stage.say(ended())
+    assert exchange.complete
+    assert COMMENT not in exchange.body
+
+
+async def test_a_silent_answer_that_is_not_streamed_is_kept_alive_by_white_space(clock: Clock) -> None:
+    stage = Stage(whole, patience=60, pause=8)
+    async with answering(stage) as exchange:
+        await clock.advance(59)
+        assert exchange.status is None
+        await clock.advance(1)
+        await clock.advance(8)
+        assert (exchange.status, exchange.body) == (200, b"  ")
         stage.say(delta("Hello"), ended())
-    assert exchange.body.startswith(b"   ")
+    assert exchange.body.startswith(b"  {")
     assert "content-length" not in exchange.headers
     assert json.loads(exchange.body)["choices"][0]["message"]["content"] == "Hello"
 
 
-async def test_a_failure_after_the_patience_is_told_in_the_body() -> None:
-    stage = Stage(whole, patience=0.001)
+async def test_a_failure_after_the_patience_is_told_in_the_body(clock: Clock) -> None:
+    stage = Stage(whole, patience=60)
     async with answering(stage) as exchange:
-        await exchange.until(lambda: exchange.parts == 1)
+        await clock.advance(60)
         stage.say(NO_QUOTA)
-    assert exchange.status == 200
+    assert (exchange.status, exchange.complete) == (200, True)
     assert json.loads(exchange.body)["error"]["code"] == "usage_limit_reached"
-
-
-async def test_a_stream_that_says_something_gets_no_comments() -> None:
-    stage = Stage(patience=0.001)
-    async with answering(stage) as exchange:
-        await exchange.until(lambda: exchange.parts == 1)
-        for number in range(5):
-            stage.say(delta("x"))
-            await exchange.until(lambda wanted=number + 2: exchange.parts == wanted)
-        stage.say(ended())
-    assert exchange.body.count(b": keep-alive") == 1
 
 
 @pytest.mark.parametrize("new_writer", [stream, whole])
@@ -734,22 +804,13 @@ async def test_every_other_client_is_told_that_the_context_is_too_long() -> None
     assert (exchange.status, json.loads(exchange.body)["error"]["code"]) == (400, "context_length_exceeded")
 
 
-async def test_nothing_follows_the_end_of_an_answer_that_the_client_was_slow_to_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    patience_is_over = anyio.Event()
-
-    async def wait(_: float) -> None:
-        await patience_is_over.wait()
-
-    monkeypatch.setattr(anyio, "sleep", wait)
-    stage = Stage(pause=0)
+async def test_nothing_follows_the_end_of_an_answer_that_the_client_was_slow_to_read(clock: Clock) -> None:
+    stage = Stage(patience=4, pause=0)
     async with answering(stage) as exchange:
         exchange.stop_reading()
         stage.say(delta("Hello"), ended())
         await exchange.until_something_is_held_up()
-        patience_is_over.set()
-        await anyio.wait_all_tasks_blocked()
+        await clock.advance(4)
         exchange.read_on()
     assert exchange.complete
     assert exchange.body.endswith(b"data: [DONE]\n\n")

@@ -46,6 +46,20 @@ def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings with which a server was started; none really starts."""
+    settings_of_starts: list[Settings] = []
+
+    async def start(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
+        with listener:
+            settings_of_starts.append(settings)
+            announce()
+
+    monkeypatch.setattr(serve_module, "run_server", start)
+    return settings_of_starts
+
+
 def serve(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
     variables = {PREFIX + name: value for name, value in (env or {}).items()}
     return CliRunner().invoke(main, ["serve", *map(str, arguments)], env=variables)
@@ -65,6 +79,8 @@ def test_the_help_names_every_setting_and_its_default(flag: str) -> None:
     options = re.split(r"\n  (?=-)", result.output)
     for name, (default, _) in DEFAULTS.items():
         (text,) = [option for option in options if option.startswith(f"--{name.replace('_', '-')} ")]
+        if name == "log_level":
+            assert "[error|warning|info|debug]" in text
         assert default == "-" or f"[default: {default.removesuffix('.0')}" in " ".join(text.split())
 
 
@@ -75,8 +91,9 @@ def test_the_help_of_the_program_names_its_commands_and_its_version_can_be_asked
     assert CliRunner().invoke(main, ["--version"]).output == f"codex-openai-proxy, version {__version__}\n"
 
 
-def test_without_anything_said_every_setting_has_its_default() -> None:
+def test_without_anything_said_every_setting_has_its_default_and_nothing_starts(starts: list[Settings]) -> None:
     assert printed(serve("--print-config")) == DEFAULTS
+    assert starts == []
 
 
 def test_the_command_line_comes_before_the_environment_before_the_file_before_the_default(config_file: Path) -> None:
@@ -94,15 +111,15 @@ SETTINGS = {
     "addr": (":8000", ":8000"),
     "codex": ("/opt/codex", "/opt/codex"),
     "api_key": ("s3cret", "***"),
-    "max_body": (2048, "2048"),
-    "start_patience": (1.5, "1.5"),
-    "head_patience": (1.5, "1.5"),
-    "keep_alive": (1.5, "1.5"),
-    "idle_timeout": (1.5, "1.5"),
+    "max_body": (1024, "1024"),
+    "start_patience": (0.1, "0.1"),
+    "head_patience": (0.1, "0.1"),
+    "keep_alive": (0.1, "0.1"),
+    "idle_timeout": (0.1, "0.1"),
     "reasoning": ("details", "details"),
     "threads": (0, "0"),
-    "thread_age": (1.5, "1.5"),
-    "grace": (1.5, "1.5"),
+    "thread_age": (0.1, "0.1"),
+    "grace": (0.1, "0.1"),
     "log_level": ("debug", "debug"),
 }
 
@@ -182,7 +199,7 @@ def test_a_wrong_value_is_refused_before_anything_starts(
 ) -> None:
     result = serve(*arguments)
     assert result.exit_code == 2
-    assert option in result.stderr
+    assert re.search(rf"{option}\b", result.stderr)
     assert starts == []
 
 
@@ -206,20 +223,6 @@ def test_a_wrong_value_in_the_file_is_refused_too(
     assert result.exit_code == 2
     assert option in result.stderr
     assert starts == []
-
-
-@pytest.fixture
-def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """The settings with which a server was started; none really starts."""
-    settings_of_starts: list[Settings] = []
-
-    async def start(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
-        with listener:
-            settings_of_starts.append(settings)
-            announce()
-
-    monkeypatch.setattr(serve_module, "run_server", start)
-    return settings_of_starts
 
 
 def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path) -> None:
@@ -257,7 +260,6 @@ def test_without_anything_said_the_server_gets_the_default_settings(starts: list
     ],
     ids=["without a key", "with a key"],
 )
-@pytest.mark.usefixtures("starts")
 def test_the_server_says_where_it_listens_and_who_may_connect(env: dict[str, str], who: str) -> None:
     result = serve("--addr", "127.0.0.1:0", env=env)
     announced = re.fullmatch(r"codex-openai-proxy (\S+) listens on http://localhost:(\d+)/v1 \((.*)\)\n", result.stderr)
@@ -286,3 +288,41 @@ def test_a_codex_that_cannot_be_started_ends_the_server_with_the_reason(monkeypa
     monkeypatch.setattr(serve_module, "run_server", fail)
     result = serve("--addr", "127.0.0.1:0")
     assert (result.exit_code, result.stderr) == (1, "Error: no codex was found\n")
+
+
+class Listener:
+    """A socket that is bound to an address of which this machine need know nothing."""
+
+    def __init__(self, *address: str | int) -> None:
+        self._address = address
+
+    def getsockname(self) -> tuple[str | int, ...]:
+        return self._address
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("listener", "url"),
+    [
+        (Listener("0.0.0.0", 8000), "http://localhost:8000/v1"),
+        (Listener("127.0.0.1", 8000), "http://localhost:8000/v1"),
+        (Listener("::", 8000, 0, 0), "http://localhost:8000/v1"),
+        (Listener("192.168.1.7", 8000), "http://192.168.1.7:8000/v1"),
+    ],
+    ids=["every address", "this machine", "every IPv6 address", "one address"],
+)
+def test_the_url_that_is_announced_is_one_to_type(
+    listener: Listener, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def listen(host: str, port: int) -> Listener:
+        asked.append((host, port))
+        return listener
+
+    monkeypatch.setattr(serve_module, "listen", listen)
+    assert f" listens on {url} (" in serve("--addr", "a.example:80").stderr
+    assert asked == [("a.example", 80)]

@@ -121,11 +121,14 @@ def test_where_symbolic_links_need_rights_a_file_is_linked_hard(real: Path, tmp_
 
 
 @pytest.mark.usefixtures("without_symbolic_links")
-def test_where_symbolic_links_need_rights_a_login_that_does_not_exist_is_left_out(real: Path, tmp_path: Path) -> None:
+def test_where_symbolic_links_need_rights_a_login_that_does_not_exist_is_left_out(
+    real: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (real / "sessions" / "one.jsonl").unlink()
     (real / "sessions").rmdir()
     (real / "auth.json").unlink()
     assert names(home_without_instructions(real, tmp_path / "private")) == ["config.toml"]
+    assert caplog.messages == []
 
 
 @pytest.mark.usefixtures("without_symbolic_links")

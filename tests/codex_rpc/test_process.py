@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
@@ -272,38 +271,6 @@ async def test_a_child_that_reads_nothing_of_what_it_was_sent_is_stopped(
             await child.send(b"x" * 1_000_000)
 
     await nobody_holds(lifeline)
-
-
-@posix
-async def test_a_child_whose_stdin_cannot_be_closed_is_stopped_all_the_same(
-    tmp_path: Path, lifeline: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("codex_rpc.process.EXIT_GRACE", 0.2)
-    closing = anyio.Event()
-
-    async def never_close() -> None:
-        closing.set()
-        await anyio.sleep_forever()
-
-    with anyio.fail_after(30):
-        async with await anyio.open_process(
-            python(IGNORES_SIGTERM), stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=tmp_path, start_new_session=True
-        ) as process:
-            assert process.stdin
-            child = CodexProcess(process)
-            await read_until(child, b"up\n")
-            with monkeypatch.context() as patched:
-                patched.setattr(process.stdin, "aclose", never_close)
-                await child.stop()
-
-    assert closing.is_set()
-    await nobody_holds(lifeline)
-    assert (tmp_path / "terminated").exists()
-    assert process.returncode == -signal.SIGKILL
-    assert caplog.messages == [
-        f"codex (pid {child.pid}) did not end when its stdin was closed; sending SIGTERM",
-        f"codex (pid {child.pid}) did not end on SIGTERM; killing it",
-    ]
 
 
 async def test_a_cancelled_block_stops_the_child_all_the_same(tmp_path: Path):
