@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 $(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format lock clean
+.PHONY: help run login test check bench format lock clean
 
 help: ## show this list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3]'
@@ -18,6 +18,9 @@ help: ## show this list
 
 run: $(VENV)/run.stamp ## start the server; ARGS go to `codex-openai-proxy serve`
 	@exec $(BIN)/codex-openai-proxy serve $(ARGS)
+
+login: $(VENV)/run.stamp ## log in to Codex; ARGS=--device-auth on a machine without a browser
+	@exec $(BIN)/codex-openai-proxy login $(ARGS)
 
 test: $(VENV)/dev.stamp ## run the tests with branch coverage; ARGS go to pytest
 	@$(BIN)/python -m pytest --cov $(ARGS)

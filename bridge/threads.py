@@ -17,7 +17,7 @@ from bridge.plain_model import thread_start_params
 from bridge.prompt import Item, Prompt, message
 from bridge.turns import LivingThread, Turn
 from codex_rpc.client import Client
-from codex_rpc.errors import CodexError, RequestRefusedError
+from codex_rpc.errors import CodexError, ConnectionLostError, RequestRefusedError
 from codex_rpc.protocol import thread_inject_items, thread_start, thread_unsubscribe, turn_interrupt, turn_start
 
 logger = logging.getLogger(__name__)
@@ -55,16 +55,7 @@ class Threads:
         """
         self._forget_other_clients(session.client)
         chain = hashes(prompt)
-        plan = self._conversations.plan(prompt, chain)
-        try:
-            thread, turn = await self._carry_out(plan, session, prompt, limits)
-        except RequestRefusedError as refusal:
-            if isinstance(plan, Fresh):
-                raise
-            logger.warning("a living thread did not go on (%s); rebuilding it", refusal)
-            self._conversations.lost(plan.thread.end, "thread-refused")
-            plan = self._conversations.plan(prompt, chain)
-            thread, turn = await self._carry_out(plan, session, prompt, limits)
+        thread, turn = await self._open(session, prompt, limits, chain)
         try:
             yield turn
         finally:
@@ -84,6 +75,24 @@ class Threads:
                 del self._waiting[thread]
                 self._conversations.lose(known, "evicted" if too_many else "expired")
                 await _close(thread)
+
+    async def _open(
+        self, session: Session, prompt: Prompt, limits: Limits, chain: list[bytes]
+    ) -> tuple[LivingThread, Turn]:
+        """A living thread that does not go on is replaced by the next that fits, in the end by a new one."""
+        while True:
+            plan = self._conversations.plan(prompt, chain)
+            try:
+                return await self._carry_out(plan, session, prompt, limits)
+            except RequestRefusedError as refusal:
+                if isinstance(plan, Fresh):
+                    raise
+                logger.warning("a living thread did not go on: %s", refusal)
+                self._conversations.lost(plan.thread.end, "thread-refused")
+            except ConnectionLostError:
+                if not isinstance(plan, Fresh):
+                    self._conversations.lost(plan.thread.end, "codex-restarted")
+                raise
 
     # ── carrying out ─────────────────────────────────────────────────────────────────────────────────────────────────
 
