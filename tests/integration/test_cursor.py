@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.harness.proxy import Proxy, Stream, user
-from tests.harness.script import Call, Cut, Received, Text, Usage, begun, http_error, reply
+from tests.harness.script import Call, Cut, Received, Reply, Text, Usage, begun, failed, http_error, reply
 from tests.harness.script import plain_item as plain
 
 BODIES = Path(__file__).parent / "cursor"
@@ -161,10 +161,22 @@ async def test_failures_reach_cursor_as_a_400_whose_text_it_shows(bridge: Proxy,
     assert response.json()["error"]["message"]
 
 
+TOO_LONG = "Your input exceeds the context window of this model."
+
+
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_conversation_that_is_too_long_makes_cursor_compact_it(bridge: Proxy, *, stream: bool) -> None:
-    too_long = {"error": {"code": "context_length_exceeded", "message": "Your input exceeds the context window."}}
-    bridge.upstream.respond = lambda _: http_error(400, too_long)
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        failed("context_length_exceeded", TOO_LONG),
+        http_error(400, {"error": {"code": "context_length_exceeded", "message": TOO_LONG}}),
+    ],
+    ids=["in the stream", "as a status"],
+)
+async def test_a_conversation_that_is_too_long_makes_cursor_compact_it(
+    bridge: Proxy, refusal: Reply, *, stream: bool
+) -> None:
+    bridge.upstream.respond = lambda _: refusal
     sent = {"model": "xedoc-2.5-tpg", "stream": stream, "messages": [user("Hi.")]}
     response = await bridge.client.post("/chat/completions", json=sent, headers=CURSOR)
     assert response.status_code == 200
@@ -192,7 +204,16 @@ async def test_usage_is_in_the_stream_asked_for_or_not(bridge: Proxy) -> None:
         assert stream.chunks[-1]["usage"]["total_tokens"] == 130
 
 
-@pytest.mark.parametrize("choice", ["auto", "none", {"type": "function", "name": "list_dir"}, {"type": "auto"}])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "auto",
+        "none",
+        {"type": "function", "name": "list_dir"},
+        {"type": "function", "function": {"name": "list_dir"}},
+        {"type": "auto"},
+    ],
+)
 async def test_tool_choice_may_be_a_string_or_an_object(bridge: Proxy, choice: Any) -> None:
     assert (await send(bridge, {**body("agent_chat"), "tool_choice": choice})).text == "ok"
 

@@ -142,6 +142,16 @@ async def test_killing_codex_between_two_steps_changes_nothing_and_the_rebuilt_i
     ]
 
 
+async def test_long_tool_outputs_arrive_whole_on_a_living_thread_and_on_a_rebuilt_one(bridge: Proxy) -> None:
+    bridge.upstream.will_reply(reply(Call("read_file", "{}", "c1")))
+    choice, _ = await whole(bridge, [user("Read.")])
+    long = "".join(f"line {number} of a very long file\n" for number in range(20_000))
+    messages = [user("Read."), choice["message"], tool("c1", long)]
+    fates = [(await whole(bridge, messages))[1] for _ in range(2)]
+    assert fates == ["resumed-tools", "rebuilt"]
+    assert [inputs(request)[-1]["output"] == long for request in bridge.upstream.requests[1:]] == [True, True]
+
+
 async def test_messages_beside_tool_results_come_to_stand_behind_them(bridge: Proxy) -> None:
     bridge.upstream.will_reply(reply(Call("read_file", "{}", "c1")), reply("Done."))
     choice, _ = await whole(bridge, [user("Go.")])
