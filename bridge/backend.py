@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import anyio
 
 from bridge.errors import not_logged_in
+from codex_rpc.calls import Account, Model, account_read, config_read, model_list
 from codex_rpc.client import Client
 from codex_rpc.errors import CodexError
-from codex_rpc.protocol import Account, Model, account_read, config_read, model_list
 from codex_rpc.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)

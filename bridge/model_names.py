@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from codex_rpc.protocol import Model
+from codex_rpc.calls import Model
 
 NAMED = ("gpt-5.2-codex", "gpt-5.1-codex-max", "gpt-5.1-codex-mini", "gpt-5.2")
 """The models that this server has always had, the default first, in the order in which they are listed."""

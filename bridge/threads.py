@@ -16,9 +16,9 @@ from bridge.limits import Limits
 from bridge.plain_model import thread_start_params
 from bridge.prompt import Item, Prompt, message
 from bridge.turns import LivingThread, Turn
+from codex_rpc.calls import thread_inject_items, thread_start, thread_unsubscribe, turn_interrupt, turn_start
 from codex_rpc.client import Client
 from codex_rpc.errors import CodexError, ConnectionLostError, RequestRefusedError
-from codex_rpc.protocol import thread_inject_items, thread_start, thread_unsubscribe, turn_interrupt, turn_start
 
 logger = logging.getLogger(__name__)
 

@@ -15,14 +15,7 @@ from bridge.events import Failed, Finished, FinishReason, ReasoningDelta, TextDe
 from bridge.prompt import Item
 from bridge.tools import Toolbox
 from codex_rpc import protocol
-from codex_rpc.protocol import (
-    CodexFailure,
-    Event,
-    MessageDelta,
-    RawItemCompleted,
-    ResponseCompleted,
-    TurnCompleted,
-)
+from codex_rpc.protocol import CodexFailure, Event, MessageDelta, RawItemCompleted, ResponseCompleted, TurnCompleted
 
 _INCOMPLETE = re.compile(r"Incomplete response returned, reason: (\w+)")
 """How codex words an upstream `response.incomplete`, which it has no error kind for."""

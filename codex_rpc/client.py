@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import anyio
 
 from codex_rpc.background import running
+from codex_rpc.calls import Call, initialize
 from codex_rpc.errors import (
     OVERLOADED,
     CodexError,
@@ -29,7 +30,7 @@ from codex_rpc.inbox import Inbox
 from codex_rpc.messages import ErrorResponse, Notification, Request, RequestId, Response
 from codex_rpc.peer import Peer
 from codex_rpc.process import ByteStream
-from codex_rpc.protocol import UNWANTED, AccountChanged, Call, initialize, read_event, read_request
+from codex_rpc.protocol import UNWANTED, AccountChanged, read_event, read_request
 
 logger = logging.getLogger(__name__)
 

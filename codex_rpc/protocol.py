@@ -1,4 +1,4 @@
-"""The subset of app-server's protocol v2 that we use: calls with typed results, and the events of a thread.
+"""What codex tells and asks us, as the subset of app-server's protocol v2 that we use.
 
 A name stands here only if something uses it. Source: `codex app-server generate-json-schema --experimental`.
 """
@@ -7,120 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, cast
 
+from codex_rpc.calls import Params
 from codex_rpc.messages import Request
-
-T = TypeVar("T")
-Params: TypeAlias = Mapping[str, Any]
-
-
-# ── Calls ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One method with its parameters and the reader of its result."""
-
-    method: str
-    params: Params
-    read: Callable[[Any], T]
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whether codex can answer: `kind` is None when nobody is logged in."""
-
-    kind: str | None
-    plan: str | None
-    needs_login: bool
-
-    @property
-    def ready(self) -> bool:
-        return self.kind is not None or not self.needs_login
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model as codex lists it."""
-
-    slug: str
-    efforts: tuple[str, ...]
-    tiers: Mapping[str, str]
-    """The service tiers, display name in lower case → id."""
-    hidden: bool
-
-
-def initialize(name: str, version: str, unwanted: Sequence[str]) -> Call[str]:
-    """The handshake; the result is codex's user agent, which holds its version."""
-    capabilities = {"experimentalApi": True, "optOutNotificationMethods": list(unwanted)}
-    params = {"clientInfo": {"name": name, "title": None, "version": version}, "capabilities": capabilities}
-    return Call("initialize", params, lambda result: result["userAgent"])
-
-
-def account_read() -> Call[Account]:
-    """Who is logged in."""
-
-    def read(result: Any) -> Account:
-        account: Params = result.get("account") or {}
-        return Account(account.get("type"), account.get("planType"), bool(result["requiresOpenaiAuth"]))
-
-    return Call("account/read", {}, read)
-
-
-def config_read() -> Call[Mapping[str, Any]]:
-    """The user's effective configuration."""
-    return Call("config/read", {}, lambda result: result["config"])
-
-
-def model_list() -> Call[tuple[Model, ...]]:
-    """The models of the catalogue in codex's order, hidden ones included."""
-
-    def read(result: Any) -> tuple[Model, ...]:
-        return tuple(
-            Model(
-                slug=model["model"],
-                efforts=tuple(option["reasoningEffort"] for option in model["supportedReasoningEfforts"]),
-                tiers={tier["name"].lower(): tier["id"] for tier in model.get("serviceTiers", ())},
-                hidden=model["hidden"],
-            )
-            for model in result["data"]
-        )
-
-    return Call("model/list", {"includeHidden": True, "limit": 1000}, read)
-
-
-def thread_start(params: Params) -> Call[str]:
-    """Open a thread; the result is its id."""
-    return Call("thread/start", params, lambda result: result["thread"]["id"])
-
-
-def thread_inject_items(thread_id: str, items: Sequence[Mapping[str, Any]]) -> Call[None]:
-    """Append raw Responses items to the thread's history."""
-    return Call("thread/inject_items", {"threadId": thread_id, "items": list(items)}, _nothing)
-
-
-def thread_unsubscribe(thread_id: str) -> Call[None]:
-    """Let codex unload the thread."""
-    return Call("thread/unsubscribe", {"threadId": thread_id}, _nothing)
-
-
-def turn_start(thread_id: str, **settings: Any) -> Call[str]:
-    """Run the model on what the thread holds; `settings` are TurnStartParams; the result is the turn's id."""
-    params: Params = {"threadId": thread_id, "input": [], **settings}
-    return Call("turn/start", params, lambda result: result["turn"]["id"])
-
-
-def turn_interrupt(thread_id: str, turn_id: str) -> Call[None]:
-    """Stop a running turn."""
-    return Call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id}, _nothing)
-
-
-def _nothing(_: Any) -> None:
-    return None
-
-
-# ── Notifications ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ ORDER = {
         "codex_rpc.errors",
         "codex_rpc.framing",
         "codex_rpc.messages",
+        "codex_rpc.calls",
         "codex_rpc.protocol",
         "codex_rpc.peer",
         "codex_rpc.inbox",
@@ -76,6 +77,7 @@ ORDER = {
 
 PURE = frozenset(
     {
+        "codex_rpc.calls",
         "codex_rpc.errors",
         "codex_rpc.framing",
         "codex_rpc.messages",

@@ -25,10 +25,11 @@ import orjson
 from bridge.launch import Launcher, launcher
 from bridge.plain_model import thread_start_params
 from bridge.prompt import Prompt, message
+from codex_rpc.calls import Call, initialize, thread_inject_items, thread_start, turn_start
 from codex_rpc.framing import LineSplitter
 from codex_rpc.peer import Peer
 from codex_rpc.process import CodexProcess
-from codex_rpc.protocol import UNWANTED, Call, initialize, thread_inject_items, thread_start, turn_start
+from codex_rpc.protocol import UNWANTED
 from tests.harness.codex_home import write_home
 from tests.harness.proxy import MODEL, user
 from tests.harness.script import Text, reply

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.model_names import NAMED, ModelChoice, choose, listed, reverse
-from codex_rpc.protocol import Model
+from codex_rpc.calls import Model
 
 EFFORTS = ("low", "medium", "high", "xhigh")
 MODELS = (

@@ -19,11 +19,12 @@ from bridge.plain_model import thread_start_params
 from bridge.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.threads import Threads
 from bridge.tools import Tool, Toolbox
+from codex_rpc.calls import Account, Call
 from codex_rpc.client import Client
 from codex_rpc.errors import RequestRefusedError
 from codex_rpc.inbox import Inbox
 from codex_rpc.messages import Request
-from codex_rpc.protocol import Account, Call, Event, ToolCallAsked, Warned
+from codex_rpc.protocol import Event, ToolCallAsked, Warned
 from tests.bridge import codex_events
 from tests.bridge.codex_events import TURN, ended, used
 

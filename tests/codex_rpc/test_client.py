@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from codex_rpc.background import running
+from codex_rpc.calls import Call, account_read, model_list, thread_inject_items, thread_start, turn_start
 from codex_rpc.client import Client, connect
 from codex_rpc.errors import (
     CodexError,
@@ -26,20 +27,7 @@ from codex_rpc.errors import (
 from codex_rpc.framing import LineSplitter
 from codex_rpc.inbox import Inbox
 from codex_rpc.messages import Request
-from codex_rpc.protocol import (
-    UNWANTED,
-    Call,
-    Event,
-    MessageDelta,
-    ToolCallAsked,
-    TurnCompleted,
-    account_read,
-    model_list,
-    thread_inject_items,
-    thread_start,
-    tool_call_result,
-    turn_start,
-)
+from codex_rpc.protocol import UNWANTED, Event, MessageDelta, ToolCallAsked, TurnCompleted, tool_call_result
 
 Wire = dict[str, Any]
 

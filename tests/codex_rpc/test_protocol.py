@@ -9,18 +9,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codex_rpc.calls import (
+    Account,
+    Call,
+    Model,
+    account_read,
+    config_read,
+    initialize,
+    model_list,
+    thread_inject_items,
+    thread_start,
+    thread_unsubscribe,
+    turn_interrupt,
+    turn_start,
+)
 from codex_rpc.messages import Request
 from codex_rpc.protocol import (
     PARAGRAPH,
     UNWANTED,
-    Account,
     AccountChanged,
-    Call,
     CodexFailure,
     ErrorReported,
     Event,
     MessageDelta,
-    Model,
     RawItemCompleted,
     ReasoningDelta,
     ResponseCompleted,
@@ -28,19 +39,10 @@ from codex_rpc.protocol import (
     ToolCallAsked,
     TurnCompleted,
     Warned,
-    account_read,
-    config_read,
-    initialize,
-    model_list,
     read_event,
     read_failure,
     read_request,
-    thread_inject_items,
-    thread_start,
-    thread_unsubscribe,
     tool_call_result,
-    turn_interrupt,
-    turn_start,
 )
 
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
