@@ -51,16 +51,17 @@ clean: ## remove .venv, build results and caches
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache
 	find bridge codex_rpc tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp is as new as the last complete installation, so a second start installs nothing.
+# A stamp is as new as the last complete installation, so a second start installs nothing. The locks are complete, so pip
+# has nothing to resolve; left to do so, an old one takes releases newer than the lock's for `package[extra]`, and fails.
 $(VENV)/run.stamp: $(BIN)/pip requirements.lock pyproject.toml
 	@echo 'Installing the locked requirements (the first time about 150 MB, the Codex CLI included)'
-	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --require-hashes --requirement requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.lock
 	@echo 'Installing the tools for tests and checks'
-	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@$(PIP) install --no-deps --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
 # pip comes in a step of its own, so that a half-made environment is completed by the next run.
