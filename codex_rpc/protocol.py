@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from codex_rpc.calls import Params
 from codex_rpc.messages import Request
+from codex_rpc.quota import RateLimit, read_rate_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,13 @@ class AccountChanged:
     """Somebody logged in or out."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaReported:
+    """What the upstream said of one limit, beside an answer; it may leave out what has not changed."""
+
+    limit: RateLimit
+
+
 ThreadEvent: TypeAlias = (
     MessageDelta
     | ReasoningDelta
@@ -131,7 +139,7 @@ ThreadEvent: TypeAlias = (
     | Warned
     | ToolCallAsked
 )
-Event: TypeAlias = ThreadEvent | AccountChanged
+Event: TypeAlias = ThreadEvent | AccountChanged | QuotaReported
 
 PARAGRAPH = "\n\n"
 """The text of a ReasoningDelta that only separates what follows from what came before."""
@@ -260,10 +268,10 @@ _READERS: Mapping[str, Callable[[Params], Event | None]] = {
     "warning": _warned,
     "account/updated": lambda _: AccountChanged(),
     "account/login/completed": lambda _: AccountChanged(),
+    "account/rateLimits/updated": lambda params: QuotaReported(read_rate_limit(params["rateLimits"])),
 }
 
 UNWANTED = (
-    "account/rateLimits/updated",
     "app/list/updated",
     "configWarning",
     "deprecationNotice",
