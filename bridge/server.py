@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp
 from bridge.admission import Admission
 from bridge.app import Api, build_app
 from bridge.backend import Backend
+from bridge.codex_home import login_stamp, real_home
 from bridge.config import Settings
 from bridge.launch import launcher
 from bridge.ledger import Ledger
@@ -71,7 +73,7 @@ async def service(settings: Settings) -> AsyncGenerator[Service]:
     """Keep codex running for the length of the block; afterwards no process of it is left."""
     async with launcher(settings.codex) as launch:
         supervisor, admission = Supervisor(launch.open_client), Admission(settings.answers, settings.queue_patience)
-        backend = Backend(supervisor, settings.start_patience)
+        backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
         threads = Threads(
             str(launch.cwd),
             most=settings.threads,

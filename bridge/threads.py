@@ -40,6 +40,8 @@ class Threads:
         self._waiting: OrderedDict[LivingThread, tuple[Known[LivingThread], float]] = OrderedDict()
         """The threads that nobody uses, the longest unused first, with the time since when."""
         self._crowded = anyio.Event()
+        self._client: Client | None = None
+        """The codex that new threads are started on."""
         self._running = 0
 
     @property
@@ -152,7 +154,7 @@ class Threads:
         if turn.outcome in {"complete", "suspended"}:
             if turn.told_everything:
                 self._conversations.remember(start, echo, turn.items)
-            if not thread.fell_back:
+            if not thread.fell_back and thread.client is self._client:
                 known = Known(thread, end, thread.notes, prompt.answer_format, turn.awaited)
                 self._conversations.put(known)
                 self._waiting[thread] = known, anyio.current_time()
@@ -163,11 +165,13 @@ class Threads:
         await _close(thread)
 
     def _forget_other_clients(self, client: Client) -> None:
-        """The threads of a codex that is gone are gone with it."""
+        """The threads of a codex that is gone are gone with it; one that was replaced ends when it has none left."""
+        self._client = client
         for thread, (known, _) in tuple(self._waiting.items()):
             if thread.client is not client:
                 del self._waiting[thread]
                 self._conversations.lose(known, "codex-restarted")
+                thread.client.unsubscribe(thread.id)
 
 
 async def _close(thread: LivingThread) -> None:

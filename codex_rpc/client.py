@@ -63,6 +63,7 @@ class Client:
         self._something_to_write = anyio.Event()
         self._lost: CodexError | None = None
         self._ended = anyio.Event()
+        self._unsubscribed = anyio.Event()
         self.account_changes = 0
         self.quota: Quota = {}
         """What is known of the account's quota; told by codex beside the answers."""
@@ -108,6 +109,7 @@ class Client:
     def unsubscribe(self, thread_id: str) -> None:
         """Skip the events of a thread from now on, and refuse what codex asks for it."""
         self._inboxes.pop(thread_id, None)
+        self._unsubscribed.set()
 
     def answer(self, request: Request, result: Any) -> None:
         """Answer a call of codex; after the connection has ended nothing happens.
@@ -126,6 +128,12 @@ class Client:
         """Wait until the connection has ended; return why."""
         await self._ended.wait()
         return self._lost or ConnectionLostError("the connection to codex ended")
+
+    async def wait_until_unused(self) -> None:
+        """Wait until nobody subscribes to a thread."""
+        while self._inboxes:
+            self._unsubscribed = anyio.Event()
+            await self._unsubscribed.wait()
 
     # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
