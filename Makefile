@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 $(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run login test check bench format lock clean
+.PHONY: help run login test check fuzz bench format lock clean
 
 help: ## show this list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3]'
@@ -31,6 +31,9 @@ check: $(VENV)/dev.stamp ## verify formatting, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
+
+fuzz: $(VENV)/dev.stamp ## send bad requests, FUZZ=6000 and more of them
+	@FUZZ=$${FUZZ:-6000} $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 bench: $(VENV)/dev.stamp ## measure the proxy beside a bare reader of codex
 	@$(BIN)/python -m tests.benchmarks.burst $(ARGS)

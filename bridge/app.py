@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast
 
+import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -23,6 +24,7 @@ from bridge.config import Settings
 from bridge.errors import (
     ApiError,
     body_too_large,
+    body_too_slow,
     internal_error,
     invalid_request,
     method_not_allowed,
@@ -44,6 +46,9 @@ from bridge.threads import Threads
 from bridge.turns import Turn
 
 logger = logging.getLogger(__name__)
+
+BODY_PATIENCE = 30.0
+"""Seconds in which something more of a request's body must come."""
 
 WHOLE_PATIENCE = 60.0
 """Seconds before an answer that is not streamed is begun and kept alive by white space; a tunnel cuts it after 100."""
@@ -116,10 +121,14 @@ class Api:
     async def _read_body(self, request: Request) -> bytes:
         """Read to the end, up to the limit; Starlette's own would answer in plain text, past all handlers."""
         body, limit = bytearray(), self._settings.max_body
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise body_too_large(limit)
+        with anyio.move_on_after(BODY_PATIENCE) as patience:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise body_too_large(limit)
+                patience.deadline = anyio.current_time() + BODY_PATIENCE
+        if patience.cancelled_caught:
+            raise body_too_slow(BODY_PATIENCE)
         if self._settings.log_requests:
             logger.info("%s asks: %r", entry_of(request.scope).id, body.decode(errors="replace"))
         return bytes(body)

@@ -60,6 +60,12 @@ def body_too_large(limit: int) -> ApiError:
     return ApiError(413, "invalid_request_error", "request_too_large", message)
 
 
+def body_too_slow(seconds: float) -> ApiError:
+    """Nothing more came of a request body that is not complete."""
+    message = f"Nothing more of the request body came within {seconds:g} seconds."
+    return ApiError(408, "invalid_request_error", "request_timeout", message)
+
+
 def invalid_api_key(message: str) -> ApiError:
     """No key, a wrong key, or a peer that may not come without one."""
     return ApiError(401, "authentication_error", "invalid_api_key", message, headers={"www-authenticate": "Bearer"})

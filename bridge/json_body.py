@@ -9,13 +9,25 @@ import orjson
 
 from bridge.errors import invalid_request
 
+DEEPEST = 128
+"""Objects and arrays inside each other. Codex takes fewer; what it is given is checked once more when it is written."""
+
+LONGEST = 20_000
+"""Values in one array. So many messages are a second's work, and beyond every context."""
+
 
 def decode_json(body: bytes) -> Any:
     """Decode a body; half of a surrogate pair, as cutting a string in JavaScript leaves it, becomes U+FFFD.
 
     Raises:
-        ApiError: 400, it is not JSON.
+        ApiError: 400, it is not JSON, nested too deeply, or has too long an array.
     """
+    value = _decoded(body)
+    _refuse_extremes(value)
+    return value
+
+
+def _decoded(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -38,6 +50,27 @@ def is_deeper_than(value: object, levels: int) -> bool:
         case _:
             return False
     return levels == 0 or any(is_deeper_than(one, levels - 1) for one in inner)
+
+
+def _refuse_extremes(value: object) -> None:
+    """Look at the body level by level, so that no depth is too much for the looking."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        below: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += [inner for inner in cast("dict[str, object]", one).values() if isinstance(inner, dict | list)]
+            elif isinstance(one, list):
+                many = cast("list[object]", one)
+                if len(many) > LONGEST:
+                    message = f"The request body has an array of {len(many)} values; {LONGEST} are the most."
+                    raise invalid_request(message, code="too_many_values")
+                below += [inner for inner in many if isinstance(inner, dict | list)]
+        if not below:
+            return
+        level = below
+    message = f"The request body nests more than {DEEPEST} objects and arrays inside each other."
+    raise invalid_request(message, code="too_deep")
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -39,6 +39,10 @@ CLOSE_CONNECTIONS = 1.0
 """Seconds that Hypercorn may take for connections that are still open after every answer has ended."""
 
 
+MAX_HEADERS = 32 * 1024
+"""Bytes of all headers of a request together, which bounds their number too; beyond it the answer is a bare 431."""
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Bind the address before anything else starts, so that a port in use is noticed first.
 
@@ -123,6 +127,7 @@ async def _run_hypercorn(app: ASGIApp, listener: socket.socket, shutdown: Callab
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = CLOSE_CONNECTIONS
     config.include_server_header = False
+    config.h11_max_incomplete_size = config.h2_max_header_list_size = MAX_HEADERS
     config.errorlog = logging.getLogger("hypercorn")
     config.errorlog.setLevel(logging.WARNING)
     # Hypercorn and Starlette each have their own type for the same application.

@@ -17,6 +17,9 @@ from bridge.tools import Grammar, Tool, Toolbox
 
 MAX_NAME_LENGTH = 256
 
+MOST_TOOLS = 1024
+"""Eight times as many as the OpenAI API takes."""
+
 MAX_SCHEMA_DEPTH = 60
 """Objects and arrays inside each other; twice as many and codex never answers."""
 
@@ -39,7 +42,12 @@ def parse_tools(value: object, where: str = "tools") -> Toolbox:
     if value is None:
         return Toolbox()
     tools: dict[str, Tool] = {}
-    for number, entry in enumerate(cast("list[object]", expect(value, list, where))):
+    entries = cast("list[object]", expect(value, list, where))
+    if len(entries) > MOST_TOOLS:
+        raise invalid_request(
+            f"'{where}' has {len(entries)} tools; {MOST_TOOLS} are the most.", where, "array_too_long"
+        )
+    for number, entry in enumerate(entries):
         path = f"{where}[{number}]"
         tool = _tool(expect_object(entry, path), path)
         if tools.setdefault(tool.name, tool) != tool:

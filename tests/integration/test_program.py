@@ -7,68 +7,19 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import httpx2
 import psutil
 import pytest
-from anyio.abc import Process
 
+from tests.harness.program import program
 from tests.harness.proxy import MODEL, Stream, user
 from tests.harness.script import Hold, Text, begun, reply
 from tests.harness.upstream import Upstream
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send to a process")
-
-
-@dataclass
-class Program:
-    """The running program and where it listens."""
-
-    process: Process
-    base_url: str
-
-    def family(self) -> list[psutil.Process]:
-        """The processes that it has started."""
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def command(*arguments: str) -> list[str]:
-    codex = os.environ.get("CODEX_UNDER_TEST")
-    return [sys.executable, "-m", "bridge", "serve", *(["--codex", codex] if codex else []), *arguments]
-
-
-@asynccontextmanager
-async def program(*arguments: str) -> AsyncGenerator[Program]:
-    port = free_port()
-    running = await anyio.open_process(
-        command("--addr", f"127.0.0.1:{port}", *arguments), stdin=subprocess.DEVNULL, stdout=None, stderr=None
-    )
-    base_url = f"http://127.0.0.1:{port}/v1"
-    try:
-        async with httpx2.AsyncClient() as client:
-            with anyio.fail_after(20):
-                while True:
-                    try:
-                        await client.get(f"{base_url}/models")
-                        break
-                    except httpx2.TransportError:
-                        await anyio.sleep(0.02)
-        yield Program(running, base_url)
-    finally:
-        if running.returncode is None:
-            running.kill()
-        await running.wait()
 
 
 @posix_only

@@ -1,0 +1,171 @@
+"""Whatever is sent, the answer is well-formed, no fault of ours, and the server goes on.
+
+`make test` runs a small part, always the same; `make fuzz` runs as many as it is told, each time others.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator, Generator
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+import anyio
+import h11
+import orjson
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.requests import BAD_REQUESTS, BadRequest, dumped
+from tests.harness.program import Program, program
+from tests.harness.proxy import MODEL, Proxy, user
+from tests.harness.upstream import Upstream
+
+WANTED = int(os.environ.get("FUZZ", "0"))
+
+
+def examples(few: int, share: float = 1) -> settings:
+    """So many of what `make fuzz` is told, or a few that are always the same."""
+    return settings(
+        max_examples=round(WANTED * share) or few,
+        derandomize=not WANTED,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink) if WANTED else (Phase.generate,),
+        suppress_health_check=(HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large),
+    )
+
+
+DOCUMENTED = {502, 503, 504}
+"""The only statuses above 499 that may come: codex or its upstream did not like what it got, or was not there."""
+
+
+@pytest.fixture
+def no_faults(caplog: pytest.LogCaptureFixture) -> Generator[None]:
+    """Nothing of the test leaves a traceback in the log."""
+    yield
+    assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.WARNING]
+
+
+@examples(200)
+@given(bad=BAD_REQUESTS)
+async def test_a_bad_request_is_answered_and_is_no_fault_of_ours(
+    bridge: Proxy, no_faults: None, bad: BadRequest
+) -> None:
+    with anyio.fail_after(30):
+        response = await bridge.client.request(
+            bad.method,
+            f"http://localhost{quote(bad.path, safe='/%')}",
+            content=bad.body,
+            headers=[(name.encode(), value.encode("latin-1")) for name, value in bad.headers.items()],
+        )
+    check(response.status_code, response.headers.get("content-type", ""), response.content, bad)
+
+
+def check(status: int, media: str, body: bytes, bad: object) -> None:
+    """Fail unless the answer is one that a client can read."""
+    assert status < 500 or status in DOCUMENTED, (status, body, bad)
+    if media.startswith("application/json") and body:
+        value = orjson.loads(body)
+        if status >= 400 and "error" in value:
+            assert set(value["error"]) == {"message", "type", "param", "code"}, bad
+            assert value["error"]["message"], bad
+
+
+@pytest.fixture
+async def running(upstream: Upstream, home: Path, tmp_path: Path) -> AsyncGenerator[Program]:
+    """The program; afterwards it still answers, and its log tells of no fault."""
+    del upstream, home
+    log = tmp_path / "log"
+    async with program("--log-level", "debug", log=log) as one:
+        yield one
+        good = BadRequest("POST", "/v1/chat/completions", dumped({"model": MODEL, "messages": [user("hi")]}))
+        [(status, _)] = answers(await anyio.to_thread.run_sync(exchange, one.address, raw(good)))
+        assert status == 200
+    assert "Traceback" not in log.read_text(errors="replace")
+
+
+def raw(bad: BadRequest) -> bytes:
+    """Return a request as it goes over the wire; whatever its headers are, they do not end early."""
+    target = quote(bad.path, safe="/%").encode()
+    headers = {"host": "localhost", **bad.headers, "content-length": str(len(bad.body)), "connection": "close"}
+    lines = [f"{name}: {value}".encode("latin-1") for name, value in headers.items()]
+    return b"\r\n".join([bad.method.encode() + b" " + target + b" HTTP/1.1", *lines, b"", bad.body])
+
+
+def exchange(address: tuple[str, int], sent: bytes, *, hang_up: bool = False) -> bytes:
+    """Send bytes, say that there is no more if so wanted, return all that comes back."""
+    received = bytearray()
+    with socket.create_connection(address, timeout=30) as connection:
+        try:
+            connection.sendall(sent)
+            if hang_up:
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(0.1)  # the server may wait for more, or be done with us without a word
+            while data := connection.recv(65536):
+                received += data
+        except (ConnectionError, TimeoutError):
+            assert hang_up or received, "no answer came"
+    return bytes(received)
+
+
+def answers(received: bytes) -> list[tuple[int, bytes]]:
+    """Read whole HTTP responses, as a strict client does.
+
+    Raises:
+        h11.RemoteProtocolError: one of them breaks off.
+    """
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method="GET", target="/", headers=[("host", "x"), ("connection", "close")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(received)
+    client.receive_data(b"")
+    found: list[tuple[int, bytes]] = []
+    while True:
+        match client.next_event():
+            case h11.Response(status_code=status):
+                found.append((status, b""))
+            case h11.Data(data=data):
+                found[-1] = (found[-1][0], found[-1][1] + data)
+            case h11.InformationalResponse():
+                pass
+            case _:
+                return found
+
+
+@examples(80, 0.5)
+@given(bad=BAD_REQUESTS.filter(lambda bad: bad.method not in {"HEAD"}))
+async def test_over_a_socket_every_bad_request_gets_a_whole_answer(running: Program, bad: BadRequest) -> None:
+    received = await anyio.to_thread.run_sync(exchange, running.address, raw(bad))
+    [(status, _)] = answers(received)
+    assert status < 500 or status in DOCUMENTED, (status, received, bad)
+
+
+DIRT = (
+    b"",
+    b"\x00",
+    b"\r\n\r\n",
+    b"transfer-encoding: chunked\r\n\r\nZZ\r\n",
+    b"upgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+    b"upgrade: h2c\r\nconnection: upgrade\r\nhttp2-settings: x\r\n\r\n",
+    b"a: b\r\n" * 9000,
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 50,
+)
+
+
+@st.composite
+def hardly_http(draw: st.DrawFn) -> bytes:
+    """Return the beginning of a request, and then something else."""
+    beginning = draw(BAD_REQUESTS.map(raw) | st.just(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n") | st.just(b""))
+    return beginning[: draw(st.integers(0, 200))] + draw(st.sampled_from(DIRT))
+
+
+@examples(40, 0.25)
+@given(garbage=st.binary(max_size=300) | hardly_http())
+async def test_what_is_hardly_http_harms_nobody(running: Program, garbage: bytes) -> None:
+    await anyio.to_thread.run_sync(partial(exchange, running.address, garbage, hang_up=True))
+    assert running.process.returncode is None
