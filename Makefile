@@ -33,7 +33,7 @@ check: $(VENV)/dev.stamp ## verify formatting, lint and types
 	@$(BIN)/pyright
 
 fuzz: $(VENV)/dev.stamp ## send bad requests, FUZZ=6000 and more of them
-	@FUZZ=$${FUZZ:-6000} $(BIN)/python -m pytest tests/fuzz $(ARGS)
+	@FUZZ=$${FUZZ:-6000} $(BIN)/python -m pytest -o faulthandler_timeout=3600 tests/fuzz $(ARGS)
 
 bench: $(VENV)/dev.stamp ## measure the proxy beside a bare reader of codex
 	@$(BIN)/python -m tests.benchmarks.burst $(ARGS)
