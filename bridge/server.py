@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -24,6 +25,9 @@ from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.drain import Drain
 from bridge.launch import launcher
+from bridge.opener import Opener
+from bridge.responses import Responses
+from bridge.store import sqlite_store
 from bridge.threads import Threads
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
@@ -67,18 +71,23 @@ class Service:
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncGenerator[Service]:
     """Keep codex running for the length of the block; afterwards no process of it is left."""
-    async with launcher(settings.codex) as launch:
-        supervisor, drain = Supervisor(launch.open_client), Drain()
-        backend = Backend(supervisor, settings.start_patience)
-        threads = Threads(
-            str(launch.cwd),
-            most=settings.threads,
-            longest=settings.thread_age,
-            idle_timeout=settings.idle_timeout,
-        )
-        api = Api(backend, threads, drain, settings, int(time.time()))
-        async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
-            yield Service(build_app(api, settings), supervisor, threads, drain)
+    path = None if settings.store is None else Path(settings.store)
+    stored = sqlite_store(path, most=settings.store_size, longest=settings.store_age, now=time.time)
+    with stored as store:
+        async with launcher(settings.codex) as launch:
+            supervisor, drain = Supervisor(launch.open_client), Drain()
+            backend = Backend(supervisor, settings.start_patience)
+            threads = Threads(
+                str(launch.cwd),
+                most=settings.threads,
+                longest=settings.thread_age,
+                idle_timeout=settings.idle_timeout,
+            )
+            opener = Opener(backend, threads)
+            api = Api(backend, opener, drain, settings, int(time.time()))
+            responses = Responses(opener, store, drain, settings)
+            async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
+                yield Service(build_app(api, responses, settings), supervisor, threads, drain)
 
 
 async def serve(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:

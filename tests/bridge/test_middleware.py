@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
@@ -15,6 +16,9 @@ from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.drain import Drain
 from bridge.middleware import Access, CleanPath, Envelope
+from bridge.opener import Opener
+from bridge.responses import Responses
+from bridge.store import SqliteStore
 from bridge.threads import Threads
 from codex_rpc.client import Client
 from codex_rpc.supervisor import Supervisor
@@ -45,8 +49,11 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     """The application with all its middleware, and no codex behind it."""
     settings = Settings(api_key=api_key, max_body=1024)
     threads = Threads("/nowhere", most=0, longest=1, idle_timeout=1)
-    api = Api(Backend(Supervisor(no_codex), patience=0), threads, Drain(), settings, 0)
-    return build_app(api, settings)
+    backend = Backend(Supervisor(no_codex), patience=0)
+    opener, drain = Opener(backend, threads), Drain()
+    store = SqliteStore(None, most=1024, longest=1, now=time.time)
+    responses = Responses(opener, store, drain, settings)
+    return build_app(Api(backend, opener, drain, settings, 0), responses, settings)
 
 
 async def ask(app: ASGIApp, scope: Scope, body: bytes = b"") -> Exchange:
