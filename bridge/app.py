@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from bridge.admission import Admission
 from bridge.answers import WHOLE_PATIENCE, Answer, Plan
 from bridge.backend import Backend
 from bridge.config import Settings
-from bridge.drain import Drain
 from bridge.errors import (
     ApiError,
     internal_error,
@@ -27,6 +27,7 @@ from bridge.errors import (
     model_not_found,
     route_not_found,
 )
+from bridge.ledger import entry_of
 from bridge.middleware import Access, CleanPath, Envelope
 from bridge.model_names import choose, listed
 from bridge.openai import chat_request
@@ -38,23 +39,21 @@ from bridge.openai.models import model_list, model_object
 from bridge.opener import Opener
 from bridge.request_body import read_json
 from bridge.responses import Responses
+from bridge.status import Status
 from bridge.turns import Turn
 
 
 class Api:
     """The handlers and what they share."""
 
-    def __init__(self, backend: Backend, opener: Opener, drain: Drain, settings: Settings, started: int) -> None:
+    def __init__(
+        self, backend: Backend, opener: Opener, admission: Admission, settings: Settings, started: int
+    ) -> None:
         self._backend = backend
         self._opener = opener
-        self._drain = drain
+        self._admission = admission
         self._settings = settings
         self._started = started
-
-    async def health(self, request: Request) -> Response:
-        """The process is alive; nothing more."""
-        del request
-        return JSONResponse({"status": "ok"})
 
     async def models(self, request: Request) -> Response:
         """GET /models."""
@@ -72,8 +71,9 @@ class Api:
     async def chat_completions(self, request: Request) -> ASGIApp:
         """POST /chat/completions, and the Azure form of it, whose path names the model."""
         settings = self._settings
-        body = await read_json(request, settings.max_body)
+        body = await read_json(request, settings)
         chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"))
+        entry_of(request.scope).model = chat.settings.model
         cursor = is_cursor(request.headers)
         answer_id, created = f"chatcmpl-codex-{uuid.uuid4()}", int(time.time())
         answer = ChatAnswer(answer_id, created, chat.settings.model, chat.choices, settings.reasoning, cursor)
@@ -106,13 +106,16 @@ class Api:
             cursor=cursor,
             overflow=(lambda: new_writer().overflow()) if cursor else None,
         )
-        return Answer(plan, self._drain)
+        return Answer(plan, self._admission)
 
 
-def build_app(api: Api, responses: Responses, settings: Settings) -> ASGIApp:
+def build_app(api: Api, responses: Responses, status: Status, settings: Settings) -> ASGIApp:
     """Return the whole application, middleware included."""
     routes = [
-        Route("/healthz", api.health, methods=["GET"]),
+        Route("/healthz", status.health, methods=["GET"]),
+        Route("/readyz", status.ready, methods=["GET"]),
+        Route("/usage", status.usage, methods=["GET"]),
+        Route("/metrics", status.metrics, methods=["GET"]),
         Route("/models", api.models, methods=["GET"]),
         Route("/models/{name:path}", api.model, methods=["GET"]),
         Route("/chat/completions", api.chat_completions, methods=["POST"]),
@@ -133,7 +136,7 @@ def build_app(api: Api, responses: Responses, settings: Settings) -> ASGIApp:
             Exception: _unexpected,
         },
     )
-    return Envelope(CleanPath(Access(app, settings.api_key)))
+    return CleanPath(Envelope(Access(app, settings.api_key), status.ledger))
 
 
 def _error_response(error: ApiError) -> Response:

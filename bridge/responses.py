@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bridge.admission import Admission
 from bridge.answers import WHOLE_PATIENCE, Answer, Plan
 from bridge.config import Settings
-from bridge.drain import Drain
 from bridge.errors import ApiError, invalid_request, response_not_found, store_failed, upstream_failed
+from bridge.ledger import entry_of
 from bridge.openai import response_request
 from bridge.openai.input_items import Page, input_items, page
 from bridge.openai.response_object import ENCRYPTED, PREFIX, Object, key_of
@@ -44,19 +45,20 @@ class _Running:
 class Responses:
     """The handlers and what they share."""
 
-    def __init__(self, opener: Opener, store: ResponseStore, drain: Drain, settings: Settings) -> None:
+    def __init__(self, opener: Opener, store: ResponseStore, admission: Admission, settings: Settings) -> None:
         self._opener = opener
         self._store = store
-        self._drain = drain
+        self._admission = admission
         self._settings = settings
         self._running: dict[str, _Running] = {}
 
     async def create(self, request: Request) -> ASGIApp:
         """POST /responses."""
-        body = await read_json(request, self._settings.max_body)
+        body = await read_json(request, self._settings)
         wanted = response_request.lookups(body)
         chain = await self._chain(wanted.previous)
         asked = response_request.parse(body, history(chain), await self._items(wanted.items))
+        entry_of(request.scope).model = asked.settings.model
         return self._answer(asked)
 
     async def retrieve(self, request: Request) -> Response:
@@ -150,7 +152,7 @@ class Responses:
             pause=self._settings.keep_alive,
             settle=settle,
         )
-        answer = Answer(plan, self._drain)
+        answer = Answer(plan, self._admission)
 
         async def answer_and_forget(scope: Scope, receive: Receive, send: Send) -> None:
             self._running[frame.id] = running

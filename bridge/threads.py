@@ -41,11 +41,19 @@ class Threads:
         self._waiting: OrderedDict[LivingThread, tuple[Known[LivingThread], float]] = OrderedDict()
         """The threads that nobody uses, the longest unused first, with the time since when."""
         self._crowded = anyio.Event()
+        self._client: Client | None = None
+        """The codex that new threads are started on."""
+        self._running = 0
 
     @property
     def waiting(self) -> int:
         """How many threads wait for their conversation to go on."""
         return len(self._waiting)
+
+    def states(self) -> Mapping[str, int]:
+        """How many threads run, are idle between two turns, and wait for the outputs of tools."""
+        suspended = sum(thread.turn_id is not None for thread in self._waiting)
+        return {"running": self._running, "idle": len(self._waiting) - suspended, "suspended": suspended}
 
     @asynccontextmanager
     async def answer(
@@ -59,9 +67,11 @@ class Threads:
         self._forget_other_clients(session.client)
         chain = hashes(prompt)
         thread, turn = await self._open(session, prompt, limits, dialect, chain)
+        self._running += 1
         try:
             yield turn
         finally:
+            self._running -= 1
             await self._put_back(thread, turn, prompt, chain[-1])
 
     async def keep_tidy(self) -> None:
@@ -149,7 +159,7 @@ class Threads:
         if turn.outcome in {"complete", "suspended"}:
             if turn.told_everything:
                 self._conversations.remember(start, echo, turn.items)
-            if not thread.fell_back:
+            if not thread.fell_back and thread.client is self._client:
                 known = Known(
                     thread, end, thread.notes, prompt.answer_format, turn.awaited, prompt.hint, thread.thoughts
                 )
@@ -162,11 +172,13 @@ class Threads:
         await _close(thread)
 
     def _forget_other_clients(self, client: Client) -> None:
-        """The threads of a codex that is gone are gone with it."""
+        """The threads of a codex that is gone are gone with it; one that was replaced ends when it has none left."""
+        self._client = client
         for thread, (known, _) in tuple(self._waiting.items()):
             if thread.client is not client:
                 del self._waiting[thread]
                 self._conversations.lose(known, "codex-restarted")
+                thread.client.unsubscribe(thread.id)
 
 
 async def _close(thread: LivingThread) -> None:

@@ -20,6 +20,7 @@ from codex_rpc.calls import turn_interrupt
 from codex_rpc.client import Client
 from codex_rpc.inbox import Inbox, merge_deltas
 from codex_rpc.protocol import ErrorReported, Event, TokenUsage, ToolCallAsked, Warned, tool_call_result
+from codex_rpc.quota import Quota
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +119,11 @@ class Turn:
         self._cancelled = True
         if self._thread.turn_id is not None:
             await self._thread.client.call(turn_interrupt(self._thread.id, self._thread.turn_id))
+
+    @property
+    def quota(self) -> Quota:
+        """What codex has last told of the account's quota."""
+        return self._thread.client.quota
 
     def echo(self) -> list[Item]:
         """Return this answer as the client will send it back, in the form in which a request is parsed."""

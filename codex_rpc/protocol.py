@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from codex_rpc.calls import Params
 from codex_rpc.messages import Request
+from codex_rpc.quota import RateLimit, read_rate_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,13 @@ class AccountChanged:
     """Somebody logged in or out."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaReported:
+    """What the upstream said of one limit, beside an answer; it may leave out what has not changed."""
+
+    limit: RateLimit
+
+
 ThreadEvent: TypeAlias = (
     MessageDelta
     | ReasoningDelta
@@ -135,7 +143,7 @@ ThreadEvent: TypeAlias = (
     | Warned
     | ToolCallAsked
 )
-Event: TypeAlias = ThreadEvent | AccountChanged
+Event: TypeAlias = ThreadEvent | AccountChanged | QuotaReported
 
 INJECTED = "auto-compact-"
 """The turn ids under which codex echoes injected items begin like this; they are no news."""
@@ -263,10 +271,10 @@ _READERS: Mapping[str, Callable[[Params], Event | None]] = {
     "warning": _warned,
     "account/updated": lambda _: AccountChanged(),
     "account/login/completed": lambda _: AccountChanged(),
+    "account/rateLimits/updated": lambda params: QuotaReported(read_rate_limit(params["rateLimits"])),
 }
 
 UNWANTED = (
-    "account/rateLimits/updated",
     "app/list/updated",
     "configWarning",
     "deprecationNotice",
