@@ -96,7 +96,6 @@ BODIES: tuple[dict[str, Any], ...] = (
         "reasoning": {"effort": "low"},
         "tools": [{"type": "function", "name": "look", "parameters": {"type": "object"}}],
         "include": ["reasoning.encrypted_content"],
-        "previous_response_id": "resp_1",
         "store": False,
     },
 )
