@@ -176,6 +176,10 @@ def from_codex_failure(failure: CodexFailure) -> ApiError:
             return invalid_request(message, _text(said.get("param")), _text(said.get("code")))
         case "cyberPolicy" | "misalignmentPolicyViolation" | "inferenceHookDenied":
             return invalid_request(message, code="content_policy_violation")
+        case _ if failure.http_status == 401:
+            return ApiError(401, "authentication_error", "codex_not_logged_in", f"{message}. {LOG_IN}")
+        case _ if failure.http_status == 429:
+            return ApiError(429, "rate_limit_error", "rate_limit_exceeded", message, headers=_retry_after(5))
         case _ if said:
             return invalid_request(message, _text(said.get("param")), _text(said.get("code")))
         case _:

@@ -32,7 +32,8 @@ def tools_with_those_in(value: object, toolbox: Toolbox) -> Toolbox:
         ApiError: 400, `param` leads to the fault.
     """
     for number, item in enumerate(cast("list[Any]", value) if isinstance(value, list) else ()):
-        if isinstance(item, dict) and cast("Object", item).get("type") in _DECLARING:
+        kind: object = cast("Object", item).get("type") if isinstance(item, dict) else None
+        if isinstance(kind, str) and kind in _DECLARING:
             toolbox = toolbox.joined(parse_tools(cast("Object", item).get("tools"), f"input[{number}].tools"))
     return toolbox
 

@@ -1,0 +1,294 @@
+"""What can go wrong around the real codex, and what its client is promised. docs/reliability.md lists every fault."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from tests.harness.codex_home import write_home
+from tests.harness.program import free_port, program
+from tests.harness.proxy import MODEL, Proxy, Stream, proxy, user
+from tests.harness.script import Call, Hold, Reply, Text, begun, failed, http_error, reply
+from tests.harness.upstream import Upstream
+
+
+def kill_codex(bridge: Proxy) -> None:
+    for child in bridge.codex_children():
+        child.kill()
+
+
+# ── the upstream ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code"),
+    [
+        (http_error(401, {"error": {"message": "who?", "code": "invalid_api_key"}}), 401, "codex_not_logged_in"),
+        (http_error(500, {"error": {"message": "broken"}}), 502, "upstream_error"),
+        (failed("server_is_overloaded", "too busy"), 503, "codex_unavailable"),
+        (failed("context_length_exceeded", "too long"), 400, "context_length_exceeded"),
+        (failed("rate_limit_exceeded", "too fast"), 429, "rate_limit_exceeded"),
+    ],
+    ids=["401", "500", "overload", "context", "rate limit"],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_the_upstream_refuses_has_its_status_in_both_forms(
+    bridge: Proxy, said: Reply, status: int, code: str, *, stream: bool
+) -> None:
+    bridge.upstream.respond = lambda _: said
+    with anyio.fail_after(60):
+        refused = await bridge.chat(user("hi"), stream=stream)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+    assert ("retry-after" in refused.headers) == (status in {429, 503})
+
+
+async def test_a_silent_upstream_is_bridged_by_comments_and_ended_at_the_limit(upstream: Upstream, home: Path) -> None:
+    upstream.will_reply(begun(Text(("Once ", "upon"))).then(Hold(anyio.Event())))
+    async with (
+        proxy(upstream, home, head_patience=0.1, keep_alive=0.1, idle_timeout=1) as bridge,
+        bridge.stream(user("hi")) as stream,
+    ):
+        await stream.read()
+    assert stream.comments > 1
+    assert stream.text == "Once upon"
+    assert stream.chunks[-1]["error"]["code"] == "upstream_timeout"
+    assert stream.done
+
+
+async def test_without_a_network_the_client_is_not_kept_waiting_for_ever(upstream: Upstream, home: Path) -> None:
+    """Codex itself waits for the network without an end."""
+    write_home(home, f"http://127.0.0.1:{free_port()}/v1", "websocket")
+    async with proxy(upstream, home, idle_timeout=1) as bridge:
+        with anyio.fail_after(30):
+            refused = await bridge.chat(user("hi"))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (504, "upstream_timeout")
+
+
+# ── codex ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_codex_that_dies_while_nobody_asks_is_back_for_the_next_request(bridge: Proxy) -> None:
+    first = await bridge.chat(user("one?"))
+    kill_codex(bridge)
+    answer = first.json()["choices"][0]["message"]
+    second = await bridge.chat(user("one?"), answer, user("two?"))
+    assert second.status_code == 200
+    assert bridge.service.supervisor.starts == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_when_codex_dies_before_the_first_byte_the_next_one_answers(bridge: Proxy, *, stream: bool) -> None:
+    bridge.upstream.will_reply(begun().then(Hold(anyio.Event())), reply("from the second"))
+    answers: list[httpx2.Response] = []
+
+    async def ask() -> None:
+        answers.append(await bridge.chat(user("hi"), stream=stream))
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await bridge.upstream.wait_for_requests(1)
+            kill_codex(bridge)
+    assert answers[0].status_code == 200
+    assert answers[0].text.count("from the second") == 1
+    assert len(bridge.upstream.requests) == 2
+
+
+async def test_a_server_whose_codex_crashes_in_a_loop_is_alive_but_not_ready_and_says_why(tmp_path: Path) -> None:
+    broken = tmp_path / "codex"
+    broken.write_text(
+        "#!/bin/sh\n"
+        'case "$1" in\n'
+        "--version) echo codex-cli 0.163.0;;\n"
+        """debug) echo '{"models": [{"slug": "gpt-5.5"}]}';;\n"""
+        "*) echo out of luck >&2; exit 7;;\n"
+        "esac\n"
+    )
+    broken.chmod(0o755)
+    log = tmp_path / "log"
+    arguments = ("--start-patience", "0.1", "--codex", str(broken))
+    async with program(*arguments, log=log) as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+        not_ready = await client.get("/readyz")
+        with anyio.fail_after(20):
+            while log.read_text().count("starting codex again in") < 3:
+                not_ready = await client.get("/readyz")
+        assert (await client.get("/healthz")).status_code == 200
+    assert not_ready.status_code == 503
+    assert "the codex process ended" in not_ready.json()["reason"]
+    assert int(not_ready.headers["retry-after"]) >= 1
+    assert "starting codex again in 0.25 s" in log.read_text()
+    assert "starting codex again in 1 s" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+# ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def request_bytes(text: str) -> bytes:
+    body = httpx2.Request("POST", "http://x", json={"model": MODEL, "stream": True, "messages": [user(text)]}).content
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def test_a_client_that_does_not_read_delays_nobody_and_gets_everything_when_it_does(
+    upstream: Upstream, home: Path
+) -> None:
+    del home
+    long = Text(tuple(f"{number:07} " for number in range(50_000)))
+    upstream.respond = lambda request: reply(long if "all" in str(request.input) else "quick")
+    with anyio.fail_after(60), socket.socket() as slow:
+        async with program() as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect(running.address)
+            slow.sendall(request_bytes("all of it"))
+            await upstream.wait_for_requests(1)
+            for _ in range(5):
+                body = {"model": MODEL, "messages": [user("hi")]}
+                assert "quick" in (await client.post("/chat/completions", json=body)).text
+            received = await anyio.to_thread.run_sync(_read_all, slow)
+    assert b'"content":"0000000 ' in received
+    assert b"0049999 " in received
+    assert received.rstrip().endswith(b"data: [DONE]\n\n\r\n0")
+
+
+def _read_all(connection: socket.socket) -> bytes:
+    received = bytearray()
+    while data := connection.recv(1 << 20):
+        received += data
+    return bytes(received)
+
+
+async def test_more_answers_than_may_run_wait_for_their_turn_and_are_refused_in_the_end(
+    upstream: Upstream, home: Path
+) -> None:
+    gate = anyio.Event()
+    upstream.will_reply(reply(Text(("one ", "two"), between=Hold(gate))))
+    async with proxy(upstream, home, answers=1, queue_patience=0.2) as bridge:
+        with anyio.fail_after(20):
+            async with bridge.stream(user("hi")) as stream:
+                chunks = aiter(stream)
+                await anext(chunks)
+                refused = await bridge.chat(user("too early"))
+                gate.set()
+                rest = [chunk async for chunk in chunks]
+        assert rest[-1]["choices"][0]["finish_reason"] == "stop"
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_requests")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert len(upstream.requests) == 1
+        assert (await bridge.chat(user("now"))).status_code == 200
+
+
+async def test_a_client_that_leaves_while_it_waits_for_its_turn_is_forgotten(upstream: Upstream, home: Path) -> None:
+    gate = anyio.Event()
+    upstream.will_reply(reply(Text(("one ", "two"), between=Hold(gate))))
+    async with proxy(upstream, home, answers=1) as bridge:
+        with anyio.fail_after(20):
+            async with bridge.stream(user("hi")) as stream:
+                chunks = aiter(stream)
+                await anext(chunks)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(bridge.chat, user("never mind"))
+                    while bridge.service.admission.states()["waiting"] == 0:
+                        await anyio.lowlevel.checkpoint()
+                    tasks.cancel_scope.cancel()
+                while bridge.service.admission.states()["waiting"]:
+                    await anyio.lowlevel.checkpoint()
+                gate.set()
+                rest = [chunk async for chunk in chunks]
+        assert rest[-1]["choices"][0]["finish_reason"] == "stop"
+        assert (await bridge.chat(user("next"))).status_code == 200
+    assert [str(request.input).count("never mind") for request in upstream.requests] == [0, 0]
+
+
+# ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_clock_that_jumps_harms_no_answer_and_no_living_thread(
+    upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = anyio.Event()
+    upstream.will_reply(reply(Text(("one ", "two"), between=Hold(gate))))
+    real, ahead = time.time, 0.0
+    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+    async with proxy(upstream, home, idle_timeout=20, thread_age=20) as bridge:
+        async with bridge.stream(user("count")) as stream:
+            async for _ in stream:
+                ahead = 86_400 * 400
+                gate.set()
+        ahead = -86_400 * 400
+        answer = {"role": "assistant", "content": stream.text}
+        second = await bridge.chat(user("count"), answer, user("more"))
+        assert second.headers["x-codex-proxy-thread"] == "continued; reason=same-history"
+        recent = (await bridge.client.get("/usage")).json()["recent"]
+    assert stream.text == "one two"
+    assert all(0 <= entry["first_token_seconds"] <= entry["seconds"] < 60 for entry in recent)
+
+
+# ── strangers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def item_reply(item: dict[str, Any]) -> Reply:
+    """A response whose only output is this item."""
+    model = reply()
+    done = {"type": "response.output_item.done", "output_index": 0, "item": item}
+    return replace(model, actions=(model.actions[0], done, *model.actions[1:]))
+
+
+@pytest.mark.parametrize("name", ["shell", "exec_command", "shell_command", "unified_exec", "apply_patch", "mcp__x__y"])
+async def test_a_model_that_asks_for_a_tool_of_codex_gets_nothing_run(bridge: Proxy, home: Path, name: str) -> None:
+    evidence = home / "evidence"
+    patch = f"*** Begin Patch\n*** Add File: {evidence}\n+x\n*** End Patch\n"
+    arguments = httpx2.Request(
+        "POST",
+        "http://x",
+        json={"command": ["touch", str(evidence)], "cmd": f"touch {evidence}", "input": patch},
+    ).content.decode()
+    bridge.upstream.will_reply(reply(Call(name, arguments)), reply("I could not."))
+    response = await bridge.chat(user("run it"))
+    assert response.json()["choices"][0]["message"]["content"] == "I could not."
+    [output] = [one for one in bridge.upstream.requests[1].input if one["type"] == "function_call_output"]
+    assert "unsupported" in str(output["output"])
+    assert not evidence.exists()
+
+
+@pytest.mark.parametrize("kind", ["local_shell_call", "custom_tool_call"])
+async def test_a_model_that_uses_codexs_own_kinds_of_call_gets_nothing_run(
+    bridge: Proxy, home: Path, kind: str
+) -> None:
+    evidence = home / "evidence"
+    patch = f"*** Begin Patch\n*** Add File: {evidence}\n+x\n*** End Patch\n"
+    action: dict[str, Any] = {"type": "exec", "command": ["touch", str(evidence)], "env": {}, "timeout_ms": 1000}
+    item: dict[str, Any] = {"type": kind, "id": "i1", "call_id": "c1", "status": "completed"}
+    item |= {"action": action} if kind == "local_shell_call" else {"name": "apply_patch", "input": patch}
+    bridge.upstream.will_reply(item_reply(item), reply("I could not."))
+    with anyio.fail_after(20):
+        await bridge.chat(user("run it"))
+    assert not evidence.exists()
+
+
+async def test_a_stream_under_a_key_never_shows_the_key(upstream: Upstream, home: Path, tmp_path: Path) -> None:
+    del upstream, home
+    log, key = tmp_path / "log", "sk-very-secret"
+    (tmp_path / "key").write_text(f"{key}\n")
+    (tmp_path / "key").chmod(0o600)
+    arguments = ("--api-key-file", str(tmp_path / "key"), "--log-level", "debug", "--log-format", "json")
+    async with program(*arguments, log=log) as running:
+        for sent in (key, "sk-wrong-one"):
+            headers = {"authorization": f"Bearer {sent}"}
+            async with httpx2.AsyncClient(base_url=running.base_url, headers=headers) as client:
+                body = {"model": MODEL, "stream": True, "messages": [user("my very own text")]}
+                async with client.stream("POST", "/chat/completions", json=body) as response:
+                    stream = await Stream(response).read()
+                    assert response.status_code == (200 if sent == key else 401)
+        assert not stream.done
+    written = log.read_text()
+    assert "chat/completions 200" in written
+    for secret in (key, "sk-wrong-one", "my very own text"):
+        assert secret not in written
