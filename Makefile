@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 $(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run login test check fuzz bench format lock clean
+.PHONY: help run login test check fuzz soak bench format lock clean
 
 help: ## show this list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3]'
@@ -34,6 +34,9 @@ check: $(VENV)/dev.stamp ## verify formatting, lint and types
 
 fuzz: $(VENV)/dev.stamp ## send bad requests, FUZZ=6000 and more of them
 	@FUZZ=$${FUZZ:-6000} $(BIN)/python -m pytest -o faulthandler_timeout=3600 tests/fuzz $(ARGS)
+
+soak: $(VENV)/dev.stamp ## run thousands of conversations of all kinds and show the memory; ARGS="--help"
+	@$(BIN)/python -m tests.load.soak $(ARGS)
 
 bench: $(VENV)/dev.stamp ## measure the proxy beside a bare reader of codex
 	@$(BIN)/python -m tests.benchmarks.burst $(ARGS)

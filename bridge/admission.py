@@ -16,6 +16,9 @@ import anyio
 from bridge.errors import ApiError, too_many_requests, unavailable
 from bridge.fair_queue import FairQueue
 
+MOST_WAITING = 1000
+"""Answers that wait at the same time; each holds its whole request in memory."""
+
 COME_AGAIN = 5.0
 """Seconds after which a refused client is told to try again."""
 
@@ -82,7 +85,7 @@ class Admission:
         if self._taken < self._most:
             self._taken += 1
             return
-        if len(self._queue) >= self._most:
+        if len(self._queue) >= MOST_WAITING:
             raise self._too_many()
         ticket = _Ticket()
         self._queue.put(client, ticket)

@@ -1,0 +1,177 @@
+"""All kinds of clients at once against the real program, for a bounded number of conversations; every text is checked.
+
+`make soak` runs thousands and prints what they cost; a test runs a few. Nothing here is measured against a clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import psutil
+
+from tests.harness.codex_home import write_home
+from tests.harness.program import Program, program
+from tests.harness.proxy import MODEL, Stream, user
+from tests.harness.script import Call, Received, Reply, Text, begun, reply
+from tests.harness.script import Cut as CutOff
+from tests.harness.upstream import scripted_upstream
+
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+MEGABYTE = 1 << 20
+
+
+def said_to(request: str) -> str:
+    """What the model says to a question: a text that no other question has."""
+    return "".join(f"{request}/{number} " for number in range(20))
+
+
+def respond(request: Received) -> Reply:
+    """The model: it answers the last question, calls a tool when asked for one, breaks off when asked to."""
+    last = request.input[-1]
+    if last["type"] == "function_call_output":
+        return reply(f"seen {last['output']}")
+    question = last["content"][0]["text"]
+    pieces = Text(tuple(f"{question}/{number} " for number in range(20)))
+    if question.startswith("tool"):
+        return reply(Call("look", call_id=f"call_{question.replace(' ', '_')}"))
+    if question.startswith("break"):
+        return begun(pieces).then(CutOff())
+    return reply(pieces)
+
+
+@dataclass
+class Soak:
+    """What was asked, and what came out wrong."""
+
+    client: httpx2.AsyncClient
+    done: Counter[str] = field(default_factory=Counter[str])
+    wrong: list[str] = field(default_factory=list[str])
+
+    def check(self, kind: str, question: str, got: object, wanted: object) -> None:
+        """Note the end of a conversation."""
+        self.done[kind] += 1
+        if got != wanted:
+            self.wrong.append(f"{kind} {question}: got {got!r:.300}, wanted {wanted!r:.100}")
+
+    async def whole(self, number: int) -> None:
+        """Ask, and go on asking in the same conversation."""
+        history: list[dict[str, Any]] = []
+        for turn in range(2):
+            question = f"whole {number} {turn}"
+            history.append(user(question))
+            answer = await self._post(history)
+            history.append(answer["choices"][0]["message"])
+            self.check("whole", question, history[-1]["content"], said_to(question))
+
+    async def streamed(self, number: int) -> None:
+        """Read a stream to its end."""
+        question = f"stream {number}"
+        async with self._stream(question) as response:
+            stream = await Stream(response).read()
+        self.check("streamed", question, (stream.text, stream.done), (said_to(question), True))
+
+    async def leaving(self, number: int) -> None:
+        """Leave after the first chunk."""
+        async with self._stream(f"leave {number}") as response:
+            async for _ in Stream(response):
+                break
+        self.done["leaving"] += 1
+
+    async def tools(self, number: int) -> None:
+        """Call a tool and bring its result; every third client never does."""
+        history = [user(f"tool {number}")]
+        message = (await self._post(history, tools=[TOOL]))["choices"][0]["message"]
+        [call] = message["tool_calls"]
+        if number % 3 == 0:
+            self.done["tools left open"] += 1
+            return
+        result: dict[str, Any] = {"role": "tool", "tool_call_id": call["id"], "content": f"result {number}"}
+        answer = await self._post([*history, message, result], tools=[TOOL])
+        self.check("tools", str(number), answer["choices"][0]["message"]["content"], f"seen result {number}")
+
+    async def broken(self, number: int) -> None:
+        """Meet an upstream that breaks off: what came is right, and the end says what happened."""
+        question = f"break {number}"
+        async with self._stream(question) as response:
+            stream = await Stream(response).read()
+        code = stream.chunks[-1].get("error", {}).get("code")
+        self.check("broken", question, (stream.text, code), (said_to(question), "upstream_error"))
+
+    async def bad(self, number: int) -> None:
+        """Send what is no request."""
+        response = await self.client.post("/chat/completions", content=b"{" * (number % 7 + 1))
+        self.check("bad", str(number), response.status_code, 400)
+
+    async def _post(self, messages: Sequence[Any], **more: Any) -> Any:
+        body = {"model": MODEL, "messages": messages, **more}
+        return (await self.client.post("/chat/completions", json=body)).raise_for_status().json()
+
+    def _stream(self, question: str) -> Any:
+        body = {"model": MODEL, "stream": True, "messages": [user(question)]}
+        return self.client.stream("POST", "/chat/completions", json=body)
+
+    def kinds(self) -> tuple[Callable[[int], Awaitable[None]], ...]:
+        """Return what a client may do, the usual more often."""
+        return (self.whole, self.streamed, self.streamed, self.tools, self.leaving, self.broken, self.bad)
+
+
+async def soak(base_url: str, conversations: int, at_once: int, seed: int) -> Soak:
+    """Run so many conversations, so many at a time, in a random order that the seed decides."""
+    chance = random.Random(seed)
+    limits = httpx2.Limits(max_connections=at_once)
+    async with httpx2.AsyncClient(base_url=base_url, timeout=120, limits=limits) as client:
+        run = Soak(client)
+        numbers = iter(range(conversations))
+
+        async def client_after_client() -> None:
+            for number in numbers:
+                await chance.choice(run.kinds())(number)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(at_once):
+                tasks.start_soon(client_after_client)
+    return run
+
+
+def memory(running: Program) -> tuple[int, int]:
+    """Return the resident memory of the server and of its codex, in bytes."""
+    server = psutil.Process(running.process.pid)
+    return server.memory_info().rss, sum(child.memory_info().rss for child in running.family())
+
+
+async def main(conversations: int, at_once: int, rounds: int, seed: int) -> None:
+    """Run the rounds and print, after each, what is in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with scripted_upstream() as upstream:
+            upstream.respond = respond
+            write_home(Path(folder) / "home", upstream.base_url)
+            os.environ |= {"CODEX_HOME": f"{folder}/home", "SCRIPTED_KEY": "made-up"}
+            async with program("--log-level", "error") as running:
+                for number in range(rounds):
+                    run = await soak(running.base_url, conversations // rounds, at_once, seed + number)
+                    upstream.requests.clear()
+                    upstream.played.clear()
+                    server, codex = (round(size / MEGABYTE) for size in memory(running))
+                    done = ", ".join(f"{kind} {count}" for kind, count in sorted(run.done.items()))
+                    print(f"round {number + 1}: {done}; server {server} MB, codex {codex} MB")  # noqa: T201
+                    if run.wrong:
+                        raise SystemExit("\n".join(run.wrong[:20]))
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--conversations", type=int, default=5000)
+    arguments.add_argument("--at-once", type=int, default=20)
+    arguments.add_argument("--rounds", type=int, default=10)
+    arguments.add_argument("--seed", type=int, default=1)
+    anyio.run(lambda: main(**vars(arguments.parse_args())))
