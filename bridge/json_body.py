@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
 import orjson
@@ -40,6 +41,15 @@ def _decoded(body: bytes) -> Any:
         raise invalid_request(f"The request body is not valid JSON: {reason}.", code="invalid_json") from None
 
 
+def json_object(text: str) -> Mapping[str, Any]:
+    """Return the object that a text is as JSON; an empty one if it is none."""
+    try:
+        value: object = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
 def is_deeper_than(value: object, levels: int) -> bool:
     """Tell whether more objects and arrays than `levels` stand inside each other."""
     match value:
@@ -55,7 +65,7 @@ def is_deeper_than(value: object, levels: int) -> bool:
 def _refuse_extremes(value: object) -> None:
     """Look at the body level by level, so that no depth is too much for the looking."""
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         below: list[object] = []
         for one in level:
             if isinstance(one, dict):

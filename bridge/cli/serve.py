@@ -17,13 +17,17 @@ from bridge.key_file import read_key
 from bridge.logs import LogFormat, configure_logs
 from bridge.server import listen
 from bridge.server import serve as run_server
+from bridge.stored import StoreError
 from codex_rpc.errors import CodexError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PROGRAM = "codex-openai-proxy"
 ENVIRONMENT = "CODEX_OPENAI_PROXY_"
-CONFIG_FILE = Path(click.get_app_dir(PROGRAM, force_posix=False)) / "config.toml"
+APP_FOLDER = Path(click.get_app_dir(PROGRAM))
+CONFIG_FILE = APP_FOLDER / "config.toml"
+STORE_FILE = APP_FOLDER / "responses.sqlite3"
+IN_MEMORY = "memory"
 LOG_LEVELS = ("error", "warning", "info", "debug")
 SECRETS = frozenset({"api_key"})
 NO_SETTINGS = frozenset({"config", "print_config"})
@@ -151,6 +155,21 @@ def show_settings(context: click.Context) -> None:
     metavar="N",
 )
 @seconds("--queue-patience", "How long an answer waits for its turn.", DEFAULTS.queue_patience)
+@setting(
+    "--store",
+    "Where responses are stored, for `previous_response_id`: a file, or a Redis that several servers may share "
+    f"(redis://HOST:PORT/0); `{IN_MEMORY}` keeps them until the server stops.  "
+    "[default: responses.sqlite3 beside the settings]",
+    metavar="FILE|URL",
+)
+@setting(
+    "--store-size",
+    "How large the store may become; the longest unused responses go first.",
+    default=DEFAULTS.store_size,
+    type=click.IntRange(min=1024),
+    metavar="BYTES",
+)
+@seconds("--store-age", "How long a stored response is kept after it was last used.", DEFAULTS.store_age)
 @seconds("--grace", "How long open answers may go on after SIGTERM or Ctrl-C.", DEFAULTS.grace)
 @setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS))
 @setting("--log-format", "For people or for programs.", default="human", type=click.Choice(get_args(LogFormat)))
@@ -161,9 +180,10 @@ def serve(
     context: click.Context,
     addr: str,
     api_key_file: Path | None,
+    store: str | None,
+    *,
     log_level: str,
     log_format: LogFormat,
-    *,
     print_config: bool,
     **values: Any,
 ) -> None:
@@ -182,7 +202,8 @@ def serve(
         host, port = parse_address(addr)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--addr") from None
-    settings = Settings(host=host, port=port, **values)
+    file = None if store == IN_MEMORY else store or str(STORE_FILE)
+    settings = Settings(host=host, port=port, store=file, **values)
     try:
         listener = listen(host, port)
     except OSError as error:
@@ -191,7 +212,7 @@ def serve(
     announce = functools.partial(_announce, listener.getsockname(), needs_key=settings.api_key is not None)
     try:
         anyio.run(run_server, settings, listener, announce)
-    except CodexError as error:
+    except (CodexError, StoreError) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.access import check_access
+from bridge.access import check_access, check_origin, client_of
 
 KEY = "s3cret"
 
@@ -83,3 +83,62 @@ def test_with_a_key_set_whoever_does_not_send_it_is_refused(
     assert (refusal.status, refusal.code, refusal.headers) == (401, "invalid_api_key", {"www-authenticate": "Bearer"})
     assert refusal.message.startswith(message)
     assert KEY not in refusal.message
+
+
+# ── private pages ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:11435",
+        "127.0.0.1:11435",
+        "127.8.8.8",
+        "[::1]:11435",
+        "LocalHost.",
+        "a.localhost:1",
+    ],
+)
+def test_without_a_key_a_private_page_is_shown_under_a_name_of_this_machine(host: str) -> None:
+    assert check_origin({"host": host}, None) is None
+    assert check_origin({"host": host, "origin": f"http://{host}"}, None) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "rebound.example", "rebound.example:11435", "localhost.example", "192.168.1.7:11435", "x.trycloudflare.com"],
+)
+def test_without_a_key_a_private_page_is_not_shown_under_any_other_name(host: str) -> None:
+    refusal = check_origin({"host": host, "origin": f"http://{host}"}, None)
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (403, "foreign_page")
+    assert check_origin({"host": host}, "s3cret") is None
+
+
+@pytest.mark.parametrize("key", [None, "s3cret"])
+@pytest.mark.parametrize(
+    "origin", ["https://foreign.example", "null", "", "http://localhost:3000", "vscode-file://vscode-app"]
+)
+def test_a_page_of_another_origin_is_refused_whether_there_is_a_key_or_not(origin: str, key: str | None) -> None:
+    refusal = check_origin({"host": "localhost:11435", "origin": origin}, key)
+    assert refusal is not None
+    assert refusal.status == 403
+
+
+def test_clients_differ_by_where_they_are_by_their_key_and_by_their_name() -> None:
+    def client(peer: str, **headers: str) -> str:
+        pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        return client_of({"client": (peer, 1), "headers": pairs})
+
+    clients = [
+        client("127.0.0.1"),
+        client("127.0.0.2"),
+        client("127.0.0.1", authorization="Bearer a"),
+        client("127.0.0.1", authorization="Bearer b"),
+        client("127.0.0.1", api_key="a"),
+        client("127.0.0.1", user_agent="Cursor/1.0"),
+    ]
+    assert len(set(clients)) == len(clients)
+    assert client("127.0.0.1", accept="x") == client("127.0.0.1", accept="y")
+    assert client_of({"type": "http"}) == client_of({"client": None, "headers": []})

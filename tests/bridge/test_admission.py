@@ -3,6 +3,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from bridge import admission as under_test
 from bridge.admission import Admission
 from bridge.errors import ApiError
 
@@ -101,3 +102,104 @@ async def test_while_the_server_stops_no_answer_is_begun() -> None:
             pytest.fail("the block was entered")
     assert (caught.value.status, caught.value.code) == (503, "codex_unavailable")
     assert caught.value.headers == {"retry-after": "5"}
+
+
+# ── too many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_answer_waits_for_its_turn_and_then_runs() -> None:
+    admission, ran = Admission(most=1, patience=3600), list[str]()
+
+    async def ask(name: str) -> None:
+        async with admission.answer(name):
+            ran.append(name)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks, admission.answer("first"):
+            tasks.start_soon(ask, "second")
+            await anyio.wait_all_tasks_blocked()
+            assert admission.states() == {"running": 1, "waiting": 1, "limit": 1}
+            assert ran == []
+    assert ran == ["second"]
+    assert admission.states() == {"running": 0, "waiting": 0, "limit": 1}
+
+
+async def test_an_answer_that_waits_too_long_is_refused_and_told_when_to_come_again() -> None:
+    admission = Admission(most=1, patience=0)
+    async with admission.answer("first"):
+        with pytest.raises(ApiError, match="--answers") as caught:
+            async with admission.answer("second"):
+                pytest.fail("the block was entered")
+    assert (caught.value.status, caught.value.code) == (429, "too_many_requests")
+    assert caught.value.headers == {"retry-after": "5"}
+    assert admission.states()["waiting"] == 0
+
+
+async def test_a_queue_that_is_full_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "MOST_WAITING", 0)
+    admission = Admission(most=1, patience=3600)
+    with anyio.fail_after(5):
+        async with admission.answer("first"):
+            with pytest.raises(ApiError, match="at once"):
+                async with admission.answer("second"):
+                    pytest.fail("the block was entered")
+
+
+async def test_a_client_that_leaves_while_it_waits_takes_nobodys_place() -> None:
+    admission, ran = Admission(most=1, patience=3600), list[str]()
+
+    async def ask(name: str) -> None:
+        async with admission.answer(name):
+            ran.append(name)
+
+    with anyio.fail_after(5):
+        async with (
+            anyio.create_task_group() as tasks,
+            admission.answer("first"),
+            anyio.create_task_group() as leaving,
+        ):
+            leaving.start_soon(ask, "leaves")
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(ask, "stays")
+            await anyio.wait_all_tasks_blocked()
+            leaving.cancel_scope.cancel()
+    assert ran == ["stays"]
+    assert admission.states() == {"running": 0, "waiting": 0, "limit": 1}
+
+
+async def test_a_client_that_leaves_just_when_it_is_called_passes_its_place_on() -> None:
+    admission, ran = Admission(most=1, patience=3600), list[str]()
+
+    async def ask(name: str) -> None:
+        async with admission.answer(name):
+            ran.append(name)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks, anyio.create_task_group() as leaving:
+            async with admission.answer("first"):
+                leaving.start_soon(ask, "leaves")
+                await anyio.wait_all_tasks_blocked()
+                tasks.start_soon(ask, "stays")
+                await anyio.wait_all_tasks_blocked()
+            leaving.cancel_scope.cancel()
+    assert "stays" in ran
+    assert admission.states() == {"running": 0, "waiting": 0, "limit": 1}
+
+
+async def test_stopping_refuses_at_once_all_that_wait() -> None:
+    admission, refused = Admission(most=1, patience=3600), list[str | None]()
+
+    async def ask() -> None:
+        with pytest.raises(ApiError) as caught:
+            async with admission.answer("second"):
+                pytest.fail("the block was entered")
+        refused.append(caught.value.code)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks, admission.answer("first"):
+            tasks.start_soon(ask)
+            tasks.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(admission.stop, 3600)
+            await anyio.wait_all_tasks_blocked()
+            assert refused == ["codex_unavailable", "codex_unavailable"]

@@ -30,6 +30,9 @@ DEFAULTS = {
     "reasoning": ("off", "default"),
     "threads": ("64", "default"),
     "thread_age": ("1800.0", "default"),
+    "store": ("-", "default"),
+    "store_size": ("268435456", "default"),
+    "store_age": ("2592000.0", "default"),
     "answers": ("200", "default"),
     "queue_patience": ("30.0", "default"),
     "grace": ("5.0", "default"),
@@ -125,6 +128,9 @@ SETTINGS = {
     "reasoning": ("details", "details"),
     "threads": (0, "0"),
     "thread_age": (0.1, "0.1"),
+    "store": ("/var/lib/responses", "/var/lib/responses"),
+    "store_size": (1024, "1024"),
+    "store_age": (0.1, "0.1"),
     "answers": (1, "1"),
     "queue_patience": (0.1, "0.1"),
     "grace": (0.1, "0.1"),
@@ -238,7 +244,7 @@ def test_a_wrong_value_in_the_file_is_refused_too(
 def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path) -> None:
     config_file.write_text("max_body = 4096\nkeep_alive = 3\n")
     options = ("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--reasoning", "think", "--threads", "0")
-    result = serve(*options, env={"API_KEY": "s3cret", "GRACE": "7", "THREAD_AGE": "90"})
+    result = serve(*options, env={"API_KEY": "s3cret", "GRACE": "7", "THREAD_AGE": "90", "STORE": "/var/responses"})
     assert result.exit_code == 0, result.output
     assert starts == [
         Settings(
@@ -251,6 +257,7 @@ def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path)
             reasoning="think",
             threads=0,
             thread_age=90,
+            store="/var/responses",
             grace=7,
         )
     ]
@@ -258,6 +265,12 @@ def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path)
 
 def test_without_anything_said_the_server_gets_the_default_settings(starts: list[Settings]) -> None:
     result = serve("--addr", "127.0.0.1:0")
+    assert result.exit_code == 0, result.output
+    assert starts == [Settings(host="127.0.0.1", port=0, store=str(serve_module.STORE_FILE))]
+
+
+def test_stored_responses_can_be_kept_in_memory(starts: list[Settings]) -> None:
+    result = serve("--addr", "127.0.0.1:0", "--store", "memory")
     assert result.exit_code == 0, result.output
     assert starts == [Settings(host="127.0.0.1", port=0)]
 
@@ -336,3 +349,31 @@ def test_the_url_that_is_announced_is_one_to_type(
     monkeypatch.setattr(serve_module, "listen", listen)
     assert f" listens on {url} (" in serve("--addr", "a.example:80").stderr
     assert asked == [("a.example", 80)]
+
+
+# ── the key in a file ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_key_may_stand_in_a_file_of_its_own(starts: list[Settings], tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cret\n")
+    (tmp_path / "key").chmod(0o600)
+    result = serve("--addr", "127.0.0.1:0", "--api-key-file", tmp_path / "key")
+    assert result.exit_code == 0, result.output
+    assert [settings.api_key for settings in starts] == ["s3cret"]
+    assert "s3cret" not in result.output
+
+
+def test_a_key_file_that_cannot_hold_is_refused_before_anything_starts(starts: list[Settings], tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cret")
+    (tmp_path / "key").chmod(0o644)
+    result = serve("--addr", "127.0.0.1:0", "--api-key-file", tmp_path / "key")
+    assert result.exit_code == 2
+    assert "others may read" in result.output
+    assert starts == []
+
+
+def test_a_key_that_is_given_twice_is_refused(starts: list[Settings], tmp_path: Path) -> None:
+    result = serve("--addr", "127.0.0.1:0", "--api-key-file", tmp_path / "key", env={"API_KEY": "other"})
+    assert result.exit_code == 2
+    assert "given twice" in result.output
+    assert starts == []

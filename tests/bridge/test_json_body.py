@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import ApiError
-from bridge.json_body import decode_json
+from bridge.json_body import DEEPEST, LONGEST, decode_json
 
 ANY_JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -107,3 +107,23 @@ def test_random_bytes_give_something_that_codex_can_be_given_or_our_error(body: 
     except ApiError as refused:
         error = refused
     assert error.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), "too_deep"),
+        (b'{"x":' * (DEEPEST + 1) + b"1" + b"}" * (DEEPEST + 1), "too_deep"),
+        (b'{"x": [' + b"1," * LONGEST + b"1]}", "too_many_values"),
+    ],
+    ids=["arrays", "objects", "values"],
+)
+def test_a_body_beyond_all_measure_is_the_clients_fault(body: bytes, code: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        decode_json(body)
+    assert (caught.value.status, caught.value.code) == (400, code)
+
+
+def test_a_body_up_to_the_bounds_is_taken() -> None:
+    decode_json(b"[" * DEEPEST + b"]" * DEEPEST)
+    decode_json(b"[" + b"1," * (LONGEST - 1) + b"1]")

@@ -276,3 +276,38 @@ async def test_what_is_no_http_request_passes_untouched() -> None:
     await CleanPath(Envelope(Access(inner, "s3cret"), Ledger()))(scope, exchange.receive, exchange.send)
     assert inner.scopes == [scope]
     assert exchange.status is None
+
+
+# ── private pages ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", ["/usage", "/v1/usage", "//metrics", "/metrics", "/"])
+async def test_no_page_of_another_origin_may_read_what_is_private(path: str) -> None:
+    for headers in (
+        {"host": "localhost"},
+        {"host": "localhost", "origin": "https://foreign.example"},
+        {"host": "x.example"},
+    ):
+        exchange = await ask(whole_app(), http_scope(path, headers=headers))
+        assert "access-control-allow-origin" not in exchange.headers
+        assert exchange.headers["cross-origin-resource-policy"] == "same-origin"
+        assert exchange.headers["x-frame-options"] == "DENY"
+        assert (exchange.status == 403) == (headers != {"host": "localhost"})
+
+
+@pytest.mark.parametrize("path", ["/usage", "/metrics", "/"])
+async def test_a_preflight_for_what_is_private_allows_nothing(path: str) -> None:
+    wanted = {
+        "host": "localhost",
+        "origin": "https://foreign.example",
+        "access-control-request-headers": "authorization",
+    }
+    exchange = await ask(whole_app("s3cret"), http_scope(path, "OPTIONS", wanted))
+    assert exchange.status == 401
+    assert not [name for name in exchange.headers if name.startswith("access-control")]
+
+
+async def test_a_request_id_that_is_not_fit_for_a_log_is_replaced() -> None:
+    for sent in ("with space", "x" * 129, "\u00ff"):
+        exchange = await ask(Envelope(Inner(), Ledger()), http_scope("/models", headers={"x-request-id": sent}))
+        assert re.fullmatch(r"req_[0-9a-f]{32}", exchange.headers["x-request-id"])

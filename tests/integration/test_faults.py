@@ -11,8 +11,12 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import httpx2
+import orjson
 import pytest
+from starlette.types import Message
 
+from bridge import request_body
+from tests.bridge.exchange import Exchange, http_scope
 from tests.harness.codex_home import write_home
 from tests.harness.program import free_port, program
 from tests.harness.proxy import MODEL, Proxy, Stream, proxy, user
@@ -206,6 +210,36 @@ async def test_a_client_that_leaves_while_it_waits_for_its_turn_is_forgotten(ups
         assert rest[-1]["choices"][0]["finish_reason"] == "stop"
         assert (await bridge.chat(user("next"))).status_code == 200
     assert [str(request.input).count("never mind") for request in upstream.requests] == [0, 0]
+
+
+async def test_a_body_that_stops_coming_is_waited_for_a_while(bridge: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_body, "BODY_PATIENCE", 0.05)
+    exchange = Exchange()
+
+    async def receive() -> Message:
+        if exchange.status is None:
+            await anyio.sleep_forever()
+        return {"type": "http.disconnect"}
+
+    with anyio.fail_after(10):
+        await bridge.service.app(http_scope("/v1/chat/completions", "POST"), receive, exchange.send)
+    assert (exchange.status, orjson.loads(exchange.body)["error"]["code"]) == (408, "request_timeout")
+
+
+async def test_headers_beyond_the_bound_are_refused(upstream: Upstream, home: Path) -> None:
+    del upstream, home
+    async with program() as running:
+        for many in (b"a: b\r\n" * 10_000, b"a: " + b"b" * 40_000 + b"\r\n"):
+            received = await anyio.to_thread.run_sync(
+                _answer_to, running.address, b"GET /v1/models HTTP/1.1\r\nhost: x\r\n" + many
+            )
+            assert received.startswith(b"HTTP/1.1 431")
+
+
+def _answer_to(address: tuple[str, int], sent: bytes) -> bytes:
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(sent)
+        return connection.recv(1000)
 
 
 # ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────────
