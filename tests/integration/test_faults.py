@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from starlette.types import Message
 
 from bridge import request_body
+from bridge.store import SqliteStore
 from tests.bridge.exchange import Exchange, http_scope
 from tests.harness.codex_home import write_home
 from tests.harness.program import free_port, program
@@ -264,6 +266,19 @@ async def test_a_clock_that_jumps_harms_no_answer_and_no_living_thread(
         recent = (await bridge.client.get("/usage")).json()["recent"]
     assert stream.text == "one two"
     assert all(0 <= entry["first_token_seconds"] <= entry["seconds"] < 60 for entry in recent)
+
+
+async def test_a_disk_that_is_full_costs_a_response_its_record_and_not_its_answer(
+    bridge: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(SqliteStore, "_put", full)
+    answered = await bridge.client.post("/responses", json={"model": MODEL, "input": "hi"})
+    assert (answered.status_code, answered.json()["status"]) == (200, "completed")
+    assert "is not stored: the store of responses failed: database or disk is full" in caplog.text
+    assert (await bridge.client.get(f"/responses/{answered.json()['id']}")).status_code == 404
 
 
 # ── strangers ────────────────────────────────────────────────────────────────────────────────────────────────────────
