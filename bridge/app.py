@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -31,6 +29,7 @@ from bridge.errors import (
 )
 from bridge.json_body import decode_json
 from bridge.middleware import Access, CleanPath, Envelope
+from bridge.mint import Mint
 from bridge.model_names import NAMED, ModelChoice, choose, listed, reverse
 from bridge.openai import chat_request
 from bridge.openai.chat_answer import ChatAnswer
@@ -50,12 +49,13 @@ WHOLE_PATIENCE = 60.0
 class Api:
     """The handlers and what they share."""
 
-    def __init__(self, backend: Backend, threads: Threads, drain: Drain, settings: Settings, started: int) -> None:
+    def __init__(self, backend: Backend, threads: Threads, drain: Drain, settings: Settings, mint: Mint) -> None:
         self._backend = backend
         self._threads = threads
         self._drain = drain
         self._settings = settings
-        self._started = started
+        self._mint = mint
+        self._started = mint.now()
 
     async def health(self, request: Request) -> Response:
         """The process is alive; nothing more."""
@@ -81,7 +81,7 @@ class Api:
         body = decode_json(await _read_body(request, settings.max_body))
         chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"))
         cursor = is_cursor(request.headers)
-        answer_id, created = f"chatcmpl-codex-{uuid.uuid4()}", int(time.time())
+        answer_id, created = f"chatcmpl-codex-{self._mint.unique()}", self._mint.now()
         answer = ChatAnswer(answer_id, created, chat.model, chat.choices, settings.reasoning, cursor)
         headers = {"x-codex-proxy-ignored": ", ".join(chat.ignored)} if chat.ignored else {}
         summary = None if settings.reasoning == "off" else "auto"

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,12 +25,15 @@ from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.drain import Drain
 from bridge.launch import launcher
+from bridge.mint import Mint
 from bridge.threads import Threads
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.supervisor import Down, Supervisor
 
 logger = logging.getLogger(__name__)
+
+MINT = Mint(unique=lambda: str(uuid.uuid4()), now=lambda: int(time.time()))
 
 CLOSE_CONNECTIONS = 1.0
 """Seconds that Hypercorn may take for connections that are still open after every answer has ended."""
@@ -76,7 +80,7 @@ async def service(settings: Settings) -> AsyncGenerator[Service]:
             longest=settings.thread_age,
             idle_timeout=settings.idle_timeout,
         )
-        api = Api(backend, threads, drain, settings, int(time.time()))
+        api = Api(backend, threads, drain, settings, MINT)
         async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
             yield Service(build_app(api, settings), supervisor, threads, drain)
 

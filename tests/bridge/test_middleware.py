@@ -15,6 +15,7 @@ from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.drain import Drain
 from bridge.middleware import Access, CleanPath, Envelope
+from bridge.mint import Mint
 from bridge.threads import Threads
 from codex_rpc.client import Client
 from codex_rpc.supervisor import Supervisor
@@ -45,7 +46,9 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     """The application with all its middleware, and no codex behind it."""
     settings = Settings(api_key=api_key, max_body=1024)
     threads = Threads("/nowhere", most=0, longest=1, idle_timeout=1)
-    api = Api(Backend(Supervisor(no_codex), patience=0), threads, Drain(), settings, 0)
+    api = Api(
+        Backend(Supervisor(no_codex), patience=0), threads, Drain(), settings, Mint(unique=lambda: "0", now=lambda: 0)
+    )
     return build_app(api, settings)
 
 
