@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -27,9 +27,9 @@ from bridge.errors import (
     model_not_found,
     route_not_found,
 )
+from bridge.exchanges import Asked, Exchanges
 from bridge.json_body import decode_json
 from bridge.middleware import Access, CleanPath, Envelope
-from bridge.mint import Mint
 from bridge.model_names import NAMED, ModelChoice, choose, listed, reverse
 from bridge.openai import chat_request
 from bridge.openai.chat_answer import ChatAnswer
@@ -37,8 +37,10 @@ from bridge.openai.chat_completion import ChatCompletion
 from bridge.openai.chat_stream import ChatStream
 from bridge.openai.clients import as_shown, is_cursor
 from bridge.openai.models import model_list, model_object
+from bridge.prompt import Prompt
 from bridge.threads import Threads
 from bridge.turns import Turn
+from codex_rpc.calls import Model
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +51,15 @@ WHOLE_PATIENCE = 60.0
 class Api:
     """The handlers and what they share."""
 
-    def __init__(self, backend: Backend, threads: Threads, drain: Drain, settings: Settings, mint: Mint) -> None:
+    def __init__(
+        self, backend: Backend, threads: Threads, drain: Drain, settings: Settings, exchanges: Exchanges
+    ) -> None:
         self._backend = backend
         self._threads = threads
         self._drain = drain
         self._settings = settings
-        self._mint = mint
-        self._started = mint.now()
+        self._exchanges = exchanges
+        self._started = exchanges.mint.now()
 
     async def health(self, request: Request) -> Response:
         """The process is alive; nothing more."""
@@ -81,10 +85,22 @@ class Api:
         body = decode_json(await _read_body(request, settings.max_body))
         chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"))
         cursor = is_cursor(request.headers)
-        answer_id, created = f"chatcmpl-codex-{self._mint.unique()}", self._mint.now()
-        answer = ChatAnswer(answer_id, created, chat.model, chat.choices, settings.reasoning, cursor)
         headers = {"x-codex-proxy-ignored": ", ".join(chat.ignored)} if chat.ignored else {}
         summary = None if settings.reasoning == "off" else "auto"
+
+        def prompt_of(models: Sequence[Model]) -> Prompt:
+            choice = choose(chat.model, models)
+            if choice is None and cursor:
+                choice = ModelChoice(NAMED[0])
+                headers["x-codex-proxy-model"] = reverse(choice.slug)
+                logger.warning("Cursor asks for the model %r, which there is not; it gets %s", chat.model, choice.slug)
+            if choice is None:
+                raise model_not_found(chat.model, listed(models))
+            return chat.prompt(choice, summary)
+
+        exchange = self._exchanges.begin(Asked(request.url.path, body, cursor), prompt_of)
+        answer_id, created = f"chatcmpl-codex-{exchange.mint.unique()}", exchange.mint.now()
+        answer = ChatAnswer(answer_id, created, chat.model, chat.choices, settings.reasoning, cursor)
 
         def new_writer() -> Writer:
             return ChatStream(answer, usage_chunk=chat.usage_chunk) if chat.stream else ChatCompletion(answer)
@@ -92,14 +108,8 @@ class Api:
         @asynccontextmanager
         async def run() -> AsyncGenerator[Turn]:
             session = await self._backend.ready_session()
-            choice = choose(chat.model, session.models)
-            if choice is None and cursor:
-                choice = ModelChoice(NAMED[0])
-                headers["x-codex-proxy-model"] = reverse(choice.slug)
-                logger.warning("Cursor asks for the model %r, which there is not; it gets %s", chat.model, choice.slug)
-            if choice is None:
-                raise model_not_found(chat.model, listed(session.models))
-            async with self._threads.answer(session, chat.prompt(choice, summary), chat.limits) as turn:
+            async with self._threads.answer(session, prompt_of(session.models), chat.limits) as turn:
+                exchange.runs_on(turn.thread_id)
                 yield turn
 
         plan = Plan(
@@ -111,7 +121,7 @@ class Api:
             patience=settings.head_patience if chat.stream else WHOLE_PATIENCE,
             pause=settings.keep_alive,
         )
-        return Answer(plan, self._drain)
+        return exchange.around(Answer(plan, self._drain))
 
 
 def build_app(api: Api, settings: Settings) -> ASGIApp:

@@ -57,7 +57,14 @@ class Turn:
     """The part of a turn that one request is answered with."""
 
     def __init__(
-        self, thread: LivingThread, prompt: Prompt, outputs: Mapping[str, Any], limits: Limits, idle_timeout: float
+        self,
+        thread: LivingThread,
+        prompt: Prompt,
+        outputs: Mapping[str, Any],
+        limits: Limits,
+        idle_timeout: float,
+        *,
+        join_deltas: bool = True,
     ) -> None:
         self._thread = thread
         self._prompt = prompt
@@ -66,6 +73,7 @@ class Turn:
         self._translator = Translator(prompt.toolbox, thread.answered)
         self._limiter = Limiter(limits) if limits else None
         self._idle_timeout = idle_timeout
+        self._join_deltas = join_deltas and self._limiter is None
         self._text: list[str] = []
         self._calls: list[ToolCall] = []
         self.fate = ""
@@ -105,6 +113,11 @@ class Turn:
         return [message("assistant", text), *calls] if text or not calls else calls
 
     @property
+    def thread_id(self) -> str:
+        """The thread that it runs on."""
+        return self._thread.id
+
+    @property
     def items(self) -> list[Item]:
         """What the model really said."""
         return self._translator.items
@@ -123,7 +136,7 @@ class Turn:
         return anyio.current_time() + CALLS_WITHOUT_END if self._thread.asked else float("inf")
 
     def _translated(self, arrived: list[Event]) -> list[TurnEvent]:
-        """Only this turn's events count; deltas are joined unless each has to be counted."""
+        """Only this turn's events count; deltas are joined unless each has to be counted or recorded."""
         mine: list[Event] = []
         for event in arrived:
             if isinstance(event, Warned):
@@ -132,7 +145,7 @@ class Turn:
                 mine.append(event)
             if isinstance(event, ToolCallAsked):
                 self._asked(event)
-        return self._translator.feed(mine if self._limiter else merge_deltas(mine))
+        return self._translator.feed(merge_deltas(mine) if self._join_deltas else mine)
 
     def _asked(self, event: ToolCallAsked) -> None:
         """Codex asks for one call after the other, in an order of its own."""

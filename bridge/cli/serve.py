@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import sys
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -14,7 +16,9 @@ import anyio
 import click
 
 from bridge import __version__
+from bridge.cases import CaseError
 from bridge.config import DEFAULT_ADDRESS, DEFAULTS, ReasoningDisplay, Settings, parse_address
+from bridge.demo import nobody_is_logged_in, shipped_cases
 from bridge.server import listen
 from bridge.server import serve as run_server
 from codex_rpc.errors import CodexError
@@ -24,9 +28,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 PROGRAM = "codex-openai-proxy"
 ENVIRONMENT = "CODEX_OPENAI_PROXY_"
 CONFIG_FILE = Path(click.get_app_dir(PROGRAM, force_posix=False)) / "config.toml"
+PACES = ("1", "4", "max")
 LOG_LEVELS = ("error", "warning", "info", "debug")
 SECRETS = frozenset({"api_key"})
 NO_SETTINGS = frozenset({"config", "print_config"})
+
+DEMO = """
+  DEMO: nobody is logged in to Codex, so the answers are recordings; only recorded requests have one.
+  For live answers log in (`make login`, or `codex-openai-proxy login`) and start the server again.
+"""
 
 SOURCES = {
     "COMMANDLINE": "command line",
@@ -128,10 +138,16 @@ def show_settings(context: click.Context) -> None:
 )
 @seconds("--thread-age", "How long a thread waits, with or without a tool call open.", DEFAULTS.thread_age)
 @seconds("--grace", "How long open answers may go on after SIGTERM or Ctrl-C.", DEFAULTS.grace)
+@setting("--record", "Folder into which every conversation is recorded, redacted.", metavar="DIR")
+@setting("--replay", "Folder of recorded conversations that are served in the place of Codex.", metavar="DIR")
+@setting("--pace", "Speed of a replay; `max` leaves no pauses.", default="1", type=click.Choice(PACES))
+@setting("--demo", "Serve the recordings that come with the program if nobody is logged in to Codex.", is_flag=True)
 @setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS))
 @click.option("--print-config", is_flag=True, help="Show every setting and its source, then exit.")
 @click.pass_context
-def serve(context: click.Context, addr: str, log_level: str, *, print_config: bool, **values: Any) -> None:
+def serve(
+    context: click.Context, addr: str, log_level: str, pace: str, *, demo: bool, print_config: bool, **values: Any
+) -> None:
     """Serve the OpenAI API until Ctrl-C or SIGTERM.
 
     Each setting can also be given in the environment (CODEX_OPENAI_PROXY_ADDR for --addr) or in the TOML file (addr).
@@ -147,20 +163,31 @@ def serve(context: click.Context, addr: str, log_level: str, *, print_config: bo
         host, port = parse_address(addr)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--addr") from None
-    settings = Settings(host=host, port=port, **values)
+    settings = Settings(host=host, port=port, pace=math.inf if pace == "max" else float(pace), **values)
+    if settings.record is not None and settings.replay is not None:
+        raise click.UsageError("--record and --replay exclude each other: only what codex says is worth recording.")
+    if demo and settings.record is settings.replay is None and anyio.run(nobody_is_logged_in, settings.codex):
+        settings = replace(settings, replay=str(shipped_cases()), demo=True)
     try:
         listener = listen(host, port)
     except OSError as error:
         reason = error.strerror or error
         raise click.ClickException(f"cannot listen on {addr}: {reason}. Choose another address with --addr.") from None
-    announce = functools.partial(_announce, listener.getsockname(), needs_key=settings.api_key is not None)
+    announce = functools.partial(_announce, listener.getsockname(), settings)
     try:
         anyio.run(run_server, settings, listener, announce)
-    except CodexError as error:
+    except (CodexError, CaseError) as error:
         raise click.ClickException(str(error)) from None
 
 
-def _announce(address: tuple[Any, ...], *, needs_key: bool) -> None:
+def _announce(address: tuple[Any, ...], settings: Settings) -> None:
     host = "localhost" if address[0] in {"0.0.0.0", "::", "127.0.0.1"} else address[0]  # noqa: S104 - a comparison
-    who = "clients need the API key" if needs_key else "only this machine may connect; set an API key to allow others"
+    open_to_all = "only this machine may connect; set an API key to allow others"
+    who = "clients need the API key" if settings.api_key else open_to_all
     click.echo(f"{PROGRAM} {__version__} listens on http://{host}:{address[1]}/v1 ({who})", err=True)
+    if settings.demo:
+        click.secho(DEMO, err=True, bold=True)
+    elif settings.replay is not None:
+        click.echo(f"It replays the recordings in {settings.replay}; no codex runs.", err=True)
+    elif settings.record is not None:
+        click.echo(f"It records every conversation in {settings.record}.", err=True)

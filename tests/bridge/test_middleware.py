@@ -14,6 +14,7 @@ from bridge.app import Api, build_app
 from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.drain import Drain
+from bridge.exchanges import Exchanges
 from bridge.middleware import Access, CleanPath, Envelope
 from bridge.mint import Mint
 from bridge.threads import Threads
@@ -47,7 +48,11 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     settings = Settings(api_key=api_key, max_body=1024)
     threads = Threads("/nowhere", most=0, longest=1, idle_timeout=1)
     api = Api(
-        Backend(Supervisor(no_codex), patience=0), threads, Drain(), settings, Mint(unique=lambda: "0", now=lambda: 0)
+        Backend(Supervisor(no_codex), patience=0),
+        threads,
+        Drain(),
+        settings,
+        Exchanges(Mint(unique=lambda: "0", now=lambda: 0)),
     )
     return build_app(api, settings)
 
