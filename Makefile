@@ -36,7 +36,7 @@ bench: $(VENV)/dev.stamp ## measure the proxy beside a bare reader of codex
 	@$(BIN)/python -m tests.benchmarks.burst $(ARGS)
 
 fixtures: $(VENV)/dev.stamp ## record the cases in fixtures/ anew, from the real codex and a scripted upstream
-	@$(BIN)/python -m tests.fixtures $(ARGS)
+	@$(BIN)/python -m tests.record_fixtures $(ARGS)
 
 format: $(VENV)/dev.stamp ## format the code and apply the safe lint fixes
 	@$(BIN)/ruff check --fix-only --quiet .

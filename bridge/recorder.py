@@ -30,7 +30,7 @@ from codex_rpc.errors import ProtocolError
 from codex_rpc.messages import Request, Response, decode
 from codex_rpc.process import ByteStream, read_version
 from codex_rpc.recording import RecordedStream
-from codex_rpc.session import Line, Splitter
+from codex_rpc.session import Line, Splitter, is_echo
 from codex_rpc.tidy import tidy
 
 logger = logging.getLogger(__name__)
@@ -123,9 +123,12 @@ class Recorder(Exchanges):
 
     def _note(self, splitter: Splitter, to_codex: bool, line: bytes) -> None:
         try:
-            noted = Line(self._clock(), to_codex, decode(line))
+            message = decode(line)
         except ProtocolError:
             return
+        if is_echo(message):
+            return
+        noted = Line(self._clock(), to_codex, message)
         match splitter.feed(noted):
             case None:
                 self._learn(noted)

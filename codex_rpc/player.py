@@ -18,8 +18,7 @@ from typing import Any, TypeAlias
 
 from codex_rpc.errors import INVALID_REQUEST, ProtocolError
 from codex_rpc.messages import ErrorResponse, Message, Notification, Request, RequestId, Response, decode, encode
-from codex_rpc.protocol import INJECTED
-from codex_rpc.session import Line, thread_of
+from codex_rpc.session import Line, is_echo, thread_of
 from codex_rpc.steps import Sight, Step, View
 
 
@@ -182,7 +181,7 @@ class Player:
                     if request_id in thread.asked.values():
                         thread.position, thread.awaited = position, request_id
                         return
-                case Line(at, False, Notification() | Request() as message) if not _is_echo(message):
+                case Line(at, False, Notification() | Request() as message) if not is_echo(message):
                     due = now + max(0.0, at - began) / self._pace
                     self._play(thread, message, due)
                     if message.method == "turn/completed":
@@ -218,11 +217,6 @@ class Player:
 
     def _say(self, message: Message, due: float, thread_id: str = "") -> None:
         heapq.heappush(self._queue, (due, next(self._order), thread_id, encode(message)))
-
-
-def _is_echo(message: Notification | Request) -> bool:
-    """Whether codex only repeats what was injected."""
-    return str(message.params.get("turnId", "")).startswith(INJECTED)
 
 
 def _next_step(thread: _Thread) -> Cue | None:

@@ -13,6 +13,7 @@ import orjson
 
 from codex_rpc.errors import ProtocolError
 from codex_rpc.messages import ErrorResponse, Message, Request, RequestId, Response, decode, encode
+from codex_rpc.protocol import INJECTED
 
 _DIRECTIONS = {True: "to", False: "from"}
 
@@ -90,6 +91,13 @@ class Splitter:
             case _:
                 thread_id = thread_of(message)
         return None if thread_id is None else (thread_id, [line])
+
+
+def is_echo(message: Message) -> bool:
+    """Whether codex only repeats what was injected; when it does so is a matter of chance."""
+    params: object = getattr(message, "params", None)
+    turn_id = cast("dict[str, object]", params).get("turnId") if isinstance(params, dict) else None
+    return isinstance(turn_id, str) and turn_id.startswith(INJECTED)
 
 
 def thread_of(message: Message) -> str | None:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codex_rpc.messages import ErrorResponse, Message, Notification, Request, RequestId, Response
-from codex_rpc.protocol import INJECTED
-from codex_rpc.session import Line
+from codex_rpc.session import Line, is_echo
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Sight:
     def heard(self, message: Message) -> None:
         """Take a message from codex."""
         match message:
-            case Notification("rawResponseItem/completed", params) if not params["turnId"].startswith(INJECTED):
+            case Notification("rawResponseItem/completed", params) if not is_echo(message):
                 self._said(params["item"])
             case Request(request_id, "item/tool/call", params):
                 self._asked[request_id] = params["callId"]

@@ -40,7 +40,10 @@ _DROPPED = frozenset(
         "usageMetadata",
     }
 )
-_MINTED = re.compile(r"(?:(?P<prefix>[a-z]+_))?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DROPPED_OF = {"turn": frozenset({"items", "itemsView"})}
+"""What only repeats the lines before."""
+_MINTED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""How codex writes the ids of threads and turns; a turn id that means something does not look like this."""
 
 
 def tidy(lines: Iterable[Line]) -> list[Line]:
@@ -76,7 +79,8 @@ class _Tidier:
         if not isinstance(value, dict):
             return value
         members = cast("Mapping[str, Any]", value).items()
-        return {member: self._member(member, inner, name) for member, inner in members if member not in _DROPPED}
+        dropped = _DROPPED_OF.get(name, frozenset()) | _DROPPED
+        return {member: self._member(member, inner, name) for member, inner in members if member not in dropped}
 
     def _member(self, member: str, value: Any, name: str) -> Any:
         if isinstance(value, str) and (kind := name if member == "id" else _IDS.get(member)):
@@ -84,11 +88,9 @@ class _Tidier:
         return self._object(value, member) if member in _NESTED else value
 
     def _id(self, value: str, kind: str) -> str:
-        minted = _MINTED.fullmatch(value)
-        if minted is None:
+        if kind in {"thread", "turn"} and not _MINTED.fullmatch(value):
             return value
         if value not in self._ids:
-            prefix = minted["prefix"] or f"{kind}-"
-            self._counts[prefix] = self._counts.get(prefix, 0) + 1
-            self._ids[value] = f"{prefix}{self._counts[prefix]}"
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            self._ids[value] = f"{kind}-{self._counts[kind]}"
         return self._ids[value]
