@@ -86,7 +86,8 @@ class Recorder(Exchanges):
 
     async def save(self, thread: _Thread, exchange: RecordedExchange) -> None:
         """Add an exchange to the case of its thread and write all of it."""
-        thread.exchanges.append(exchange)
+        begins = next((n for n in range(exchange.line, len(thread.lines)) if thread.lines[n].to_codex), exchange.line)
+        thread.exchanges.append(replace(exchange, line=begins))
         thread.heard_until = len(thread.lines)
         lines = tuple(thread.lines)
         case = Case(

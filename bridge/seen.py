@@ -7,7 +7,7 @@ anew in one request, look alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, TypeAlias, cast
@@ -19,7 +19,7 @@ from codex_rpc.steps import View
 
 Seen: TypeAlias = dict[str, Any]
 
-SETTINGS = ("model", "effort", "tier", "summary")
+SETTINGS = ("model", "effort", "tier", "summary", "verbosity")
 """What of it says how the model is run; all else is what the model reads."""
 
 MISSING = "(nothing)"
@@ -35,6 +35,8 @@ def of_prompt(prompt: Prompt) -> Seen:
         effort=prompt.effort,
         tier=prompt.tier,
         summary=prompt.summary,
+        verbosity=prompt.verbosity,
+        web_search=prompt.toolbox.web_search,
         tools=prompt.toolbox.specs(),
         schema=prompt.schema,
         items=(*notes, *prompt.items),
@@ -53,6 +55,8 @@ def of_view(view: View) -> Seen:
         effort=config.get("model_reasoning_effort"),
         tier=view.start.get("serviceTier"),
         summary=config.get("model_reasoning_summary"),
+        verbosity=config.get("model_verbosity"),
+        web_search=_web_search(config),
         tools=view.start["dynamicTools"],
         schema=view.turn.get("outputSchema"),
         items=view.items,
@@ -66,11 +70,26 @@ def key(seen: Seen, *, settings: bool = True) -> bytes:
 
 
 def _seen(*, tools: Any, items: Iterable[Item], **more: Any) -> Seen:
-    declared = {tool["name"] for tool in tools}
+    declared = set(_declared(tools))
     return {**more, "tools": list(tools), "items": list(_joined(items, declared))}
 
 
-def _joined(items: Iterable[Item], declared: set[str]) -> Iterable[dict[str, Any]]:
+def _declared(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) -> Iterator[tuple[str | None, str]]:
+    for tool in tools:
+        if tool["type"] == "namespace":
+            yield from _declared(tool["tools"], tool["name"])
+        else:
+            yield namespace, tool["name"]
+
+
+def _web_search(config: Mapping[str, Any]) -> Any:
+    """The settings of codex's own web search, as `thread_start_params` writes them."""
+    if config["web_search"] == "disabled":
+        return None
+    return {"mode": config["web_search"], **config["tools"]["web_search"]}
+
+
+def _joined(items: Iterable[Item], declared: set[tuple[str | None, str]]) -> Iterable[dict[str, Any]]:
     """One entry for a message, for an answer of the model, and for a run of outputs."""
     joined: list[dict[str, Any]] = []
     hidden: set[str] = set()
@@ -87,9 +106,10 @@ def _joined(items: Iterable[Item], declared: set[str]) -> Iterable[dict[str, Any
             case {"type": "message", "role": "assistant", "content": parts}:
                 if text := "".join(part.get("text", "") for part in parts):
                     last("answer", {"answer": "", "calls": []})["answer"] += text
-            case {"type": "function_call", "call_id": call_id, "name": name} if name not in declared:
-                hidden.add(call_id)
             case {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}:
+                if (item.get("namespace"), name) not in declared:
+                    hidden.add(call_id)
+                    continue
                 call = {"id": call_id, "name": name, "arguments": _parsed(arguments)}
                 last("answer", {"answer": "", "calls": []})["calls"].append(call)
             case {"type": "function_call_output", "call_id": call_id, "output": output}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import anyio
@@ -20,13 +22,19 @@ from hypercorn.asyncio import serve as hypercorn_serve  # pyright: ignore[report
 from hypercorn.config import Config
 from starlette.types import ASGIApp
 
+from bridge.admission import Admission
 from bridge.app import Api, build_app
 from bridge.backend import Backend
+from bridge.codex_home import login_stamp, real_home
 from bridge.config import Settings
 from bridge.demo import DemoNotice
-from bridge.drain import Drain
+from bridge.ledger import Ledger
 from bridge.mint import Mint
+from bridge.opener import Opener
+from bridge.responses import Responses
 from bridge.stage import Stage, stage
+from bridge.status import Status
+from bridge.store import sqlite_store
 from bridge.threads import Threads
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
@@ -69,7 +77,7 @@ class Service:
     app: ASGIApp
     supervisor: Supervisor
     threads: Threads
-    drain: Drain
+    admission: Admission
 
 
 @asynccontextmanager
@@ -78,20 +86,26 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
 
     What stands behind the server is what the settings say unless it is given.
     """
-    async with stage(settings, MINT) if behind is None else nullcontext(behind) as it:
-        supervisor, drain = Supervisor(it.open_client), Drain()
-        backend = Backend(supervisor, settings.start_patience)
-        threads = Threads(
-            it.cwd,
-            most=settings.threads,
-            longest=settings.thread_age,
-            idle_timeout=settings.idle_timeout,
-            join_deltas=it.join_deltas,
-        )
-        api = Api(backend, threads, drain, settings, it.exchanges)
-        app = build_app(api, settings)
-        async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
-            yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, drain)
+    path = None if settings.store is None else Path(settings.store)
+    stored = sqlite_store(path, most=settings.store_size, longest=settings.store_age, now=time.time)
+    with stored as store:
+        async with stage(settings, MINT) if behind is None else nullcontext(behind) as it:
+            supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
+            backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
+            threads = Threads(
+                it.cwd,
+                most=settings.threads,
+                longest=settings.thread_age,
+                idle_timeout=settings.idle_timeout,
+                join_deltas=it.join_deltas,
+            )
+            opener = Opener(backend, threads, it.exchanges)
+            api = Api(backend, opener, admission, settings, MINT.now())
+            responses = Responses(opener, store, admission, settings)
+            status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
+            app = build_app(api, responses, status, settings)
+            async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
+                yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission)
 
 
 async def watch_signals(stop: anyio.Event) -> None:
@@ -130,7 +144,7 @@ async def serve(
 
         async def stop_gracefully() -> None:
             await stop.wait()
-            await it.drain.stop(settings.grace)
+            await it.admission.stop(settings.grace)
 
         async with running(partial(watch, stop), stop_if_codex_cannot_start):
             announce()

@@ -34,7 +34,7 @@ from bridge.stage import Stage
 from tests.harness.asgi import asgi_client
 from tests.harness.codex_home import write_home
 from tests.harness.proxy import MODEL, user
-from tests.harness.script import Call, Cut, Text, Thought, Usage, begun, failed, reply
+from tests.harness.script import Call, Cut, Hold, Text, Thought, Usage, begun, failed, reply
 from tests.harness.upstream import Upstream, scripted_upstream
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -216,7 +216,7 @@ async def json_schema(scene: Scene) -> None:
 
 @case("stop")
 async def stop(scene: Scene) -> None:
-    scene.upstream.will_reply(reply(words("one two three four five six seven"), usage=Usage(10, 0, 7, 0)))
+    scene.upstream.will_reply(begun(words("one two three four ")).then(Hold(anyio.Event())))
     await scene.ask([user("Count, but stop before four.")], stop=["four"])
 
 
