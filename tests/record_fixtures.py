@@ -59,10 +59,11 @@ class Scene:
         if response.status_code == 200:
             messages.append(assistant(response.text))
 
-    async def post(self, body: dict[str, Any], **headers: str) -> httpx2.Response:
+    async def post(
+        self, body: dict[str, Any], path: str = "/chat/completions", headers: dict[str, str] | None = None
+    ) -> httpx2.Response:
         """Send any other request."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.client.post("/chat/completions", json=body, headers=named)
+        return await self.client.post(path, json=body, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,7 @@ async def resumed_stream(scene: Scene) -> None:
 async def cursor_verify(scene: Scene) -> None:
     scene.upstream.will_reply(reply("Hi!", usage=Usage(14, 0, 2, 0)))
     said = user("Testing. Just say hi and nothing else.")
-    await scene.post({"model": "gpt-4o", "messages": [said], "temperature": 0}, **CURSOR)
+    await scene.post({"model": "gpt-4o", "messages": [said], "temperature": 0}, headers=CURSOR)
 
 
 @case("cursor-agent-loop")
@@ -266,7 +267,7 @@ async def cursor_agent_loop(scene: Scene) -> None:
     body = {"model": "xedoc-2.5-tpg-high", "stream": True, "tools": tools, "store": False}
     results = {"call_read": "def add(a, b):\n    return a - b", "call_patch": "Applied."}
     while True:
-        answer = assistant((await scene.post({**body, "input": asked}, **CURSOR)).text)
+        answer = assistant((await scene.post({**body, "input": asked}, headers=CURSOR)).text)
         if "tool_calls" not in answer:
             return
         if answer["content"]:
@@ -274,6 +275,23 @@ async def cursor_agent_loop(scene: Scene) -> None:
         for call in answer["tool_calls"]:
             asked.append({"type": "function_call", "call_id": call["id"], **call["function"]})
             asked.append({"type": "function_call_output", "call_id": call["id"], "output": results[call["id"]]})
+
+
+@case("responses-chain")
+async def responses_chain(scene: Scene) -> None:
+    scene.upstream.will_reply(
+        reply(
+            Thought("A city on the Seine.", "made-up-ciphertext"),
+            words("Paris is in France."),
+            usage=Usage(14, 0, 20, 9),
+        ),
+        reply(words("About two million people live there."), usage=Usage(38, 14, 8, 0)),
+    )
+    body = {"model": "gpt-5.2-codex", "reasoning": {"summary": "auto"}}
+    first = await scene.post({**body, "stream": True, "input": "Where is Paris?"}, "/responses")
+    key = first.text.partition('"id":"resp_')[2].partition('"')[0]
+    following = {"input": "How many people live there?", "previous_response_id": f"resp_{key}"}
+    await scene.post({**body, **following}, "/responses")
 
 
 def red() -> str:
