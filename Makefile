@@ -17,7 +17,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile
 
 run: $(VENV)/run.stamp ## start the server; ARGS go to `codex-openai-proxy serve`
-	@exec $(BIN)/codex-openai-proxy serve --demo $(ARGS)
+	@exec $(BIN)/codex-openai-proxy serve --demo true $(ARGS)
 
 login: $(VENV)/run.stamp ## log in to Codex; ARGS=--device-auth on a machine without a browser
 	@exec $(BIN)/codex-openai-proxy login $(ARGS)

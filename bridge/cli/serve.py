@@ -165,7 +165,13 @@ def show_settings(context: click.Context) -> None:
 @setting("--record", "Folder into which every conversation is recorded, redacted.", metavar="DIR")
 @setting("--replay", "Folder of recorded conversations that are served in the place of Codex.", metavar="DIR")
 @setting("--pace", "Speed of a replay; `max` leaves no pauses.", default="1", type=click.Choice(PACES))
-@setting("--demo", "Serve the recordings that come with the program if nobody is logged in to Codex.", is_flag=True)
+@setting(
+    "--demo",
+    "Serve the recordings that come with the program if nobody is logged in to Codex.",
+    default=DEFAULTS.demo,
+    type=bool,
+    metavar="BOOL",
+)
 @setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS))
 @setting("--log-format", "For people or for programs.", default="human", type=click.Choice(get_args(LogFormat)))
 @setting("--log-requests", "Log the text of requests too.", default=DEFAULTS.log_requests, type=bool, metavar="BOOL")

@@ -132,6 +132,10 @@ SETTINGS = {
     "answers": (1, "1"),
     "queue_patience": (0.1, "0.1"),
     "grace": (0.1, "0.1"),
+    "record": ("cases", "cases"),
+    "replay": ("cases", "cases"),
+    "pace": ("max", "max"),
+    "demo": ("true", "True"),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
     "log_requests": ("true", "True"),
@@ -343,9 +347,9 @@ def test_the_url_that_is_announced_is_one_to_type(
 
 
 def test_recordings_go_into_a_folder_and_come_out_of_one(starts: list[Settings]) -> None:
-    assert run("--record", "cases").stderr.endswith("It records every conversation in cases.\n")
-    assert "It replays the recordings in cases" in run("--replay", "cases", "--pace", "4").stderr
-    run("--replay", "cases", "--pace", "max")
+    assert serve("--record", "cases").stderr.endswith("It records every conversation in cases.\n")
+    assert "It replays the recordings in cases" in serve("--replay", "cases", "--pace", "4").stderr
+    serve("--replay", "cases", "--pace", "max")
     assert [(start.record, start.replay, start.pace) for start in starts] == [
         ("cases", None, 1),
         (None, "cases", 4),
@@ -354,7 +358,7 @@ def test_recordings_go_into_a_folder_and_come_out_of_one(starts: list[Settings])
 
 
 def test_a_replay_is_not_recorded(starts: list[Settings]) -> None:
-    refused = run("--replay", "cases", "--record", "more")
+    refused = serve("--replay", "cases", "--record", "more")
     assert refused.exit_code == 2
     assert "--record and --replay exclude each other" in refused.stderr
     assert not starts
@@ -369,7 +373,7 @@ def test_the_demo_is_served_only_if_nobody_is_logged_in(
         return nobody
 
     monkeypatch.setattr(serve_module, "nobody_is_logged_in", asked)
-    done = run("--codex", "/opt/codex", "--demo")
+    done = serve("--codex", "/opt/codex", "--demo", "true")
     assert [(start.demo, start.replay is not None) for start in starts] == [(served, served)]
     assert ("DEMO: nobody is logged in" in done.stderr) is served
 
@@ -379,7 +383,7 @@ def test_who_asks_for_recordings_gets_no_demo(
     starts: list[Settings], monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     monkeypatch.setattr(serve_module, "nobody_is_logged_in", None)
-    run("--demo", asked, "cases")
+    serve("--demo", "true", asked, "cases")
     assert not starts[0].demo
 
 

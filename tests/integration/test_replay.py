@@ -266,7 +266,7 @@ async def test_without_a_login_the_program_serves_its_recordings_and_says_so(
     upstream: Upstream, home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_home(home, upstream.base_url, "websocket", logged_in=False)
-    async with program("--demo") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+    async with program("--demo", "true") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
         body = {"model": MODEL, "stream": True, "messages": [user("Say hi.")]}
         async with client.stream("POST", "/chat/completions", json=body) as response:
             stream = await Stream(response).read()
@@ -280,7 +280,7 @@ async def test_without_a_login_the_program_serves_its_recordings_and_says_so(
 async def test_with_a_login_the_program_serves_codex(upstream: Upstream, home: Path) -> None:
     del home
     upstream.will_reply(reply("Live!"))
-    async with program("--demo") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+    async with program("--demo", "true") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
         answer = await chat(client, user("Say hi."))
     assert answer.json()["choices"][0]["message"]["content"] == "Live!"
     assert "x-codex-proxy-demo" not in answer.headers
