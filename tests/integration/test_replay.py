@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -275,6 +276,15 @@ async def test_without_a_login_the_program_serves_its_recordings_and_says_so(
         assert not [child for child in running.family() if "codex" in child.name()]
     assert "DEMO: nobody is logged in to Codex" in capfd.readouterr().err
     assert not upstream.requests
+
+
+async def test_the_very_first_start_of_codex_on_a_machine_leads_to_the_demo(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del home
+    monkeypatch.delenv("CODEX_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert await demo.nobody_is_logged_in(os.environ.get("CODEX_UNDER_TEST"))
 
 
 async def test_with_a_login_the_program_serves_codex(upstream: Upstream, home: Path) -> None:
