@@ -95,9 +95,8 @@ def _stream(answer: bytes, redactor: Redactor) -> bytes:
     for event in events:
         before = [delta for _, delta in event.deltas()]
         after = [texts.next(name) for name, _ in event.deltas()]
-        if before and any(before) and not any(after):
-            continue
-        kept.append(event.redacted(redactor, after))
+        if not any(before) or any(after):
+            kept.append(event.redacted(redactor, after, len(kept)))
     return b"".join(event + b"\n\n" for event in kept)
 
 
@@ -116,10 +115,12 @@ class _Event:
         """The pieces of longer texts that it holds, each with what tells which text."""
         return [(name, place[member]) for name, place, member in self._places(self._value)]
 
-    def redacted(self, redactor: Redactor, deltas: list[str]) -> bytes:
+    def redacted(self, redactor: Redactor, deltas: list[str], number: int) -> bytes:
         if self._value is None:
             return self._text
         value = redactor.json(self._value)
+        if "sequence_number" in value:
+            value["sequence_number"] = number
         for (_, place, member), delta in zip(self._places(value), deltas, strict=True):
             place[member] = delta
         return self._head + _DATA + orjson.dumps(value)

@@ -72,11 +72,14 @@ class Library:
         """The models as codex would list them."""
         return model_list().read(self.facts["model/list"])
 
-    def first_requests(self) -> Iterator[str]:
-        """The texts with which the recorded conversations begin, for those who look for one that works."""
+    def openings(self) -> Iterator[str]:
+        """The texts that begin a recorded conversation and need nothing else, for those who look for one that works."""
         for entry in self._entries:
-            if entry.seen is not None and len(entry.seen["items"]) == 1:
-                yield _text_of(entry.seen["items"][0])
+            match entry.seen:
+                case {"items": [{"content": [{"text": str(text)}]}], "tools": [], "schema": None}:
+                    yield text
+                case _:
+                    pass
 
     def find(self, prompt: Prompt, body: Mapping[str, Any]) -> Entry:
         """Return the recorded exchange of a prompt, of several the one whose request is most like `body`.
@@ -123,8 +126,8 @@ class Library:
             f"it differs first at {difference.path}: recorded is {difference.one}, asked was {difference.other}."
         )
         if self._lenient:
-            openings = ", ".join(dict.fromkeys(orjson.dumps(text).decode() for text in self.first_requests()))
-            message += f" This is a demo without a login, which knows these first messages: {openings}."
+            openings = ", ".join(dict.fromkeys(orjson.dumps(text).decode() for text in self.openings()))
+            message += f" This is a demo without a login; it has an answer to these messages: {openings}."
         return no_recording(message)
 
 
@@ -155,7 +158,3 @@ def _likeness(one: Seen, other: Seen) -> tuple[float, ...]:
     rest = [orjson.dumps(side["items"][same : same + 1]).decode()[:MOST_COMPARED] for side in (one, other)]
     ratio = SequenceMatcher(None, *rest, autojunk=False).ratio()
     return same, ratio, sum(one[name] == other[name] for name in one if name != "items"), -len(one["items"])
-
-
-def _text_of(item: Mapping[str, Any]) -> str:
-    return "".join(part.get("text", "") for part in item.get("content", ()))

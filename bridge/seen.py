@@ -71,7 +71,7 @@ def key(seen: Seen, *, settings: bool = True) -> bytes:
 
 def _seen(*, tools: Any, items: Iterable[Item], **more: Any) -> Seen:
     declared = set(_declared(tools))
-    return {**more, "tools": list(tools), "items": list(_joined(items, declared))}
+    return {"items": list(_joined(items, declared)), "tools": list(tools), **more}
 
 
 def _declared(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) -> Iterator[tuple[str | None, str]]:

@@ -129,6 +129,7 @@ class Player:
             case "turn/start":
                 self._refuse(request, "there is no recording of this turn", now)
             case "turn/interrupt" if now < thread.over:
+                self._silence(thread)
                 self._say(Response(request.id, {}), now)
                 self._end(thread, {"status": "interrupted", "error": None}, now)
             case "turn/interrupt":
@@ -170,7 +171,7 @@ class Player:
         assert thread.cue is not None
         session = thread.cue.session
         beginnings = {step.line for step in session.steps}
-        began = session.lines[thread.position].at
+        began, due = session.lines[thread.position].at, now
         thread.awaited = None
         for position in range(thread.position + 1, len(session.lines)):
             line = session.lines[position]
@@ -189,6 +190,8 @@ class Player:
                         return
                 case _:
                     pass
+        if not thread.sight.waits:
+            self._end(thread, {"status": "failed", "error": {"message": "The recording ends here."}}, due)
 
     def _play(self, thread: _Thread, message: Notification | Request, due: float) -> None:
         mine: dict[str, Any] = {**message.params, "threadId": thread.id}
@@ -204,11 +207,10 @@ class Player:
         thread.sight.heard(message)
         self._say(message, due, thread.id)
 
-    def _end(self, thread: _Thread, how: Mapping[str, Any], now: float) -> None:
-        self._silence(thread)
-        thread.over = now
+    def _end(self, thread: _Thread, how: Mapping[str, Any], due: float) -> None:
+        thread.over = due
         turn = {"id": thread.turn_id, **how}
-        self._say(Notification("turn/completed", {"threadId": thread.id, "turn": turn}), now, thread.id)
+        self._say(Notification("turn/completed", {"threadId": thread.id, "turn": turn}), due, thread.id)
 
     def _silence(self, thread: _Thread) -> None:
         self._queue = [entry for entry in self._queue if entry[2] != thread.id]

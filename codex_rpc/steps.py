@@ -43,6 +43,11 @@ class Sight:
         self._missing: set[str] = set()
         self._asked: dict[RequestId, str] = {}
 
+    @property
+    def waits(self) -> bool:
+        """Whether the model cannot go on before it has outputs."""
+        return bool(self._missing)
+
     def told(self, message: Message) -> View | None:
         """Take a message to codex; return what the model sees if it is now to go on."""
         match message:

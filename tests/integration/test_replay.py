@@ -160,6 +160,21 @@ async def test_a_recording_holds_none_of_the_secrets_that_passed_through_it(
     assert await check_case(case) == []
 
 
+async def test_a_streamed_response_with_a_secret_in_it_still_passes_its_check(
+    upstream: Upstream, home: Path, tmp_path: Path
+) -> None:
+    told = f"The key {KEY} belongs to {EMAIL}, and so does {HOME}/project."
+    upstream.will_reply(
+        reply(Thought(told, "made-up"), Text(tuple(told[at : at + 2] for at in range(0, len(told), 2))))
+    )
+    async with proxy(upstream, home, record=str(tmp_path / "cases")) as bridge:
+        body = {"model": MODEL, "stream": True, "input": "Whose key is it?", "reasoning": {"summary": "auto"}}
+        assert (await bridge.client.post("/responses", json=body)).status_code == 200
+    [case] = load_cases(tmp_path / "cases")
+    assert EMAIL.encode() not in case.exchanges[0].answer
+    assert await check_case(case) == []
+
+
 # ── Replaying ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
