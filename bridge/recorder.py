@@ -221,8 +221,8 @@ class _Recording(Exchange):
         try:
             with anyio.CancelScope(shield=True):
                 await self._recorder.save(thread, exchange)
-        except OSError as error:
-            logger.error("the case could not be written: %s", error)
+        except Exception:
+            logger.exception("a case could not be written")  # the client is to have its answer all the same
 
     def _leave(self) -> None:
         if self._thread_id is not None:
