@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import anyio
@@ -34,7 +33,7 @@ from bridge.opener import Opener
 from bridge.responses import Responses
 from bridge.stage import Stage, stage
 from bridge.status import Status
-from bridge.store import sqlite_store
+from bridge.stores import open_store
 from bridge.threads import Threads
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
@@ -86,26 +85,24 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
 
     What stands behind the server is what the settings say unless it is given.
     """
-    path = None if settings.store is None else Path(settings.store)
-    stored = sqlite_store(path, most=settings.store_size, longest=settings.store_age, now=time.time)
-    with stored as store:
-        async with stage(settings, MINT) if behind is None else nullcontext(behind) as it:
-            supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
-            backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
-            threads = Threads(
-                it.cwd,
-                most=settings.threads,
-                longest=settings.thread_age,
-                idle_timeout=settings.idle_timeout,
-                join_deltas=it.join_deltas,
-            )
-            opener = Opener(backend, threads, it.exchanges)
-            api = Api(backend, opener, admission, settings, MINT.now())
-            responses = Responses(opener, store, admission, settings)
-            status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
-            app = build_app(api, responses, status, settings)
-            async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
-                yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission)
+    behind_it = stage(settings, MINT) if behind is None else nullcontext(behind)
+    async with open_store(settings) as store, behind_it as it:
+        supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
+        backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
+        threads = Threads(
+            it.cwd,
+            most=settings.threads,
+            longest=settings.thread_age,
+            idle_timeout=settings.idle_timeout,
+            join_deltas=it.join_deltas,
+        )
+        opener = Opener(backend, threads, it.exchanges)
+        api = Api(backend, opener, admission, settings, MINT.now())
+        responses = Responses(opener, store, admission, settings)
+        status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
+        app = build_app(api, responses, status, settings)
+        async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
+            yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission)
 
 
 async def watch_signals(stop: anyio.Event) -> None:

@@ -21,13 +21,17 @@ from bridge.key_file import read_key
 from bridge.logs import LogFormat, configure_logs
 from bridge.server import listen
 from bridge.server import serve as run_server
+from bridge.stored import StoreError
 from codex_rpc.errors import CodexError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PROGRAM = "codex-openai-proxy"
 ENVIRONMENT = "CODEX_OPENAI_PROXY_"
-CONFIG_FILE = Path(click.get_app_dir(PROGRAM, force_posix=False)) / "config.toml"
+APP_FOLDER = Path(click.get_app_dir(PROGRAM))
+CONFIG_FILE = APP_FOLDER / "config.toml"
+STORE_FILE = APP_FOLDER / "responses.sqlite3"
+IN_MEMORY = "memory"
 PACES = ("1", "4", "max")
 LOG_LEVELS = ("error", "warning", "info", "debug")
 SECRETS = frozenset({"api_key"})
@@ -161,6 +165,21 @@ def show_settings(context: click.Context) -> None:
     metavar="N",
 )
 @seconds("--queue-patience", "How long an answer waits for its turn.", DEFAULTS.queue_patience)
+@setting(
+    "--store",
+    "Where responses are stored, for `previous_response_id`: a file, or a Redis that several servers may share "
+    f"(redis://HOST:PORT/0); `{IN_MEMORY}` keeps them until the server stops.  "
+    "[default: responses.sqlite3 beside the settings]",
+    metavar="FILE|URL",
+)
+@setting(
+    "--store-size",
+    "How large the store may become; the longest unused responses go first.",
+    default=DEFAULTS.store_size,
+    type=click.IntRange(min=1024),
+    metavar="BYTES",
+)
+@seconds("--store-age", "How long a stored response is kept after it was last used.", DEFAULTS.store_age)
 @seconds("--grace", "How long open answers may go on after SIGTERM or Ctrl-C.", DEFAULTS.grace)
 @setting("--record", "Folder into which every conversation is recorded, redacted.", metavar="DIR")
 @setting("--replay", "Folder of recorded conversations that are served in the place of Codex.", metavar="DIR")
@@ -181,9 +200,10 @@ def serve(
     context: click.Context,
     addr: str,
     api_key_file: Path | None,
+    store: str | None,
+    *,
     log_level: str,
     log_format: LogFormat,
-    *,
     pace: str,
     demo: bool,
     print_config: bool,
@@ -204,11 +224,15 @@ def serve(
         host, port = parse_address(addr)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--addr") from None
-    settings = Settings(host=host, port=port, pace=math.inf if pace == "max" else float(pace), **values)
+    file = None if store == IN_MEMORY else store or str(STORE_FILE)
+    speed = math.inf if pace == "max" else float(pace)
+    settings = Settings(host=host, port=port, store=file, pace=speed, **values)
     if settings.record is not None and settings.replay is not None:
         raise click.UsageError("--record and --replay exclude each other: only what codex says is worth recording.")
     if demo and settings.record is settings.replay is None and anyio.run(nobody_is_logged_in, settings.codex):
         settings = replace(settings, replay=str(shipped_cases()), demo=True)
+    if settings.replay is not None:
+        settings = replace(settings, store=None)  # recorded responses do not belong among the user's own
     try:
         listener = listen(host, port)
     except OSError as error:
@@ -217,7 +241,7 @@ def serve(
     announce = functools.partial(_announce, listener.getsockname(), settings)
     try:
         anyio.run(run_server, settings, listener, announce)
-    except (CodexError, CaseError) as error:
+    except (CodexError, StoreError, CaseError) as error:
         raise click.ClickException(str(error)) from None
 
 

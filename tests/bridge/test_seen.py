@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bridge import seen
 from bridge.plain_model import thread_start_params
-from bridge.prompt import Prompt, function_call, function_call_output, message
+from bridge.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.seen import Difference, first_difference
 from bridge.tools import Tool, Toolbox
 from codex_rpc.steps import View
@@ -27,7 +28,7 @@ HISTORY = (
 
 
 def prompt(**fields: Any) -> Prompt:
-    return Prompt(**{"model": "m", "items": HISTORY, "toolbox": BOX, **fields})
+    return replace(Prompt("m", HISTORY, BOX), **fields)
 
 
 def view(of: Prompt, *items: Any) -> View:
@@ -50,7 +51,7 @@ def test_a_prompt_and_the_thread_that_carries_it_look_alike(fields: dict[str, An
 
 
 def test_a_thread_that_lived_looks_like_its_history_told_anew() -> None:
-    lived = (
+    lived: tuple[Item, ...] = (
         *HISTORY[:2],
         {"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "secret"},
         {"type": "message", "id": "m1", "role": "assistant", "content": [{"type": "output_text", "text": "I "}]},
