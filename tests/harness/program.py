@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,18 +39,20 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def command(*arguments: str) -> list[str]:
+def command(*arguments: str, does: Sequence[str]) -> list[str]:
     codex = os.environ.get("CODEX_UNDER_TEST")
-    return [sys.executable, "-m", "bridge", "serve", *(["--codex", codex] if codex else []), *arguments]
+    return [sys.executable, "-m", "bridge", *does, *(["--codex", codex] if codex else []), *arguments]
 
 
 @asynccontextmanager
-async def program(*arguments: str, log: Path | None = None) -> AsyncGenerator[Program]:
+async def program(
+    *arguments: str, does: Sequence[str] = ("serve",), log: Path | None = None
+) -> AsyncGenerator[Program]:
     """Run the program for the length of the block; its log goes to a file, or to the test's own stderr."""
     address = ("127.0.0.1", free_port())
     with log.open("wb") if log else nullcontext() as stderr:
         running = await anyio.open_process(
-            command("--addr", f"127.0.0.1:{address[1]}", *arguments),
+            command("--addr", f"127.0.0.1:{address[1]}", *arguments, does=does),
             stdin=subprocess.DEVNULL,
             stdout=None,
             stderr=stderr,

@@ -17,10 +17,10 @@ import pytest
 from bridge.tools import codex_name
 from codex_rpc.process import find_codex
 from tests.harness.codex_home import write_home
+from tests.harness.program import program
 from tests.harness.proxy import Proxy
 from tests.harness.script import Call, Thought, plain_item, reply
 from tests.harness.upstream import Upstream
-from tests.integration.test_program import program
 
 BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["http", "websocket"])
 
