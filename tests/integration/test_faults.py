@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sqlite3
 import time
@@ -17,6 +18,7 @@ import pytest
 from starlette.types import Message
 
 from bridge import request_body
+from bridge.recorder import Recorder
 from bridge.store import SqliteStore
 from tests.bridge.exchange import Exchange, http_scope
 from tests.harness.codex_home import write_home
@@ -279,6 +281,20 @@ async def test_a_disk_that_is_full_costs_a_response_its_record_and_not_its_answe
     assert (answered.status_code, answered.json()["status"]) == (200, "completed")
     assert "is not stored: the store of responses failed: database or disk is full" in caplog.text
     assert (await bridge.client.get(f"/responses/{answered.json()['id']}")).status_code == 404
+
+
+async def test_a_disk_that_is_full_costs_a_recording_and_not_the_answer(
+    upstream: Upstream, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Recorder, "_write", full)
+    async with proxy(upstream, home, record=str(tmp_path / "cases")) as bridge:
+        for _ in range(2):
+            answered = await bridge.chat(user("hi"))
+            assert answered.json()["choices"][0]["message"]["content"] == "ok"
+    assert "No space left on device" in caplog.text
 
 
 # ── strangers ────────────────────────────────────────────────────────────────────────────────────────────────────────
