@@ -150,7 +150,7 @@ class Redactor:
     def _spans(self, text: str) -> list[Span]:
         """Everything that has to go, in order; what overlaps goes as one."""
         found: list[Span] = []
-        for secret, placeholder in self._learned.items():
+        for secret, placeholder in tuple(self._learned.items()):  # another thread may be learning
             at = -1
             while (at := text.find(secret, at + 1)) >= 0:
                 found.append((at, at + len(secret), placeholder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import time
@@ -58,4 +57,5 @@ async def stage(settings: Settings, mint: Mint) -> AsyncGenerator[Stage]:
 def redactor(settings: Settings) -> Redactor:
     """Return a redactor that knows this machine's user, home, and the secrets in its environment."""
     secrets = [value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)]
-    return Redactor([*secrets, settings.api_key or ""], str(Path.home()), getpass.getuser())
+    user = os.environ.get("USER") or os.environ.get("USERNAME") or Path.home().name
+    return Redactor([*secrets, settings.api_key or ""], str(Path.home()), user)

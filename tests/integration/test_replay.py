@@ -110,6 +110,15 @@ async def test_an_answer_that_nobody_waits_for_and_one_of_several_choices_are_no
     assert [case.name for case in load_cases(tmp_path / "cases")] == ["001-kept"]
 
 
+async def test_a_folder_that_cannot_be_written_costs_nobody_an_answer(
+    upstream: Upstream, home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cases").write_text("a file is in the way")
+    async with proxy(upstream, home, record=str(tmp_path / "cases")) as bridge:
+        assert (await bridge.chat(user("hi"))).status_code == 200
+    assert "a case could not be written" in caplog.text
+
+
 async def test_a_recording_holds_none_of_the_secrets_that_passed_through_it(
     upstream: Upstream, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
