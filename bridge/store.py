@@ -1,7 +1,7 @@
 """Stored responses in an SQLite file, bounded in size and age.
 
 What continues a response needs all that came before it. Putting or using a response therefore makes its whole chain as
-young as it is, and of equally old responses the later ones go first: a response never goes before one that continues it.
+young as it is, and of equally old responses the later ones go first: none ever goes before one that continues it.
 """
 
 from __future__ import annotations

@@ -143,10 +143,15 @@ def _input(fields: Object) -> Sequence[Any]:
 
 
 def _refers(item: object) -> bool:
-    """Whether an item stands for another one; the API also takes a reference without a type."""
+    """Whether an item stands for a stored one, as reasoning does that is not encrypted.
+
+    The API also takes a reference without a type.
+    """
     match item:
         case {"type": "item_reference", "id": str()}:
             return True
+        case {"type": "reasoning", "id": str()}:
+            return not cast("Object", item).get("encrypted_content")
         case {"id": str()}:
             return len(cast("Object", item)) == 1
         case _:
@@ -160,6 +165,8 @@ def _resolved(items: Sequence[Any], found: Mapping[str, Object]) -> Iterator[Obj
             yield item
         elif item["id"] in found:
             yield found[item["id"]]
+        elif item.get("type") == "reasoning":
+            yield item
         else:
             text = f"There is no stored item with the id {item['id']!r}; send the item itself."
             raise invalid_request(text, f"input[{number}].id", "item_not_found")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -30,12 +30,14 @@ from bridge.events import (
 from bridge.openai.chat_answer import ChatAnswer
 from bridge.openai.chat_completion import ChatCompletion
 from bridge.openai.chat_stream import ChatStream
+from bridge.openai.response_items import parse_input
 from bridge.openai.response_object import ResponseFrame
 from bridge.openai.response_request import parse
 from bridge.openai.response_writers import ResponseStream, ResponseWhole
 from codex_rpc.protocol import TokenUsage
+from tests.bridge.turn_events import BOX, disorder, message_item, reasoning_item, turns
 
-FRAME = parse({"model": "2.5-tpg", "input": "Hi."}).frame("0123", 1768247311)
+FRAME = parse({"model": "2.5-tpg", "input": "Hi."}).frame("0123456789abcdef" * 2, 1768247311)
 ENCRYPTED = replace(FRAME, encrypted=True)
 STRICT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 STRICT_RESPONSE: TypeAdapter[Any] = TypeAdapter(Response)
@@ -193,100 +195,6 @@ class Reader:
         self._item = None
 
 
-# ── What a model may say ─────────────────────────────────────────────────────────────────────────────────────────────
-
-TEXTS = st.text(max_size=8)
-NAMES = st.text(min_size=1, max_size=5)
-CITATION = {"type": "url_citation", "start_index": 0, "end_index": 1, "title": "T", "url": "https://x.test"}
-ACTIONS = (
-    {"type": "search", "query": "cats"},
-    {"type": "open_page", "url": "https://x.test"},
-    {"type": "find_in_page", "url": "https://x.test", "pattern": "cat"},
-    None,
-)
-ERRORS = (
-    upstream_failed("broken"),
-    unavailable("starting"),
-    invalid_request("bad", "input"),
-    ApiError(429, "rate_limit_error", "usage_limit_reached", "later"),
-)
-REASONS: tuple[FinishReason, ...] = ("stop", "length", "content_filter", "tool_calls", "cancelled")
-
-
-def message_item(text: str = "", phase: str | None = None, annotations: Sequence[Mapping[str, Any]] = ()) -> ItemDone:
-    part = {"type": "output_text", "text": text, "annotations": [*annotations]}
-    return ItemDone({"type": "message", "role": "assistant", "content": [part], "phase": phase})
-
-
-def reasoning_item(*summary: str, encrypted: str | None = "secret") -> ItemDone:
-    parts = [{"type": "summary_text", "text": text} for text in summary]
-    return ItemDone({"type": "reasoning", "summary": parts, "encrypted_content": encrypted})
-
-
-def search_item(action: Mapping[str, Any] | None = ACTIONS[0]) -> ItemDone:
-    return ItemDone({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action})
-
-
-calls = st.builds(
-    ToolCall,
-    call_id=st.uuids().map(str),
-    name=NAMES,
-    arguments=st.one_of(st.just("{}"), st.just('{"at": 1}'), TEXTS),
-    kind=st.sampled_from(["function", "custom", "search"]),
-    namespace=st.none() | NAMES,
-)
-usages = st.builds(TokenUsage, *[st.integers(0, 9)] * 4).map(Used)
-ends = st.sampled_from(REASONS).map(Finished) | st.sampled_from(ERRORS).map(Failed)
-searches = st.sampled_from(ACTIONS).map(search_item)
-
-
-@st.composite
-def messages(draw: st.DrawFn) -> list[TurnEvent]:
-    """A message in pieces, as the translator tells it."""
-    pieces = draw(st.lists(TEXTS.filter(bool), max_size=4))
-    phase = draw(st.sampled_from([None, "commentary", "final_answer"]))
-    annotations = draw(st.lists(st.just(CITATION), max_size=2))
-    return [*map(TextDelta, pieces), message_item("".join(pieces), phase, annotations)]
-
-
-@st.composite
-def thoughts(draw: st.DrawFn) -> list[TurnEvent]:
-    """A reasoning item whose summary is told piece by piece, or only at its end."""
-    parts = draw(st.lists(st.lists(TEXTS.filter(bool), min_size=1, max_size=3), max_size=3))
-    told = draw(st.booleans())
-    deltas: list[TurnEvent] = []
-    for pieces in parts if told else []:
-        deltas += [ReasoningPart(), *map(ReasoningDelta, pieces)]
-    return [*deltas, reasoning_item(*("".join(pieces) for pieces in parts))]
-
-
-def alone(event: TurnEvent) -> list[TurnEvent]:
-    return [event]
-
-
-steps = st.one_of(messages(), thoughts(), calls.map(alone), usages.map(alone), searches.map(alone))
-
-
-@st.composite
-def turns(draw: st.DrawFn) -> list[TurnEvent]:
-    """Whole items, of which the last may be broken off, and an end."""
-    said = [event for step in draw(st.lists(steps, max_size=6)) for event in step]
-    return [*said[: draw(st.integers(0, len(said))) or len(said)], draw(ends)]
-
-
-anything: st.SearchStrategy[TurnEvent] = st.one_of(
-    TEXTS.map(TextDelta),
-    st.just(ReasoningPart()),
-    TEXTS.map(ReasoningDelta),
-    calls,
-    usages,
-    searches,
-    st.just(message_item("text", "commentary", [CITATION])),
-    st.just(reasoning_item("text")),
-)
-"""Also what no translator tells in this order."""
-
-disorder = st.tuples(st.lists(anything, max_size=12), ends).map(lambda made: [*made[0], made[1]])
 frames = st.sampled_from([FRAME, ENCRYPTED])
 
 
@@ -325,6 +233,11 @@ def test_events_mean_the_same_alone_and_together(data: st.DataObject, events: li
     assert (before or other.feed(events[cut:])) == ResponseWhole(FRAME).feed(events)
 
 
+def test_an_empty_message_is_none() -> None:
+    """As an item it could not be sent back."""
+    assert whole([message_item(""), Finished("stop")])["output"] == []
+
+
 @settings(deadline=None)
 @given(turns() | disorder)
 def test_the_model_said_all_that_the_response_holds_and_in_this_order(events: list[TurnEvent]) -> None:
@@ -339,14 +252,25 @@ def test_the_model_said_all_that_the_response_holds_and_in_this_order(events: li
 
 @settings(deadline=None)
 @given(turns())
-def test_reasoning_is_told_part_by_part_with_or_without_deltas(events: list[TurnEvent]) -> None:
+def test_reasoning_is_told_with_or_without_deltas_under_the_id_that_the_upstream_knows(events: list[TurnEvent]) -> None:
     done = [event.item for event in events if isinstance(event, ItemDone) and event.item["type"] == "reasoning"]
     response = whole(events, ENCRYPTED)
     told = [item for item in response["output"] if item["type"] == "reasoning" and "encrypted_content" in item]
-    assert [(item["summary"], item["encrypted_content"]) for item in told] == [
-        (item["summary"], item["encrypted_content"]) for item in done
-    ]
+    assert list(parse_input(told, BOX)) == done
     assert "encrypted_content" not in orjson.dumps(whole(events)).decode()
+
+
+def test_reasoning_that_a_retry_tells_under_another_id_is_whole_and_alone_under_that_one() -> None:
+    """The upstream refuses what it encrypted under another id."""
+    said: list[TurnEvent] = [ReasoningPart("rs_1"), ReasoningDelta("Hm", "rs_1"), ReasoningDelta("m.", "rs_2")]
+    events = [*said, reasoning_item("Hmm.", source="rs_2"), Finished("stop")]
+    broken, kept = Reader().read(streamed(events, ENCRYPTED))["output"]
+    summary = [{"type": "summary_text", "text": "Hmm."}]
+    assert broken == {"id": FRAME.item_id("rs", "rs_1"), "type": "reasoning", "summary": summary}
+    secret = "secret of rs_2"
+    assert kept == {**broken, "id": FRAME.item_id("rs", "rs_2"), "encrypted_content": secret}
+    items = list(parse_input([broken, kept], BOX))
+    assert items == [{"type": "reasoning", "id": "rs_2", "summary": summary, "encrypted_content": secret}]
 
 
 # ── One event list, both dialects ────────────────────────────────────────────────────────────────────────────────────
