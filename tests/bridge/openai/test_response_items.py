@@ -72,7 +72,7 @@ def test_reasoning_goes_back_under_the_upstreams_own_id() -> None:
     """The upstream has bound what it encrypted to the item's id."""
     frame = ResponseFrame(KEY, 0)
     given = ["rs_68b5f0", frame.item_id("rs", "rs_68b5f0"), frame.item_id("rs", "item_7"), frame.item_id("rs", 3), None]
-    wire = [{"type": "reasoning", "id": one, "summary": [], "encrypted_content": "e"} for one in given]
+    wire = [{"type": "reasoning", "id": one, "encrypted_content": "e"} for one in given]
     ids = [item.get("id") for item in parse_input(wire, BOX)]
     assert ids == ["rs_68b5f0", "rs_68b5f0", "item_7", None, None]
 
