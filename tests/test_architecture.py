@@ -68,6 +68,7 @@ ORDER = {
         "bridge.openai.chat_completion",
         "bridge.openai.response_output",
         "bridge.openai.response_writers",
+        "bridge.openai.repeated",
         "bridge.openai.response_request",
         "bridge.openai.input_items",
         "bridge.translate",
