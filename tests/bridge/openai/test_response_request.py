@@ -276,6 +276,7 @@ def test_what_has_no_effect_is_named(fields: dict[str, Any], ignored: tuple[str,
         ({"tools": [{"type": "tool_search"}]}, "tools[0].type", "unsupported_value"),
         ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
         ({"tool_choice": {"type": "function", "name": "look"}}, "tool_choice", "invalid_value"),
+        ({"input": [{"type": ["message"]}]}, "input[0].type", "unsupported_content"),
         ({"input": [{"type": "additional_tools", "tools": 5}]}, "input[0].tools", "invalid_type"),
         (
             {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]},
