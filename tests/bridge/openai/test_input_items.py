@@ -103,13 +103,13 @@ def test_an_item_is_listed_as_the_strict_client_reads_it(item: dict[str, Any]) -
 
 def test_items_stand_in_the_order_in_which_the_model_saw_them_each_with_an_id_of_its_own() -> None:
     hi = {"role": "user", "content": "Hi."}
-    answer = {"type": "message", "id": "msg_k_0", "role": "assistant", "content": []}
+    answer: dict[str, Any] = {"type": "message", "id": "msg_k_0", "role": "assistant", "content": []}
     chain = [stored(hi, hi, output=(answer,)), Stored({"id": "resp_l", "previous_response_id": "resp_k"}, [hi], [])]
     assert [item["id"] for item in input_items(chain)] == ["msg_k_in0", "msg_k_in1", "msg_k_0", "msg_l_in0"]
     assert [item["id"] for item in input_items(chain, output=False)] == ["msg_k_in0", "msg_k_in1", "msg_l_in0"]
 
 
 def test_encrypted_reasoning_is_listed_on_request() -> None:
-    items = [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "e"}]
+    items: list[dict[str, Any]] = [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "e"}]
     assert page(items, Page())["data"] == [{"type": "reasoning", "id": "rs_1", "summary": []}]
     assert page(items, Page(), encrypted=True)["data"] == items
