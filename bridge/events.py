@@ -23,7 +23,9 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningPart:
-    """A new paragraph of what the model tells about its reasoning begins."""
+    """A new paragraph of what the model tells about its reasoning begins; `source` is the upstream's id of the item."""
+
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class ReasoningDelta:
     """More of it."""
 
     text: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

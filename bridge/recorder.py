@@ -27,7 +27,7 @@ from bridge.exchanges import Asked, Exchange, Exchanges, PromptOf
 from bridge.mint import Mint
 from bridge.redaction import Redactor
 from codex_rpc.errors import ProtocolError
-from codex_rpc.messages import Request, Response, decode
+from codex_rpc.messages import Notification, Request, Response, decode
 from codex_rpc.process import ByteStream, read_version
 from codex_rpc.recording import RecordedStream
 from codex_rpc.session import Line, Splitter, is_echo
@@ -103,7 +103,7 @@ class Recorder(Exchanges):
 
     def _write(self, case: Case) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)
-        case = redacted(replace(case, lines=tuple(tidy(case.lines))), self._redactor)
+        case = redacted(_tidied(case), self._redactor)
         name = case.name or self._new_name(case.exchanges[0].request)
         save_case(replace(case, name=name), self._folder / name)
         return name
@@ -232,6 +232,28 @@ class _Recording(Exchange):
 
 
 _NUMBERED = re.compile(r"(\d+)")
+_REASONING_ID = re.compile(rb'(?<="rs_[0-9a-f]{32}_)[^"]+')
+"""What of an answer's id of reasoning is the upstream's, which is in the session as well."""
+
+
+def _tidied(case: Case) -> Case:
+    """Number the ids in the session, and in the answers those that come from there."""
+    lines = tuple(tidy(case.lines))
+    ids = dict(zip(map(_item_id, case.lines), map(_item_id, lines), strict=True))
+    exchanges = (
+        replace(one, answer=_REASONING_ID.sub(lambda found: ids.get(found[0], found[0]), one.answer))
+        for one in case.exchanges
+    )
+    return replace(case, lines=lines, exchanges=tuple(exchanges))
+
+
+def _item_id(line: Line) -> bytes:
+    """The id of the item that a line tells of; empty if it tells of none."""
+    match line.message:
+        case Notification(_, {"itemId": str(item_id)} | {"item": {"id": str(item_id)}}):
+            return item_id.encode()
+        case _:
+            return b""
 
 
 def _last_text(request: dict[str, Any]) -> str:

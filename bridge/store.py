@@ -1,7 +1,7 @@
 """Stored responses in an SQLite file, bounded in size and age.
 
-What continues a response needs all that came before it. Using a response therefore makes its whole chain as young as it
-is, and of equally old responses the later ones go first: a response never goes before one that continues it.
+What continues a response needs all that came before it. Putting or using a response therefore makes its whole chain as
+young as it is, and of equally old responses the later ones go first: none ever goes before one that continues it.
 """
 
 from __future__ import annotations
@@ -46,6 +46,17 @@ WITH RECURSIVE chain (id, previous, record, depth) AS (
     SELECT r.id, r.previous, r.record, depth + 1 FROM responses r JOIN chain ON r.id = chain.previous
 )
 SELECT id, previous, record FROM chain ORDER BY depth DESC
+"""
+
+_USE = """
+UPDATE responses SET used = :now WHERE id IN (
+    WITH RECURSIVE chain (id, previous) AS (
+        SELECT id, previous FROM responses WHERE id = :id
+        UNION ALL
+        SELECT r.id, r.previous FROM responses r JOIN chain ON r.id = chain.previous
+    )
+    SELECT id FROM chain
+)
 """
 
 
@@ -123,6 +134,7 @@ class SqliteStore:
                 "INSERT INTO responses (id, previous, used, size, record) VALUES (?, ?, ?, ?, ?)",
                 (stored.id, stored.previous, now, len(record), record),
             )
+            database.execute(_USE, {"id": stored.id, "now": now})
             database.execute("DELETE FROM responses WHERE used < ?", (now - self._longest,))
             (total,) = database.execute("SELECT SUM(size) FROM responses").fetchone()
             if total > self._most:
@@ -146,8 +158,8 @@ class SqliteStore:
     def _chain(self, response_id: str) -> list[tuple[str, str | None, bytes]]:
         with self._database as database:
             rows = database.execute(_CHAIN, {"id": response_id}).fetchall()
-            touched = [(self._now(), row[0]) for row in rows]
-            database.executemany("UPDATE responses SET used = ? WHERE id = ?", touched)
+            if rows:
+                database.execute(_USE, {"id": response_id, "now": self._now()})
         return rows
 
     def _delete(self, response_id: str) -> bool:

@@ -2,7 +2,8 @@
 
 Codex retries a stream that was cut upstream, and its deltas then start again from the first word under a new item id.
 The translator holds back what was already passed on; if the new text differs from it, the answer cannot be saved. What
-the model tells about its reasoning may differ: it is then told anew.
+the model tells about its reasoning may differ: it is then told anew, unless the client has half of a message already,
+which nothing may divide.
 """
 
 from __future__ import annotations
@@ -87,12 +88,14 @@ class Translator:
         return [TextDelta(new, pieces)] if new else []
 
     def _reasoned(self, item_id: str, text: str) -> list[TurnEvent]:
+        if self._text.half_told:
+            return []
         if not text:
-            return [] if self._reasoning.repeats(item_id) else [ReasoningPart()]
+            return [] if self._reasoning.repeats(item_id) else [ReasoningPart(item_id)]
         new = self._reasoning.more(item_id, text)
         if new is None:
-            return [ReasoningPart(), ReasoningDelta(self._reasoning.begin_anew(text))]
-        return [ReasoningDelta(new)] if new else []
+            return [ReasoningPart(item_id), ReasoningDelta(self._reasoning.begin_anew(text), item_id)]
+        return [ReasoningDelta(new, item_id)] if new else []
 
     def _item_completed(self, item: Mapping[str, Any]) -> list[TurnEvent]:
         kind = item.get("type")
@@ -113,9 +116,9 @@ class Translator:
                 return []
             case "reasoning":
                 self._reasoning.complete()
-                return [ItemDone(said)]
+                return [] if self._text.half_told else [ItemDone(said)]
             case _:
-                return [ItemDone(said)]
+                return [] if self._text.half_told else [ItemDone(said)]
 
     def _called(self, item: Item) -> list[TurnEvent]:
         call = self._toolbox.call_to_client(item["name"], item["arguments"], item.get("namespace"))
@@ -144,6 +147,11 @@ class _Item:
         self._id: str | None = None
         self._said: list[str] = []
         self._to_repeat = ""
+
+    @property
+    def half_told(self) -> bool:
+        """Whether something of the item was passed on, and it is not complete."""
+        return bool(self._said)
 
     def repeats(self, item_id: str) -> bool:
         """Whether what comes has been said before."""

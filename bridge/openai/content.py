@@ -70,10 +70,12 @@ def _image(part: Object, where: str) -> Mapping[str, Any]:
         message = "This server stores no files; send the image itself as a data URL in 'image_url'."
         raise invalid_request(message, f"{where}.file_id", "unsupported_content")
     image = part.get("image_url")
-    flat = {"url": image, "detail": part.get("detail")}
-    nested = flat if isinstance(image, str) else expect_object(image, f"{where}.image_url")
-    url = required(nested, "url", str, f"{where}.image_url.url")
-    check_image_url(url, f"{where}.image_url.url")
-    detail = optional(nested, "detail", str, f"{where}.image_url.detail")
+    path = f"{where}.image_url"
+    if isinstance(image, str):
+        url, detail = image, optional(part, "detail", str, f"{where}.detail")
+    else:
+        nested, path = expect_object(image, path), f"{path}.url"
+        url, detail = required(nested, "url", str, path), optional(nested, "detail", str, f"{where}.image_url.detail")
+    check_image_url(url, path)
     item = {"type": "input_image", "image_url": url}
     return {**item, "detail": detail} if detail else item

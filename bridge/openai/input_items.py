@@ -57,13 +57,21 @@ def input_items(chain: Iterable[Stored], *, output: bool = True) -> Iterator[Obj
         for number, item in enumerate(stored.input):
             kind = item.get("type") or "message"
             whole = {"id": f"{_PREFIXES.get(kind, 'item')}_{key}_in{number}", "type": kind, "status": "completed"}
-            whole |= item
-            if isinstance(item.get("content"), str):
-                part = "output_text" if item.get("role") == "assistant" else "input_text"
-                whole["content"] = [{"type": part, "text": item["content"]}]
+            whole |= {name: value for name, value in item.items() if value is not None}
+            if kind == "message":
+                whole["content"] = list(_parts(item))
             yield whole
         if output:
             yield from stored.output
+
+
+def _parts(message: Object) -> Iterator[Object]:
+    content = message.get("content") or ()
+    for part in [{"text": content}] if isinstance(content, str) else content:
+        if message.get("role") == "assistant":
+            yield {"type": "output_text", "annotations": [], **part}
+        else:
+            yield {"type": "input_text", **part}
 
 
 def page(items: Sequence[Object], asked: Page, *, encrypted: bool = False) -> dict[str, Any]:

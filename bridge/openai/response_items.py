@@ -14,6 +14,7 @@ from bridge.errors import invalid_request
 from bridge.openai.content import parse_content, parse_output
 from bridge.openai.fields import Object, expect, expect_object, optional, required, wrong_type
 from bridge.openai.history import short_id
+from bridge.openai.response_object import source_of
 from bridge.openai.tool_specs import parse_tools
 from bridge.prompt import Item, function_call, function_call_output, message
 from bridge.tools import TOOL_SEARCH, Toolbox
@@ -78,8 +79,7 @@ def _items(item: Object, toolbox: Toolbox, where: str) -> Iterator[Item]:
         case "additional_tools":
             pass
         case "reasoning":
-            kept = {name: item[name] for name in ("id", "encrypted_content") if isinstance(item.get(name), str)}
-            yield {"type": "reasoning", "summary": list(_summary(item, where)), **kept}
+            yield from _reasoning(item, where)
         case "web_search_call":
             action = expect_object(item.get("action") or {}, f"{where}.action")
             yield {"type": "web_search_call", "status": "completed", **({"action": action} if action else {})}
@@ -100,6 +100,15 @@ def _message(item: Object, where: str) -> Item:
     parsed = {"type": "message", "role": ROLES[role], "content": content}
     phase = optional(item, "phase", str, f"{where}.phase") if role == "assistant" else None
     return {**parsed, "phase": phase} if phase else parsed
+
+
+def _reasoning(item: Object, where: str) -> Iterator[Item]:
+    """Nothing for reasoning that is not encrypted: only its id could say what it was, to an upstream that stores it."""
+    summary = list(_summary(item, where))
+    if encrypted := optional(item, "encrypted_content", str, f"{where}.encrypted_content"):
+        item_id = source_of(optional(item, "id", str, f"{where}.id") or "")
+        known = {"id": item_id} if item_id else {}
+        yield {"type": "reasoning", "summary": summary, "encrypted_content": encrypted, **known}
 
 
 def _summary(item: Object, where: str) -> Iterator[Item]:

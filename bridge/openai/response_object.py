@@ -5,6 +5,7 @@ Source: the OpenAI API reference, "The response object".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
@@ -19,6 +20,8 @@ ENCRYPTED = "reasoning.encrypted_content"
 """What `include` names when the client wants to send the model's reasoning back itself."""
 
 PREFIX = "resp_"
+
+_REASONING_ID = re.compile(r"rs_[0-9a-f]{32}_(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,12 @@ class ResponseFrame:
         """The same for a model that runs in this service tier."""
         return replace(self, request={**self.request, "service_tier": tier or "default"})
 
-    def item_id(self, kind: str, index: int) -> str:
-        """The id of an output item, made from the response's so that the item can be found by it."""
-        return f"{kind}_{self.key}_{index}"
+    def item_id(self, kind: str, which: int | str) -> str:
+        """The id of an output item, made from the response's so that the item can be found by it.
+
+        `which` is its index, or the upstream's id where the upstream has to know the item again.
+        """
+        return f"{kind}_{self.key}_{which}"
 
     def response(
         self,
@@ -83,6 +89,18 @@ def key_of(some_id: str) -> str | None:
     """Return the key in the id of a response or of one of its items; None if it is neither."""
     parts = some_id.split("_")
     return parts[1] if len(parts) > 1 and parts[1] else None
+
+
+def source_of(item_id: str) -> str | None:
+    """Return the upstream's id of a reasoning item from the client's; None if it has none.
+
+    The upstream refuses encrypted reasoning that comes with another id than its own. An id that is not from here is the
+    upstream's already.
+    """
+    ours = _REASONING_ID.fullmatch(item_id)
+    if ours is None:
+        return item_id
+    return None if ours[1].isdecimal() else ours[1]
 
 
 def response_usage(usage: TokenUsage) -> dict[str, Any]:

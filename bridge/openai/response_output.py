@@ -66,11 +66,11 @@ class ResponseOutput:
                 case TextDelta(text):
                     yield from self._open_message()
                     yield from self._message().more(text)
-                case ReasoningPart():
-                    yield from self._open_reasoning()
+                case ReasoningPart(source):
+                    yield from self._open_reasoning(source)
                     yield from self._reasoning().begin_part()
-                case ReasoningDelta(text):
-                    yield from self._open_reasoning()
+                case ReasoningDelta(text, source):
+                    yield from self._open_reasoning(source)
                     yield from self._reasoning().more(text)
                 case ToolCall():
                     yield from self._close()
@@ -99,10 +99,11 @@ class ResponseOutput:
             self._open = _Message(self.frame.item_id("msg", len(self.items)), len(self.items))
             yield self._added(self._open.item("in_progress"))
 
-    def _open_reasoning(self) -> Iterator[Event]:
+    def _open_reasoning(self, source: str) -> Iterator[Event]:
         if not isinstance(self._open, _Reasoning):
             yield from self._close()
-            self._open = _Reasoning(self.frame.item_id("rs", len(self.items)), len(self.items))
+            index = len(self.items)
+            self._open = _Reasoning(self.frame.item_id("rs", source or index), index, source)
             yield self._added(self._open.item())
 
     def _message(self) -> _Message:
@@ -116,11 +117,15 @@ class ResponseOutput:
     def _item_done(self, item: Mapping[str, Any]) -> Iterator[Event]:
         match item["type"]:
             case "message":
-                yield from self._open_message()
-                yield from self._message().is_really(item)
-                yield from self._close()
+                if isinstance(self._open, _Message):
+                    yield from self._open.is_really(item)
+                    yield from self._close()
             case "reasoning":
-                yield from self._open_reasoning()
+                source = item.get("id") or ""
+                if isinstance(self._open, _Reasoning) and self._open.source != source:
+                    # A retry told it under another id, and the upstream opens what it encrypted under that one alone.
+                    yield from self._close()
+                yield from self._open_reasoning(source)
                 yield from self._reasoning().is_really(item)
                 yield from self._close()
             case _:
@@ -229,9 +234,10 @@ class _Message:
 
 
 class _Reasoning:
-    """The account of the reasoning that is being written, in parts."""
+    """The account of the reasoning that is being written, in parts; `source` is its id upstream."""
 
-    def __init__(self, item_id: str, index: int) -> None:
+    def __init__(self, item_id: str, index: int, source: str) -> None:
+        self.source = source
         self._where: Event = {"item_id": item_id, "output_index": index}
         self._complete: list[Object] = []
         self._text: list[str] | None = None

@@ -5,14 +5,16 @@ Source: the OpenAI API reference, "Create a model response".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from bridge.errors import ApiError, invalid_request
-from bridge.openai.fields import Object, expect_object, optional, optional_object, required, wrong_type
+from bridge.openai.fields import Object, expect, expect_object, optional, optional_object, wrong_type
 from bridge.openai.history import check_calls
 from bridge.openai.model_settings import ModelSettings, parse_settings
+from bridge.openai.repeated import repeated
 from bridge.openai.response_items import parse_input, tools_with_those_in
 from bridge.openai.response_object import ENCRYPTED, ResponseFrame
 from bridge.openai.tool_specs import parse_tools
@@ -39,6 +41,7 @@ UNSUPPORTED = {
 """Parameters that stand for something that only the upstream stores."""
 
 LOGPROBS = "message.output_text.logprobs"
+_NAME = re.compile(r"[a-z_.]{1,64}")
 SUMMARIES = ("auto", "concise", "detailed", "none")
 
 
@@ -109,18 +112,17 @@ def parse(body: object, history: Iterable[Object] = (), found: Mapping[str, Obje
     check_calls(items, "input")
     instructions = optional(fields, "instructions", str)
     head = [message("developer", instructions)] if instructions else []
-    includes = {str(one) for one in cast("list[Any]", optional(fields, "include", list) or [])}
-    reasoning = optional_object(fields, "reasoning")
+    includes = _includes(fields)
     return ResponseRequest(
         settings=settings,
         items=(*head, *items),
         input=own,
-        summary=_summary(reasoning),
+        summary=_summary(optional_object(fields, "reasoning")),
         stream=optional(fields, "stream", bool) or False,
         store=optional(fields, "store", bool) is not False,
         previous=optional(fields, "previous_response_id", str),
         encrypted=ENCRYPTED in includes,
-        repeated=_repeated(fields, settings, reasoning),
+        repeated=repeated(fields, settings),
         ignored=tuple(_ignored(fields, includes)),
     )
 
@@ -143,10 +145,15 @@ def _input(fields: Object) -> Sequence[Any]:
 
 
 def _refers(item: object) -> bool:
-    """Whether an item stands for another one; the API also takes a reference without a type."""
+    """Whether an item stands for a stored one, as reasoning does that is not encrypted.
+
+    The API also takes a reference without a type.
+    """
     match item:
         case {"type": "item_reference", "id": str()}:
             return True
+        case {"type": "reasoning", "id": str()}:
+            return not cast("Object", item).get("encrypted_content")
         case {"id": str()}:
             return len(cast("Object", item)) == 1
         case _:
@@ -160,6 +167,8 @@ def _resolved(items: Sequence[Any], found: Mapping[str, Object]) -> Iterator[Obj
             yield item
         elif item["id"] in found:
             yield found[item["id"]]
+        elif item.get("type") == "reasoning":
+            yield item
         else:
             text = f"There is no stored item with the id {item['id']!r}; send the item itself."
             raise invalid_request(text, f"input[{number}].id", "item_not_found")
@@ -181,6 +190,15 @@ def _refuse_what_would_be_a_lie(fields: Object) -> None:
         raise invalid_request(message, "truncation", "invalid_value")
 
 
+def _includes(fields: Object) -> set[str]:
+    """What is to be put in besides; what is not known is no error, but has to look like a name."""
+    names = cast("list[Any]", optional(fields, "include", list) or [])
+    for number, name in enumerate(names):
+        if not _NAME.fullmatch(expect(name, str, f"include[{number}]")):
+            raise invalid_request(f"Invalid value for 'include[{number}]'.", f"include[{number}]", "invalid_value")
+    return {*names}
+
+
 def _summary(reasoning: Object) -> str:
     """Whether the model tells about its reasoning: only when it is asked to, as in the API."""
     summary = optional(reasoning, "summary", str, "reasoning.summary")
@@ -196,58 +214,6 @@ def _ignored(fields: Object, includes: Iterable[str]) -> Iterator[str]:
     if fields.get("truncation") == "auto":
         yield "truncation"
     yield from (f"include[{name}]" for name in sorted(includes) if name != ENCRYPTED)
-
-
-def _repeated(fields: Object, settings: ModelSettings, reasoning: Object) -> Object:
-    text = optional_object(fields, "text")
-    known: dict[str, Any] = {
-        "model": settings.model,
-        "instructions": fields.get("instructions"),
-        "max_output_tokens": fields.get("max_output_tokens"),
-        "max_tool_calls": fields.get("max_tool_calls"),
-        "metadata": _metadata(fields),
-        "parallel_tool_calls": not settings.one_call_at_a_time,
-        "previous_response_id": fields.get("previous_response_id"),
-        "prompt_cache_key": settings.hint,
-        "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
-        "store": optional(fields, "store", bool) is not False,
-        "safety_identifier": optional(fields, "safety_identifier", str),
-        "temperature": _number(fields, "temperature"),
-        "text": {"format": {"type": "text"}, **{name: value for name, value in text.items() if value is not None}},
-        "tool_choice": fields.get("tool_choice") or "auto",
-        "tools": [_repeated_tool(tool) for tool in cast("list[Any]", fields.get("tools") or [])],
-        "top_logprobs": 0,
-        "top_p": _number(fields, "top_p"),
-        "truncation": "disabled",
-    }
-    user = optional(fields, "user", str)
-    return known if user is None else {**known, "user": user}
-
-
-def _metadata(fields: Object) -> Object:
-    metadata = optional_object(fields, "metadata")
-    for name, value in metadata.items():
-        if not isinstance(value, str):
-            raise wrong_type(value, "a string", f"metadata.{name}")
-    return metadata
-
-
-def _number(fields: Object, name: str) -> float:
-    value = fields.get(name)
-    if value is None:
-        return 1.0
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    raise wrong_type(value, "a number", name)
-
-
-def _repeated_tool(tool: Object) -> Object:
-    """A function as it is in every response: flat, with all its fields. Codex has no place for `strict`."""
-    if tool.get("type", "function") != "function":
-        return tool
-    flat: Object = tool.get("function") or tool
-    described = {"description": flat.get("description"), "parameters": flat.get("parameters"), "strict": False}
-    return {"type": "function", "name": required(flat, "name", str), **described}
 
 
 def previous_not_found(previous: str) -> ApiError:

@@ -332,6 +332,50 @@ def test_an_answer_that_is_too_big_is_not_kept_and_takes_no_room() -> None:
     assert found.items == (Q2, RAW, A, Q)
 
 
+# ── What clients may leave out ───────────────────────────────────────────────────────────────────────────────────────
+
+SEARCH = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "cats"}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        ((Q, RAW, SEARCH, A, Q2), "t"),
+        ((Q, A, Q2), "t"),
+        ((Q, SEARCH, A, Q2), "t"),
+        ((Q, {**RAW, "id": "other"}, A, Q2), "t"),
+        ((Q, RAW, RAW2, A, Q2), None),
+        ((Q, RAW2, A, Q2), None),
+    ],
+    ids=["all sent back", "left out", "reasoning left out", "laid out anew", "more", "altered"],
+)
+def test_a_thread_goes_on_unless_it_does_not_hold_the_reasoning_that_is_sent_back(
+    sent: tuple[Item, ...], found: str | None
+) -> None:
+    assert used(plan(remembering(thread("t", Q, RAW, SEARCH, A)), prompt(*sent))) == found
+
+
+def test_an_answer_sent_back_with_its_reasoning_is_rebuilt_as_the_client_has_it() -> None:
+    conversations = remembering()
+    answered(conversations, [Q], [A], RAW, SEARCH, A)
+    for sent, rebuilt in (
+        ((Q, A, Q2), (Q, RAW, SEARCH, A, Q2)),
+        ((Q, RAW2, A, Q2), (Q, RAW2, A, Q2)),
+        ((Q, RAW, SEARCH, A, Q2), (Q, RAW, SEARCH, A, Q2)),
+    ):
+        found = plan(conversations, prompt(*sent))
+        assert isinstance(found, Fresh)
+        assert found.items == rebuilt
+
+
+def test_of_equal_threads_the_one_of_the_clients_own_name_goes_first() -> None:
+    named, newer = thread("named", Q, A), thread("newer", Q, A)
+    named.hint = "chat 7"
+    conversations = remembering(named, newer)
+    assert used(plan(conversations, prompt(Q, A, Q2, of=replace(PLAIN, hint="chat 7")))) == "named"
+    assert used(plan(conversations, prompt(Q, A, Q2, of=replace(PLAIN, hint="chat 7")))) == "newer"
+
+
 # ── Never the wrong thread ───────────────────────────────────────────────────────────────────────────────────────────
 
 ITEMS = st.sampled_from(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from bridge.tools import Grammar, Tool, Toolbox, codex_name
+from bridge.tools import Grammar, Tool, Toolbox, codex_name, codex_namespace
 
 PATCH = Tool.custom("ApplyPatch", "Edits files.", Grammar("lark", 'start: "x"+'))
 LOOK = Tool.function("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})
@@ -200,3 +200,63 @@ def test_the_raw_text_of_a_custom_call_survives_the_way_through_codex(text: str)
     name, arguments, _ = BOX.call_to_codex("ApplyPatch", text)
     assume(arguments != text)
     assert BOX.call_to_client(name, arguments) == (PATCH, text)
+
+
+# ── Namespaces ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FILES_LOOK, WEB_LOOK = LOOK.in_namespace("files", "Files."), LOOK.in_namespace("web", "The web.")
+WEB_PATCH = PATCH.in_namespace("web", "The web.")
+GROUPED = Toolbox((LOOK, WEB_LOOK, FILES_LOOK, WEB_PATCH))
+
+
+def test_tools_of_a_namespace_are_declared_in_it() -> None:
+    group: dict[str, Any] = {"type": "namespace", "name": codex_namespace("web"), "description": "The web."}
+    assert GROUPED.specs() == [
+        LOOK.spec(),
+        {**group, "tools": [LOOK.spec(), PATCH.spec()]},
+        {"type": "namespace", "name": "files", "description": "Files.", "tools": [LOOK.spec()]},
+    ]
+
+
+@pytest.mark.parametrize("tool", GROUPED.tools, ids=lambda tool: str(tool.path))
+def test_a_call_in_a_namespace_reaches_its_own_tool_and_goes_back_as_it_was(tool: Tool) -> None:
+    arguments = '{"input":"+x"}' if tool.kind == "custom" else "{}"
+    namespace, name = tool.path
+    called = name, arguments, None if namespace is None else codex_namespace(namespace)
+    said = "+x" if tool.kind == "custom" else "{}"
+    assert GROUPED.call_to_client(*called) == (tool, said)
+    assert GROUPED.call_to_codex(name, said, namespace) == called
+
+
+def test_a_namespace_that_nobody_declared_has_no_tools() -> None:
+    assert GROUPED.call_to_client("look", "{}", "other") is None
+    assert GROUPED.call_to_client("ApplyPatch", "{}") is None
+
+
+def test_the_upstreams_name_for_no_namespace_is_none() -> None:
+    assert LOOK.in_namespace("functions", "All.") == LOOK
+    assert GROUPED.call_to_codex("look", "{}", "functions") == ("look", "{}", None)
+
+
+@pytest.mark.parametrize("name", ["files", "my_mcp", "mcp_", "n" * 64])
+def test_a_namespace_that_codex_takes_keeps_its_name(name: str) -> None:
+    assert codex_namespace(name) == name
+
+
+@pytest.mark.parametrize("name", ["web", "functions", "mcp", "mcp__github", "tool_search", "a.b", "", "n" * 65])
+def test_a_namespace_that_codex_refuses_gets_a_name_of_its_own(name: str) -> None:
+    assert re.fullmatch("x_[a-zA-Z0-9_-]*_[0-9a-f]{8}", codex_namespace(name))
+    assert len(codex_namespace(name)) <= 64
+
+
+def test_of_two_toolboxes_the_tools_of_the_other_hold() -> None:
+    other = Tool.function("look", "Otherwise.", {})
+    joined = Toolbox((LOOK, PATCH), {"mode": "live"}).joined(Toolbox((other, WEB_LOOK)))
+    assert joined == Toolbox((other, PATCH, WEB_LOOK), {"mode": "live"})
+    assert joined.joined(Toolbox((), {"mode": "cached"})).web_search == {"mode": "cached"}
+
+
+def test_a_search_of_the_client_is_a_function_of_its_own_kind() -> None:
+    search = Tool.search("Finds.", {"type": "object"})
+    assert (search.kind, search.spec()["type"], search.spec()["name"]) == ("search", "function", "tool_search")
+    assert Toolbox((search,)).call_to_client("tool_search", '{"query": "x"}') == (search, '{"query": "x"}')

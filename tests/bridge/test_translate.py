@@ -14,6 +14,7 @@ from bridge.events import (
     FinishReason,
     ItemDone,
     ReasoningDelta,
+    ReasoningPart,
     TextDelta,
     ToolCall,
     TurnEvent,
@@ -101,7 +102,7 @@ TEXT_CHANGED = (502, "upstream_error", "The model's stream broke off, and the te
         ),
         (
             [reasoning("Let "), reasoning("me see."), delta("Hello"), message("Hello"), ended()],
-            [ReasoningDelta("Let "), ReasoningDelta("me see."), TextDelta("Hello"), Finished("stop")],
+            [ReasoningDelta("Let ", "rs_1"), ReasoningDelta("me see.", "rs_1"), TextDelta("Hello"), Finished("stop")],
         ),
         ([], []),
     ],
@@ -170,6 +171,80 @@ def test_events_of_codex_become_turn_events(events: list[Event], expected: list[
 )
 def test_what_a_restarted_stream_repeats_is_told_once(events: list[Event], expected: list[TurnEvent]) -> None:
     assert translate(events) == expected
+
+
+def thought(text: str, item_id: str = "rs_1") -> RawItemCompleted:
+    """A finished reasoning item."""
+    summary = [{"type": "summary_text", "text": text}]
+    return item({"type": "reasoning", "id": item_id, "summary": summary, "encrypted_content": f"secret of {item_id}"})
+
+
+def shown(events: Sequence[Event]) -> list[Any]:
+    """What is told: a new part of reasoning as `…`, its text behind `~`, the end of an item as its type and id."""
+    out: list[Any] = []
+    translator = Translator(BOX)
+    for event in itertools.chain.from_iterable(translator.feed([event]) for event in events):
+        match event:
+            case ReasoningPart(source):
+                out.append(f"… {source}")
+            case ReasoningDelta(text, source):
+                out.append(f"~{text} {source}")
+            case TextDelta(text):
+                out.append(text)
+            case ItemDone(done):
+                out.append(f"{done['type']} {done.get('id', '')}".strip())
+            case _:
+                out.append(event)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (
+            [reasoning(""), reasoning("Hm"), reasoning("", "rs_2"), reasoning("Hmm.", "rs_2"), thought("Hmm.", "rs_2")],
+            ["… rs_1", "~Hm rs_1", "~m. rs_2", "reasoning rs_2"],
+        ),
+        (
+            [reasoning(""), reasoning("Hm"), reasoning("", "rs_2"), reasoning("So.", "rs_2"), thought("So.", "rs_2")],
+            ["… rs_1", "~Hm rs_1", "… rs_2", "~So. rs_2", "reasoning rs_2"],
+        ),
+        (
+            [reasoning("Hm"), reasoning("H", "rs_2"), reasoning("i", "rs_2"), thought("Hi", "rs_2")],
+            ["~Hm rs_1", "… rs_2", "~Hi rs_2", "reasoning rs_2"],
+        ),
+        (
+            [reasoning("Hm."), thought("Hm."), reasoning("", "rs_2"), reasoning("Hm.", "rs_2"), thought("Hm.", "rs_2")],
+            ["~Hm. rs_1", "reasoning rs_1", "… rs_2", "~Hm. rs_2", "reasoning rs_2"],
+        ),
+        (
+            [
+                thought("Hm."),
+                delta("Hel", "msg_1"),
+                reported(),
+                reasoning("", "rs_2"),
+                reasoning("Hm.", "rs_2"),
+                thought("Hm.", "rs_2"),
+                item({"type": "web_search_call", "id": "ws_2"}),
+                delta("Hello", "msg_2"),
+                message("Hello"),
+                thought("Done.", "rs_3"),
+            ],
+            ["reasoning rs_1", "Hel", "lo", "message", "reasoning rs_3"],
+        ),
+    ],
+    ids=["the same", "another", "another later", "anew behind a whole one", "inside a message"],
+)
+def test_reasoning_that_a_retry_repeats_is_told_once_and_other_reasoning_anew(
+    events: list[Event], expected: list[str]
+) -> None:
+    assert shown(events) == expected
+
+
+def test_what_a_retry_did_again_is_kept_though_it_is_not_told() -> None:
+    translator = Translator(BOX)
+    translator.feed([thought("Hm."), delta("Hel", "msg_1"), thought("Hm.", "rs_2"), message("Hello")])
+    assert [one.get("id") for one in translator.items] == ["rs_1", "rs_2", None]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from bridge.openai.chat_request import parse
 from bridge.prompt import Prompt, function_call, function_call_output, message
 from bridge.tools import Tool, Toolbox, codex_name
 from bridge.turns import LivingThread, Turn
+from codex_rpc.calls import Call, turn_interrupt
 from codex_rpc.client import Client
 from codex_rpc.errors import ConnectionLostError
 from codex_rpc.inbox import Inbox
@@ -46,13 +47,18 @@ CALLS = Finished("tool_calls")
 
 
 class FakeClient:
-    """Notes the answers to codex's calls, and can do nothing else."""
+    """Notes the answers to codex's calls and the interrupts, and can do nothing else."""
 
     def __init__(self) -> None:
+        self.interrupts = 0
         self.answers: list[tuple[Any, Any]] = []
 
     def answer(self, request: Request, result: Any) -> None:
         self.answers.append((request.id, result))
+
+    async def call(self, call: Call[None]) -> None:
+        assert call == turn_interrupt(THREAD, TURN), "a turn does nothing else of itself"
+        self.interrupts += 1
 
 
 class Stage:
@@ -338,6 +344,32 @@ async def test_a_turn_that_ends_otherwise_has_failed(end: Event, last: ApiError 
         last.body() if isinstance(last, ApiError) else last
     )
     assert (turn.outcome, stage.thread.turn_id) == ("failed", None)
+
+
+@pytest.mark.parametrize(
+    "end", [ended("interrupted"), ended("failed", CodexFailure("Broke."))], ids=["so", "otherwise"]
+)
+async def test_a_turn_that_is_cancelled_is_interrupted_and_ends_as_cancelled(end: Event) -> None:
+    stage = Stage()
+    turn = stage.turn()
+    stage.say(delta("Hel"))
+    assert await turn.next_events() == [TextDelta("Hel")]
+    await turn.cancel()
+    assert stage.codex.interrupts == 1
+    stage.say(end)
+    assert await read(turn) == [Finished("cancelled")]
+    assert (turn.outcome, stage.thread.turn_id) == ("failed", None)
+
+
+async def test_a_turn_that_was_complete_before_it_could_be_cancelled_is_complete() -> None:
+    stage = Stage()
+    turn = stage.turn()
+    stage.say(delta("Hi."), used(USAGE), ended())
+    await turn.cancel()
+    assert await read(turn) == [TextDelta("Hi."), Used(USAGE), Finished("stop")]
+    assert turn.outcome == "complete"
+    await turn.cancel()
+    assert stage.codex.interrupts == 1
 
 
 async def echoed(display: ReasoningDisplay, said: list[tuple[bool, str]], calls: int) -> tuple[list[Any], list[Any]]:

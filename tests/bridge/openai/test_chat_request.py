@@ -441,7 +441,7 @@ WRONG_MESSAGES: list[tuple[object, str, str]] = [
     ),
     (
         with_part({"type": "input_image", "image_url": ""}),
-        "messages[1].content[1].image_url.url",
+        "messages[1].content[1].image_url",
         "invalid_image_url",
     ),
     (

@@ -7,6 +7,7 @@ import pytest
 from bridge.errors import ApiError
 from bridge.openai.history import short_id
 from bridge.openai.response_items import parse_input
+from bridge.openai.response_object import ResponseFrame
 from bridge.prompt import Item, function_call, function_call_output, message
 from bridge.tools import Tool, Toolbox, codex_name
 
@@ -14,6 +15,7 @@ BOX = Toolbox((Tool.custom("patch", "", None), Tool.function("exec_command", "",
 EMPTY: dict[str, Any] = {}
 NONE: list[Any] = []
 LONG = "c" * 65
+KEY = "0123456789abcdef" * 2
 
 
 @pytest.mark.parametrize(
@@ -60,11 +62,25 @@ LONG = "c" * 65
                 "summary": [{"type": "summary_text", "text": "s"}],
             },
         ),
-        ({"type": "reasoning", "encrypted_content": None, "content": "x"}, {"type": "reasoning", "summary": []}),
     ],
 )
 def test_an_item_becomes_one_that_codex_takes(wire: dict[str, Any], item: Item) -> None:
     assert list(parse_input([wire], BOX)) == [item]
+
+
+def test_reasoning_goes_back_under_the_upstreams_own_id() -> None:
+    """The upstream has bound what it encrypted to the item's id."""
+    frame = ResponseFrame(KEY, 0)
+    given = ["rs_68b5f0", frame.item_id("rs", "rs_68b5f0"), frame.item_id("rs", "item_7"), frame.item_id("rs", 3), None]
+    wire = [{"type": "reasoning", "id": one, "encrypted_content": "e"} for one in given]
+    ids = [item.get("id") for item in parse_input(wire, BOX)]
+    assert ids == ["rs_68b5f0", "rs_68b5f0", "item_7", None, None]
+
+
+@pytest.mark.parametrize("fields", [{"id": "rs_1"}, {"encrypted_content": None}, {"encrypted_content": ""}])
+def test_reasoning_that_nobody_can_read_again_is_left_out(fields: dict[str, Any]) -> None:
+    wire = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "s"}], **fields}
+    assert list(parse_input([wire, {"role": "user", "content": "Hi."}], BOX)) == [message("user", "Hi.")]
 
 
 def test_a_text_is_what_the_user_says_and_items_keep_their_order() -> None:
@@ -94,6 +110,8 @@ def test_a_text_is_what_the_user_says_and_items_keep_their_order() -> None:
         ([{"type": "function_call_output", "call_id": "c", "output": 5}], "input[0].output", "invalid_type"),
         ([{"role": "user", "content": None}], "input[0].content", "missing_content"),
         ([{"role": "assistant", "content": NONE}], "input[0].content", "missing_content"),
+        ([{"type": "reasoning", "encrypted_content": 5}], "input[0].encrypted_content", "invalid_type"),
+        ([{"type": "reasoning", "encrypted_content": "e", "id": 5}], "input[0].id", "invalid_type"),
         ([{"type": "reasoning", "summary": "s"}], "input[0].summary", "invalid_type"),
         ([{"type": "reasoning", "summary": [EMPTY]}], "input[0].summary[0].text", "missing_parameter"),
         ([{"type": "item_reference", "id": "x"}], "input[0].type", "unsupported_content"),
