@@ -121,6 +121,14 @@ class AccountChanged:
     """Somebody logged in or out."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoginCompleted:
+    """A login that was begun here is over; `failure` is None when it succeeded."""
+
+    login_id: str | None
+    failure: str | None
+
+
 ThreadEvent: TypeAlias = (
     MessageDelta
     | ReasoningDelta
@@ -131,7 +139,7 @@ ThreadEvent: TypeAlias = (
     | Warned
     | ToolCallAsked
 )
-Event: TypeAlias = ThreadEvent | AccountChanged
+Event: TypeAlias = ThreadEvent | AccountChanged | LoginCompleted
 
 PARAGRAPH = "\n\n"
 """The text of a ReasoningDelta that only separates what follows from what came before."""
@@ -227,6 +235,11 @@ def _warned(params: Params) -> Warned | None:
     return Warned(_text(params, "threadId"), _text(params, "message")) if params.get("threadId") else None
 
 
+def _login_completed(params: Params) -> LoginCompleted:
+    failure = None if params["success"] else str(params.get("error") or "codex does not say why")
+    return LoginCompleted(params.get("loginId"), failure)
+
+
 def read_failure(error: Params) -> CodexFailure:
     """Read a TurnError: its `codexErrorInfo` is a name, or an object of one name with details; else it is `other`."""
     message = str(error["message"])
@@ -259,7 +272,7 @@ _READERS: Mapping[str, Callable[[Params], Event | None]] = {
     "turn/completed": _turn_completed,
     "warning": _warned,
     "account/updated": lambda _: AccountChanged(),
-    "account/login/completed": lambda _: AccountChanged(),
+    "account/login/completed": _login_completed,
 }
 
 UNWANTED = (
