@@ -1,0 +1,68 @@
+"""The checks of codex itself: is it there, is somebody logged in, is quota left."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from bridge.account_text import describe_account
+from bridge.codex_home import child_environment, real_home
+from bridge.doctor.findings import Finding, fail, ok, skip
+from bridge.doctor.subject import Subject
+from bridge.doctor.symptoms import LOG_IN
+from bridge.doctor.verdicts import judge_quota
+from bridge.launch import account_client, launcher
+from codex_rpc.calls import account_read, rate_limits_read
+from codex_rpc.errors import CodexError, CodexNotFoundError, CodexTooOldError, RequestRefusedError
+from codex_rpc.process import check_version, find_codex
+
+
+async def codex(subject: Subject) -> Finding:
+    """A codex that is new enough can be started."""
+    try:
+        executable = find_codex(subject.codex)
+        async with launcher(subject.codex) as launch:
+            version = await launch.version(executable, child_environment(os.environ, real_home(os.environ)))
+        check_version(version, executable)
+    except CodexNotFoundError as error:
+        return fail(
+            str(error).partition(". ")[0], "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
+        )
+    except CodexTooOldError as error:
+        return fail(
+            str(error).partition("; ")[0],
+            "npm install -g @openai/codex@latest    (or: pip install -U openai-codex-cli-bin)",
+        )
+    except CodexError as error:
+        return fail(str(error), f"run `{subject.codex or 'codex'} --version` and mend what it says")
+    return ok(f"{version or 'of an unknown version'} at {executable}")
+
+
+async def login(subject: Subject) -> Finding:
+    """Somebody is logged in, or nobody need be."""
+    try:
+        async with account_client(subject.codex) as client:
+            account = await client.call(account_read())
+    except RequestRefusedError as error:
+        return fail(
+            f"the account cannot be read: {error.reason}",
+            f"see that this machine reaches chatgpt.com, then {LOG_IN} --again",
+        )
+    except CodexError as error:
+        return fail(
+            f"codex does not start: {error}", "run `codex app-server` and mend what it says; most often its config.toml"
+        )
+    return ok(describe_account(account)) if account.ready else fail("nobody is logged in", LOG_IN)
+
+
+async def quota(subject: Subject) -> Finding:
+    """Something is left in every window of the plan."""
+    try:
+        async with account_client(subject.codex) as client:
+            account = await client.call(account_read())
+            if account.kind != "chatgpt":
+                return skip(f"{describe_account(account)} has no windows of quota")
+            limits = await client.call(rate_limits_read())
+    except CodexError as error:
+        return fail(f"the quota cannot be read: {error}", "see that this machine reaches chatgpt.com")
+    return judge_quota(limits, time.time())
