@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from bridge.admission import Admission
 from bridge.answers import Answer, Plan, Writer
 from bridge.backend import Backend
 from bridge.config import Settings
-from bridge.drain import Drain
 from bridge.errors import (
     ApiError,
     body_too_large,
@@ -30,6 +30,7 @@ from bridge.errors import (
     route_not_found,
 )
 from bridge.json_body import decode_json
+from bridge.ledger import entry_of
 from bridge.middleware import Access, CleanPath, Envelope
 from bridge.model_names import NAMED, ModelChoice, choose, listed, reverse
 from bridge.openai import chat_request
@@ -38,6 +39,7 @@ from bridge.openai.chat_completion import ChatCompletion
 from bridge.openai.chat_stream import ChatStream
 from bridge.openai.clients import as_shown, is_cursor
 from bridge.openai.models import model_list, model_object
+from bridge.status import Status
 from bridge.threads import Threads
 from bridge.turns import Turn
 
@@ -50,17 +52,14 @@ WHOLE_PATIENCE = 60.0
 class Api:
     """The handlers and what they share."""
 
-    def __init__(self, backend: Backend, threads: Threads, drain: Drain, settings: Settings, started: int) -> None:
+    def __init__(
+        self, backend: Backend, threads: Threads, admission: Admission, settings: Settings, started: int
+    ) -> None:
         self._backend = backend
         self._threads = threads
-        self._drain = drain
+        self._admission = admission
         self._settings = settings
         self._started = started
-
-    async def health(self, request: Request) -> Response:
-        """The process is alive; nothing more."""
-        del request
-        return JSONResponse({"status": "ok"})
 
     async def models(self, request: Request) -> Response:
         """GET /models."""
@@ -78,8 +77,9 @@ class Api:
     async def chat_completions(self, request: Request) -> ASGIApp:
         """POST /chat/completions, and the Azure form of it, whose path names the model."""
         settings = self._settings
-        body = decode_json(await _read_body(request, settings.max_body))
+        body = decode_json(await self._read_body(request))
         chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"))
+        entry_of(request.scope).model = chat.model
         cursor = is_cursor(request.headers)
         answer_id, created = f"chatcmpl-codex-{uuid.uuid4()}", int(time.time())
         answer = ChatAnswer(answer_id, created, chat.model, chat.choices, settings.reasoning, cursor)
@@ -111,13 +111,27 @@ class Api:
             patience=settings.head_patience if chat.stream else WHOLE_PATIENCE,
             pause=settings.keep_alive,
         )
-        return Answer(plan, self._drain)
+        return Answer(plan, self._admission)
+
+    async def _read_body(self, request: Request) -> bytes:
+        """Read to the end, up to the limit; Starlette's own would answer in plain text, past all handlers."""
+        body, limit = bytearray(), self._settings.max_body
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise body_too_large(limit)
+        if self._settings.log_requests:
+            logger.info("%s asks: %r", entry_of(request.scope).id, body.decode(errors="replace"))
+        return bytes(body)
 
 
-def build_app(api: Api, settings: Settings) -> ASGIApp:
+def build_app(api: Api, status: Status, settings: Settings) -> ASGIApp:
     """Return the whole application, middleware included."""
     routes = [
-        Route("/healthz", api.health, methods=["GET"]),
+        Route("/healthz", status.health, methods=["GET"]),
+        Route("/readyz", status.ready, methods=["GET"]),
+        Route("/usage", status.usage, methods=["GET"]),
+        Route("/metrics", status.metrics, methods=["GET"]),
         Route("/models", api.models, methods=["GET"]),
         Route("/models/{name:path}", api.model, methods=["GET"]),
         Route("/chat/completions", api.chat_completions, methods=["POST"]),
@@ -133,17 +147,7 @@ def build_app(api: Api, settings: Settings) -> ASGIApp:
             Exception: _unexpected,
         },
     )
-    return Envelope(CleanPath(Access(app, settings.api_key)))
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    """Read to the end, up to `limit` bytes; Starlette's own limit would answer in plain text, past all handlers."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise body_too_large(limit)
-    return bytes(body)
+    return CleanPath(Envelope(Access(app, settings.api_key), status.ledger))
 
 
 def _error_response(error: ApiError) -> Response:

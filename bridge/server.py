@@ -19,11 +19,13 @@ from hypercorn.asyncio import serve as hypercorn_serve  # pyright: ignore[report
 from hypercorn.config import Config
 from starlette.types import ASGIApp
 
+from bridge.admission import Admission
 from bridge.app import Api, build_app
 from bridge.backend import Backend
 from bridge.config import Settings
-from bridge.drain import Drain
 from bridge.launch import launcher
+from bridge.ledger import Ledger
+from bridge.status import Status
 from bridge.threads import Threads
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
@@ -61,14 +63,14 @@ class Service:
     app: ASGIApp
     supervisor: Supervisor
     threads: Threads
-    drain: Drain
+    admission: Admission
 
 
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncGenerator[Service]:
     """Keep codex running for the length of the block; afterwards no process of it is left."""
     async with launcher(settings.codex) as launch:
-        supervisor, drain = Supervisor(launch.open_client), Drain()
+        supervisor, admission = Supervisor(launch.open_client), Admission(settings.answers, settings.queue_patience)
         backend = Backend(supervisor, settings.start_patience)
         threads = Threads(
             str(launch.cwd),
@@ -76,9 +78,10 @@ async def service(settings: Settings) -> AsyncGenerator[Service]:
             longest=settings.thread_age,
             idle_timeout=settings.idle_timeout,
         )
-        api = Api(backend, threads, drain, settings, int(time.time()))
+        api = Api(backend, threads, admission, settings, int(time.time()))
+        status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
         async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
-            yield Service(build_app(api, settings), supervisor, threads, drain)
+            yield Service(build_app(api, status, settings), supervisor, threads, admission)
 
 
 async def serve(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
@@ -99,7 +102,7 @@ async def serve(settings: Settings, listener: socket.socket, announce: Callable[
 
         async def stop_gracefully() -> None:
             await stop.wait()
-            await it.drain.stop(settings.grace)
+            await it.admission.stop(settings.grace)
 
         async with running(partial(_watch_signals, stop), stop_if_codex_cannot_start):
             announce()

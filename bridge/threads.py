@@ -40,11 +40,17 @@ class Threads:
         self._waiting: OrderedDict[LivingThread, tuple[Known[LivingThread], float]] = OrderedDict()
         """The threads that nobody uses, the longest unused first, with the time since when."""
         self._crowded = anyio.Event()
+        self._running = 0
 
     @property
     def waiting(self) -> int:
         """How many threads wait for their conversation to go on."""
         return len(self._waiting)
+
+    def states(self) -> Mapping[str, int]:
+        """How many threads run, are idle between two turns, and wait for the outputs of tools."""
+        suspended = sum(thread.turn_id is not None for thread in self._waiting)
+        return {"running": self._running, "idle": len(self._waiting) - suspended, "suspended": suspended}
 
     @asynccontextmanager
     async def answer(self, session: Session, prompt: Prompt, limits: Limits) -> AsyncGenerator[Turn]:
@@ -56,9 +62,11 @@ class Threads:
         self._forget_other_clients(session.client)
         chain = hashes(prompt)
         thread, turn = await self._open(session, prompt, limits, chain)
+        self._running += 1
         try:
             yield turn
         finally:
+            self._running -= 1
             await self._put_back(thread, turn, prompt, chain[-1])
 
     async def keep_tidy(self) -> None:

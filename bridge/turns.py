@@ -18,6 +18,7 @@ from bridge.translate import Translator
 from codex_rpc.client import Client
 from codex_rpc.inbox import Inbox, merge_deltas
 from codex_rpc.protocol import ErrorReported, Event, TokenUsage, ToolCallAsked, Warned, tool_call_result
+from codex_rpc.quota import Quota
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,11 @@ class Turn:
                 return events
             if anyio.current_time() >= deadline:
                 raise upstream_timeout(self._idle_timeout)
+
+    @property
+    def quota(self) -> Quota:
+        """What codex has last told of the account's quota."""
+        return self._thread.client.quota
 
     def echo(self) -> list[Item]:
         """Return this answer as the client will send it back, in the form in which a request is parsed."""

@@ -30,7 +30,8 @@ from codex_rpc.inbox import Inbox
 from codex_rpc.messages import ErrorResponse, Notification, Request, RequestId, Response
 from codex_rpc.peer import Peer
 from codex_rpc.process import ByteStream
-from codex_rpc.protocol import UNWANTED, AccountChanged, LoginCompleted, read_event, read_request
+from codex_rpc.protocol import UNWANTED, AccountChanged, LoginCompleted, QuotaReported, read_event, read_request
+from codex_rpc.quota import Quota, updated
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Client:
         self._logins: dict[str | None, LoginCompleted] = {}
         self._login_ended = anyio.Event()
         self.account_changes = 0
+        self.quota: Quota = {}
+        """What is known of the account's quota; told by codex beside the answers."""
         self.user_agent = ""
 
     # ── for callers ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -236,6 +239,8 @@ class Client:
                 if isinstance(event, LoginCompleted):
                     self._logins[event.login_id] = event
                     self._login_ended.set()
+            elif isinstance(event, QuotaReported):
+                self.quota = updated(self.quota, event.limit)
             elif inbox := self._inboxes.get(event.thread_id):
                 inbox.put(event, size)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

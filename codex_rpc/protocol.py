@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from codex_rpc.calls import Params
 from codex_rpc.messages import Request
+from codex_rpc.quota import RateLimit, read_rate_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,13 @@ class LoginCompleted:
     failure: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaReported:
+    """What the upstream said of one limit, beside an answer; it may leave out what has not changed."""
+
+    limit: RateLimit
+
+
 ThreadEvent: TypeAlias = (
     MessageDelta
     | ReasoningDelta
@@ -139,7 +147,7 @@ ThreadEvent: TypeAlias = (
     | Warned
     | ToolCallAsked
 )
-Event: TypeAlias = ThreadEvent | AccountChanged | LoginCompleted
+Event: TypeAlias = ThreadEvent | AccountChanged | LoginCompleted | QuotaReported
 
 PARAGRAPH = "\n\n"
 """The text of a ReasoningDelta that only separates what follows from what came before."""
@@ -273,10 +281,10 @@ _READERS: Mapping[str, Callable[[Params], Event | None]] = {
     "warning": _warned,
     "account/updated": lambda _: AccountChanged(),
     "account/login/completed": _login_completed,
+    "account/rateLimits/updated": lambda params: QuotaReported(read_rate_limit(params["rateLimits"])),
 }
 
 UNWANTED = (
-    "account/rateLimits/updated",
     "app/list/updated",
     "configWarning",
     "deprecationNotice",

@@ -55,6 +55,8 @@ class Supervisor:
         self._life = anyio.CancelScope()
         self._restart = anyio.Event()
         self._up_since = float("inf")
+        self.starts = 0
+        """How often codex has come up."""
 
     @property
     def state(self) -> State:
@@ -114,6 +116,7 @@ class Supervisor:
                 async with self._open_client() as client:
                     logger.info("codex is up: %s", client.user_agent)
                     self._up_since = anyio.current_time()
+                    self.starts += 1
                     self._become(Up(client))
                     failure = await client.wait_for_end()
                     self._become(Starting())

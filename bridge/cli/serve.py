@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,8 @@ import click
 
 from bridge import __version__
 from bridge.config import DEFAULT_ADDRESS, DEFAULTS, ReasoningDisplay, Settings, parse_address
+from bridge.key_file import read_key
+from bridge.logs import LogFormat, configure_logs
 from bridge.server import listen
 from bridge.server import serve as run_server
 from codex_rpc.errors import CodexError
@@ -71,6 +71,16 @@ def refuse_empty(_: click.Context, param: click.Parameter, value: str | None) ->
     return value
 
 
+def key_from_file(path: Path, given: str | None) -> str:
+    """Read the key; one that was also given as it is would leave it open which of the two holds."""
+    if given is not None:
+        raise click.UsageError("the API key is given twice, by --api-key and by --api-key-file; leave one of them out")
+    try:
+        return read_key(path)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--api-key-file") from None
+
+
 def show_settings(context: click.Context) -> None:
     """Print every setting with its value, secrets masked, and where the value came from."""
     for param in context.command.params:
@@ -103,6 +113,12 @@ def show_settings(context: click.Context) -> None:
     metavar="KEY",
 )
 @setting(
+    "--api-key-file",
+    "File that holds the key, readable by its owner alone.",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+)
+@setting(
     "--max-body",
     "Largest request body, in bytes.",
     default=DEFAULTS.max_body,
@@ -127,11 +143,30 @@ def show_settings(context: click.Context) -> None:
     metavar="N",
 )
 @seconds("--thread-age", "How long a thread waits, with or without a tool call open.", DEFAULTS.thread_age)
+@setting(
+    "--answers",
+    "How many answers run at once; others wait for their turn.",
+    default=DEFAULTS.answers,
+    type=click.IntRange(min=1),
+    metavar="N",
+)
+@seconds("--queue-patience", "How long an answer waits for its turn.", DEFAULTS.queue_patience)
 @seconds("--grace", "How long open answers may go on after SIGTERM or Ctrl-C.", DEFAULTS.grace)
 @setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS))
+@setting("--log-format", "For people or for programs.", default="human", type=click.Choice(get_args(LogFormat)))
+@setting("--log-requests", "Log the text of requests too.", default=DEFAULTS.log_requests, type=bool, metavar="BOOL")
 @click.option("--print-config", is_flag=True, help="Show every setting and its source, then exit.")
 @click.pass_context
-def serve(context: click.Context, addr: str, log_level: str, *, print_config: bool, **values: Any) -> None:
+def serve(
+    context: click.Context,
+    addr: str,
+    api_key_file: Path | None,
+    log_level: str,
+    log_format: LogFormat,
+    *,
+    print_config: bool,
+    **values: Any,
+) -> None:
     """Serve the OpenAI API until Ctrl-C or SIGTERM.
 
     Each setting can also be given in the environment (CODEX_OPENAI_PROXY_ADDR for --addr) or in the TOML file (addr).
@@ -140,9 +175,9 @@ def serve(context: click.Context, addr: str, log_level: str, *, print_config: bo
     if print_config:
         show_settings(context)
         return
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    )
+    if api_key_file is not None:
+        values["api_key"] = key_from_file(api_key_file, values["api_key"])
+    configure_logs(log_level, log_format)
     try:
         host, port = parse_address(addr)
     except ValueError as error:

@@ -11,6 +11,7 @@ import click
 
 from bridge.cli import serve
 from bridge.config import DEFAULT_ADDRESS, parse_address
+from bridge.key_file import read_key
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,9 +73,9 @@ def the_key(api_key: str | None, api_key_file: Path | None) -> str | None:
     if api_key_file is None and not KEY_FILE.is_file():
         return None
     try:
-        return (api_key_file or KEY_FILE).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise click.ClickException(f"the key file cannot be read: {error}") from None
+        return read_key(api_key_file or KEY_FILE)
+    except ValueError as error:
+        raise click.ClickException(f"the API key: {error}") from None
 
 
 def the_address(addr: str) -> tuple[str, int]:

@@ -17,6 +17,11 @@ from codex_rpc.errors import CodexError, CodexNotFoundError, CodexTooOldError, R
 from codex_rpc.process import check_version, find_codex
 
 
+INSTALL = "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
+UPDATE = "npm install -g @openai/codex@latest    (or: pip install -U openai-codex-cli-bin)"
+REACH_CHATGPT = "see that this machine reaches chatgpt.com"
+
+
 async def codex(subject: Subject) -> Finding:
     """A codex that is new enough can be started."""
     try:
@@ -25,14 +30,9 @@ async def codex(subject: Subject) -> Finding:
             version = await launch.version(executable, child_environment(os.environ, real_home(os.environ)))
         check_version(version, executable)
     except CodexNotFoundError as error:
-        return fail(
-            str(error).partition(". ")[0], "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
-        )
+        return fail(str(error).partition(". ")[0], INSTALL)
     except CodexTooOldError as error:
-        return fail(
-            str(error).partition("; ")[0],
-            "npm install -g @openai/codex@latest    (or: pip install -U openai-codex-cli-bin)",
-        )
+        return fail(str(error).partition("; ")[0], UPDATE)
     except CodexError as error:
         return fail(str(error), f"run `{subject.codex or 'codex'} --version` and mend what it says")
     return ok(f"{version or 'of an unknown version'} at {executable}")
@@ -44,14 +44,9 @@ async def login(subject: Subject) -> Finding:
         async with account_client(subject.codex) as client:
             account = await client.call(account_read())
     except RequestRefusedError as error:
-        return fail(
-            f"the account cannot be read: {error.reason}",
-            f"see that this machine reaches chatgpt.com, then {LOG_IN} --again",
-        )
+        return fail(f"the account cannot be read: {error.reason}", f"{REACH_CHATGPT}, then {LOG_IN} --again")
     except CodexError as error:
-        return fail(
-            f"codex does not start: {error}", "run `codex app-server` and mend what it says; most often its config.toml"
-        )
+        return fail(f"codex does not start: {error}", "run `codex doctor`, and mend what it says of config.toml")
     return ok(describe_account(account)) if account.ready else fail("nobody is logged in", LOG_IN)
 
 
@@ -64,5 +59,5 @@ async def quota(subject: Subject) -> Finding:
                 return skip(f"{describe_account(account)} has no windows of quota")
             limits = await client.call(rate_limits_read())
     except CodexError as error:
-        return fail(f"the quota cannot be read: {error}", "see that this machine reaches chatgpt.com")
+        return fail(f"the quota cannot be read: {error}", REACH_CHATGPT)
     return judge_quota(limits, time.time())

@@ -29,19 +29,18 @@ NO_URL = skip("no public URL is known", "name it: codex-openai-proxy doctor --ur
 
 async def port(subject: Subject) -> Finding:
     """Nobody else has the port."""
+    elsewhere = f"stop it, or {START} --addr 127.0.0.1:{subject.port + 1}"
     try:
         reply = await fetch("GET", f"{subject.local}/healthz", deadline=5)
     except Unreachable as error:
         if "nobody listens" in str(error):
             return warn(f"{subject.port} is free: the server is not running", START)
-        return fail(
-            f"{subject.port} is taken by another program: {error}", f"{START} --addr 127.0.0.1:{subject.port + 1}"
-        )
+        return fail(f"{subject.port} is taken by another program: {error}", elsewhere)
     if reply.status == 200 and _json(reply.body).get("status") == "ok" and "x-request-id" in reply.headers:
         return ok(f"{subject.port} is ours")
     return fail(
         f"{subject.port} is taken by another program, which answers with status {reply.status}",
-        f"stop it, or {START} --addr 127.0.0.1:{subject.port + 1}",
+        elsewhere,
     )
 
 

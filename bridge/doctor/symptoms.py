@@ -52,8 +52,8 @@ SYMPTOMS = (
     ),
     Symptom(
         "404",
-        "The request did not reach the server's routes: the tunnel's ingress knows no such hostname, or the base URL has "
-        "too much behind it.",
+        "The request did not reach the server's routes: the tunnel's ingress knows no such hostname, or the base URL "
+        "has too much behind it.",
         "give the base URL as https://HOST and nothing behind it; compare HOST with the tunnel's configuration",
     ),
     Symptom(
@@ -64,8 +64,8 @@ SYMPTOMS = (
     ),
     Symptom(
         "502",
-        "From Cloudflare: the tunnel stands but the server does not answer behind it. With the code upstream_error: Codex "
-        "or OpenAI failed.",
+        "From Cloudflare: the tunnel stands but the server does not answer behind it. With the code upstream_error: "
+        "Codex or OpenAI failed.",
         f"start the server (`{START}`) on the port of the tunnel's configuration; for upstream_error try again",
     ),
     Symptom(
@@ -100,7 +100,7 @@ _BY_CODE = {
     "codex_not_logged_in": fail("Codex is not logged in (401)", LOG_IN),
     "upstream_error": fail("Codex or OpenAI failed (502)", "try again; the log of the server says more"),
     "codex_unavailable": fail(
-        "Codex is not running (503)", "the check `codex` above, or the log of the server, says why"
+        "Codex is not running (503)", "the check `codex`, or the log of the server, says why"
     ),
     "upstream_timeout": fail("the model sent nothing in time (504)", "try again, with a smaller effort or model"),
 }
@@ -121,10 +121,7 @@ def explain_refusal(status: int, body: bytes) -> Finding:
     if status == 429:
         return warn(f"too much at once (429): {message}".rstrip(": "), "send less at once, or try again in a moment")
     if code in _BY_CODE:
-        known = _BY_CODE[code]
-        return Finding(
-            known.mark, f"{known.reason}: {message}" if code == "upstream_error" else known.reason, known.fix
-        )
+        return _BY_CODE[code]
     if error:
         return fail(f"status {status}: {message}", "see docs/errors.md for the code " + code)
     found = lookup(str(status))

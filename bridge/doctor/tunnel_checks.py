@@ -79,7 +79,7 @@ async def api_key(subject: Subject) -> Finding:
     if subject.url or subject.tunnel_config:
         return warn(
             "the server asks for no key: whoever knows the tunnel's address uses your account",
-            "start it by `codex-openai-proxy serve --tunnel HOSTNAME`, which makes a key, or set CODEX_OPENAI_PROXY_API_KEY",
+            f"{RUN}    (which makes a key; or set CODEX_OPENAI_PROXY_API_KEY)",
         )
     return ok("no key is set: only programs on this machine may connect")
 

@@ -1,4 +1,4 @@
-"""What an observation means: the base URL as typed, how a stream arrived, what a preflight allows, what is left of the quota."""
+"""What an observation means: a base URL as typed, how a stream arrived, a preflight, what is left of the quota."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ORIGIN = "vscode-file://vscode-app"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A numbered piece of a test stream: when it was sent and when it came, each by the clock of its side, in seconds."""
+    """A piece of a test stream: when it was sent and when it came, each by the clock of its side, in seconds."""
 
     sent: float
     came: float
@@ -44,9 +44,7 @@ def judge_base_url(url: str) -> Finding:
         return fail("Cursor takes https alone", f"write {meant}")
     path = parts.path.strip("/")
     if parts.query or path not in {"", "v1"}:
-        return fail(
-            f"there is too much behind the host: /{path}", f"write {meant}; Cursor adds /chat/completions by itself"
-        )
+        return fail(f"there is too much behind the host: /{path}", f"write {meant}; Cursor adds the rest by itself")
     if url.strip() == meant:
         return ok(f"{meant} is the form that is meant; with /v1 or a slash behind it works as well")
     return ok(f"{url.strip()} works; meant is {meant}, without /v1 and slash")
@@ -73,8 +71,8 @@ def judge_stream(arrivals: Sequence[Arrival], *, cut: bool) -> Finding:
     coming = arrivals[-1].came - arrivals[0].came
     if coming < sending / 2:
         return fail(
-            f"{len(arrivals)} pieces, sent over {sending:.1f} s, arrived within {coming:.1f} s: something between holds "
-            "the stream back until its end",
+            f"{len(arrivals)} pieces, sent over {sending:.1f} s, arrived within {coming:.1f} s: something between "
+            "holds the stream back until its end",
             "switch off buffering, caching and compression for this host (nginx: `proxy_buffering off`); with "
             "cloudflared use a named tunnel with `protocol: http2`",
         )

@@ -1,4 +1,4 @@
-"""The program cloudflared: found, asked, told to set a tunnel up, run beside the server and started again when it ends."""
+"""The program cloudflared: found, asked, told to set a tunnel up, kept running beside the server."""
 
 from __future__ import annotations
 

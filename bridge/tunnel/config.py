@@ -76,7 +76,7 @@ def problems(facts: ConfigFacts, port: int) -> Iterator[str]:
     if facts.protocol not in {"http2", None}:
         yield f"protocol is {facts.protocol}; write `protocol: http2`, which networks do not block"
     if facts.protocol is None:
-        yield "protocol is left to cloudflared, which prefers QUIC; write `protocol: http2`, which networks do not block"
+        yield "protocol is left to cloudflared, which prefers QUIC; write `protocol: http2`, as networks block QUIC"
     if not facts.services or facts.services[-1] != NOT_FOUND:
         yield f"the last ingress rule is not `service: {NOT_FOUND}`, without which cloudflared refuses the file"
     if not any(re.fullmatch(rf"http://(localhost|127\.0\.0\.1|\[::1\]):{port}/?", it) for it in facts.services):

@@ -4,14 +4,15 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
 import pytest
 
 from bridge import answers
+from bridge.admission import Admission
 from bridge.answers import Answer, Plan, Writer
-from bridge.drain import Drain
 from bridge.errors import ApiError, model_not_found
 from bridge.limits import Limits
 from bridge.openai.chat_answer import ChatAnswer
@@ -26,6 +27,7 @@ from codex_rpc.client import Client
 from codex_rpc.errors import CodexError, ConnectionLostError, DeadlineExceededError
 from codex_rpc.inbox import Inbox
 from codex_rpc.protocol import CodexFailure, Event, TokenUsage
+from codex_rpc.quota import Quota
 from tests.bridge.codex_events import THREAD, TURN, called, delta, ended, message, reasoning, used
 from tests.bridge.exchange import Exchange, http_scope
 
@@ -57,8 +59,9 @@ class Stage:
         pause: float = NEVER,
     ) -> None:
         self.exchange = Exchange()
-        self.drain = Drain()
+        self.admission = Admission()
         self.inboxes = [Inbox() for _ in range(choices)]
+        self.quota: Quota = {}
         self.opened = 0
         self.left = 0
         self.ended = False
@@ -75,7 +78,7 @@ class Stage:
             patience=patience,
             pause=pause,
         )
-        self._answer = Answer(plan, self.drain)
+        self._answer = Answer(plan, self.admission)
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Turn]:
@@ -85,7 +88,7 @@ class Stage:
         try:
             await self.while_opening()
             prompt = Prompt("gpt-5.2", (prompt_message("user", "Hello"),), Toolbox((LOOK,)))
-            thread = LivingThread(cast("Client", None), THREAD, inbox, TURN)
+            thread = LivingThread(cast("Client", SimpleNamespace(quota=self.quota)), THREAD, inbox, TURN)
             turn = Turn(thread, prompt, {}, Limits(), NEVER)
             turn.fate = "new; reason=first-request"
             yield turn
@@ -270,7 +273,7 @@ async def test_a_turn_that_fails_before_the_first_byte_keeps_its_status(new_writ
 
 async def test_a_failure_answer_carries_the_headers_of_its_error() -> None:
     stage = Stage()
-    await stage.drain.stop(grace=0)
+    await stage.admission.stop(grace=0)
     async with answering(stage) as exchange:
         pass
     assert (exchange.status, exchange.headers["retry-after"]) == (503, "5")
@@ -481,7 +484,7 @@ async def test_a_failure_after_the_patience_is_told_in_the_body(clock: Clock) ->
 async def test_a_server_that_stops_ends_the_turn_and_says_so(new_writer: Callable[..., Writer]) -> None:
     stage = Stage(new_writer)
     async with answering(stage) as exchange:
-        await stage.drain.stop(grace=0)
+        await stage.admission.stop(grace=0)
     assert (exchange.status, exchange.headers["retry-after"]) == (503, "5")
     assert json.loads(exchange.body)["error"]["code"] == "codex_unavailable"
 
@@ -491,7 +494,7 @@ async def test_a_server_that_stops_mid_stream_ends_the_turn_and_the_stream_with_
     async with answering(stage) as exchange:
         stage.say(delta("Hel"))
         await exchange.until(lambda: text_of(exchange) == "Hel")
-        await stage.drain.stop(grace=0)
+        await stage.admission.stop(grace=0)
     assert (exchange.status, exchange.complete) == (200, True)
     error, done = events_of(exchange)[-2:]
     assert (error["error"]["code"], done) == ("codex_unavailable", "data: [DONE]")
@@ -503,7 +506,7 @@ async def test_a_server_that_stops_lets_an_answer_end_within_the_grace() -> None
         stage.say(delta("Hel"))
         await exchange.until(lambda: text_of(exchange) == "Hel")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(stage.drain.stop, NEVER)
+            tasks.start_soon(stage.admission.stop, NEVER)
             await anyio.wait_all_tasks_blocked()
             stage.say(delta("lo"), ended())
     assert text_of(exchange) == "Hello"
@@ -531,7 +534,7 @@ async def test_a_client_that_does_not_read_does_not_hold_up_a_server_that_stops(
         exchange.stop_reading()
         stage.say(delta("Hel"))
         await exchange.until_something_is_held_up()
-        await stage.drain.stop(grace=0)
+        await stage.admission.stop(grace=0)
     assert exchange.status is None
 
 

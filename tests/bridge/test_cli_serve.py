@@ -21,6 +21,7 @@ DEFAULTS = {
     "addr": ("0.0.0.0:11435", "default"),
     "codex": ("-", "default"),
     "api_key": ("-", "default"),
+    "api_key_file": ("-", "default"),
     "max_body": ("67108864", "default"),
     "start_patience": ("10.0", "default"),
     "head_patience": ("4.0", "default"),
@@ -29,8 +30,12 @@ DEFAULTS = {
     "reasoning": ("off", "default"),
     "threads": ("64", "default"),
     "thread_age": ("1800.0", "default"),
+    "answers": ("200", "default"),
+    "queue_patience": ("30.0", "default"),
     "grace": ("5.0", "default"),
     "log_level": ("info", "default"),
+    "log_format": ("human", "default"),
+    "log_requests": ("False", "default"),
 }
 
 serve_module = importlib.import_module("bridge.cli.serve")
@@ -111,6 +116,7 @@ SETTINGS = {
     "addr": (":8000", ":8000"),
     "codex": ("/opt/codex", "/opt/codex"),
     "api_key": ("s3cret", "***"),
+    "api_key_file": ("/etc/key", "/etc/key"),
     "max_body": (1024, "1024"),
     "start_patience": (0.1, "0.1"),
     "head_patience": (0.1, "0.1"),
@@ -119,8 +125,12 @@ SETTINGS = {
     "reasoning": ("details", "details"),
     "threads": (0, "0"),
     "thread_age": (0.1, "0.1"),
+    "answers": (1, "1"),
+    "queue_patience": (0.1, "0.1"),
     "grace": (0.1, "0.1"),
     "log_level": ("debug", "debug"),
+    "log_format": ("json", "json"),
+    "log_requests": ("true", "True"),
 }
 
 
