@@ -39,6 +39,7 @@ from bridge.openai.chat_completion import ChatCompletion
 from bridge.openai.chat_stream import ChatStream
 from bridge.openai.clients import as_shown, is_cursor
 from bridge.openai.models import model_list, model_object
+from bridge.page import Page
 from bridge.status import Status
 from bridge.threads import Threads
 from bridge.turns import Turn
@@ -125,9 +126,13 @@ class Api:
         return bytes(body)
 
 
-def build_app(api: Api, status: Status, settings: Settings) -> ASGIApp:
+def build_app(api: Api, status: Status, page: Page, settings: Settings) -> ASGIApp:
     """Return the whole application, middleware included."""
     routes = [
+        Route("/", page.index, methods=["GET"]),
+        Route("/page/{name}", page.file, methods=["GET"]),
+        Route("/doctor", page.doctor, methods=["GET"]),
+        Route("/doctor/stream", page.stream, methods=["GET"]),
         Route("/healthz", status.health, methods=["GET"]),
         Route("/readyz", status.ready, methods=["GET"]),
         Route("/usage", status.usage, methods=["GET"]),

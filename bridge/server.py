@@ -25,6 +25,7 @@ from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.launch import launcher
 from bridge.ledger import Ledger
+from bridge.page import Page
 from bridge.status import Status
 from bridge.threads import Threads
 from codex_rpc.background import running
@@ -80,8 +81,9 @@ async def service(settings: Settings) -> AsyncGenerator[Service]:
         )
         api = Api(backend, threads, admission, settings, int(time.time()))
         status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
+        page = Page(settings)
         async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
-            yield Service(build_app(api, status, settings), supervisor, threads, admission)
+            yield Service(build_app(api, status, page, settings), supervisor, threads, admission)
 
 
 async def serve(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bridge import __version__
+from bridge.cli.doctor import doctor
 from bridge.cli.login import login
 from bridge.cli.serve import serve
 
@@ -15,5 +16,6 @@ def main() -> None:
     """Serve your own logged-in Codex CLI over the OpenAI API."""
 
 
+main.add_command(doctor)
 main.add_command(login)
 main.add_command(serve)

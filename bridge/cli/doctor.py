@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
 import click
 
 from bridge.cli.serve import setting
-from bridge.cli.server_options import TUNNEL_CONFIG, server_options, the_address, the_key
+from bridge.cli.server_options import server_options, the_address, the_key
 from bridge.cli.terminal import marked, waiting
 from bridge.doctor.checks import CHECKS, LONG_CHECKS, Check, examine
 from bridge.doctor.findings import Examined, report
 from bridge.doctor.subject import SILENCE, Subject
 from bridge.doctor.symptoms import SYMPTOMS, lookup
-from bridge.doctor.tunnel_checks import quick_url
-from bridge.tunnel.config import read_config
+from bridge.doctor.tunnel_checks import url_of_the_tunnel
+from bridge.tunnel.files import CONFIG, existing_config
 
 
 @click.command(
@@ -37,7 +38,7 @@ Examples:
     "--tunnel-config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=f"The tunnel's configuration.  [default: {TUNNEL_CONFIG}, if there is one]",
+    help=f"The tunnel's configuration.  [default: {CONFIG}, if there is one]",
 )
 @click.option("--model", help="The model that is asked to say hi.  [default: the server's]", metavar="NAME")
 @click.option("--only", multiple=True, metavar="CHECK", help="Only this check; may be repeated.")
@@ -55,6 +56,7 @@ Examples:
 @click.pass_context
 def doctor(
     context: click.Context,
+    *,
     addr: str,
     api_key: str | None,
     api_key_file: Path | None,
@@ -66,7 +68,6 @@ def doctor(
     only: tuple[str, ...],
     silence: float,
     explain: str | None,
-    *,
     long: bool,
     as_json: bool,
 ) -> None:
@@ -80,12 +81,12 @@ def doctor(
         _explain(explain)
         return
     host, port = the_address(addr)
-    config = tunnel_config or (TUNNEL_CONFIG if TUNNEL_CONFIG.is_file() else None)
+    config = tunnel_config or existing_config()
     key = the_key(api_key, api_key_file)
     subject = Subject(codex, host, port, key, url, cloudflared, config, silence=silence)
     if model:
         subject = replace(subject, model=model)
-    context.exit(anyio.run(_examine, subject, _chosen(only, long=long), as_json))
+    context.exit(anyio.run(partial(_examine, subject, _chosen(only, long=long), as_json=as_json)))
 
 
 def _chosen(only: tuple[str, ...], *, long: bool) -> list[Check]:
@@ -95,8 +96,8 @@ def _chosen(only: tuple[str, ...], *, long: bool) -> list[Check]:
     return [known[name] for name in only] if only else [*CHECKS, *(LONG_CHECKS if long else ())]
 
 
-async def _examine(subject: Subject, checks: list[Check], as_json: bool) -> int:
-    subject = replace(subject, url=subject.url or await _url_of_the_tunnel(subject))
+async def _examine(subject: Subject, checks: list[Check], *, as_json: bool) -> int:
+    subject = replace(subject, url=subject.url or await url_of_the_tunnel(subject))
     examined: list[Examined] = []
     async with aclosing(examine(subject, checks, lambda check: waiting(check.title))) as rounds:
         async for one in rounds:
@@ -107,13 +108,6 @@ async def _examine(subject: Subject, checks: list[Check], as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
     return 0 if whole["ok"] else 1
-
-
-async def _url_of_the_tunnel(subject: Subject) -> str | None:
-    if subject.tunnel_config:
-        hostname = read_config(subject.tunnel_config.read_text(encoding="utf-8")).hostname
-        return f"https://{hostname}" if hostname else None
-    return await quick_url(subject)
 
 
 def _show(one: Examined) -> None:

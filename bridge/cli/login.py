@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from functools import partial
 
 import anyio
 import click
@@ -49,7 +50,7 @@ def login(context: click.Context, codex: str | None, arguments: tuple[str, ...],
     try:
         if arguments:
             context.exit(subprocess.run([find_codex(codex), "login", *arguments], check=False).returncode)
-        anyio.run(_log_in, codex, again, as_json)
+        anyio.run(partial(_log_in, codex, again=again, as_json=as_json))
     except (CodexNotFoundError, LoginFailed) as error:
         raise click.ClickException(str(error)) from None
     except CodexError as error:
@@ -58,7 +59,7 @@ def login(context: click.Context, codex: str | None, arguments: tuple[str, ...],
         ) from None
 
 
-async def _log_in(codex: str | None, again: bool, as_json: bool) -> None:
+async def _log_in(codex: str | None, *, again: bool, as_json: bool) -> None:
     async with account_client(codex) as client:
         account = await client.call(account_read())
         if account.ready and not again:

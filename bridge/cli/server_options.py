@@ -5,26 +5,22 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
-from bridge.cli import serve
+from bridge.cli.serve import CONFIG_FILE, ENVIRONMENT, setting
 from bridge.config import DEFAULT_ADDRESS, parse_address
 from bridge.key_file import read_key
+from bridge.tunnel.files import KEY_FILE
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-APP_DIR = Path(click.get_app_dir(serve.PROGRAM))
-KEY_FILE = APP_DIR / "api-key"
-"""The key that `tunnel` makes."""
-TUNNEL_CONFIG = APP_DIR / "cloudflared.yml"
-"""The configuration of the named tunnel that `tunnel` sets up."""
+Decorator: TypeAlias = Callable[[Any], Any]
 
 
 def _read_config_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Take from the server's TOML file what this command knows; the rest is the server's own."""
-    chosen = path or serve.CONFIG_FILE
+    chosen = path or CONFIG_FILE
     if path is None and not chosen.is_file():
         return
     try:
@@ -37,20 +33,20 @@ def _read_config_file(context: click.Context, _: click.Parameter, path: Path | N
 
 def server_options(command: F) -> F:
     """Add --config, --addr, --api-key and --api-key-file."""
-    options = (
+    options: tuple[Decorator, ...] = (
         click.option(
             "--config",
             type=click.Path(path_type=Path),
             callback=_read_config_file,
             is_eager=True,
             expose_value=False,
-            envvar=serve.ENVIRONMENT + "CONFIG",
+            envvar=ENVIRONMENT + "CONFIG",
             metavar="FILE",
-            help=f"The server's TOML file.  [default: {serve.CONFIG_FILE}]",
+            help=f"The server's TOML file.  [default: {CONFIG_FILE}]",
         ),
-        serve.setting("--addr", "Where the server listens.", default=DEFAULT_ADDRESS, metavar="HOST:PORT"),
-        serve.setting("--api-key", "The server's key; prefer the environment or a file.", metavar="KEY"),
-        serve.setting(
+        setting("--addr", "Where the server listens.", default=DEFAULT_ADDRESS, metavar="HOST:PORT"),
+        setting("--api-key", "The server's key; prefer the environment or a file.", metavar="KEY"),
+        setting(
             "--api-key-file",
             f"File that holds the server's key.  [default: {KEY_FILE}, if there is one]",
             type=click.Path(path_type=Path),

@@ -16,7 +16,6 @@ from codex_rpc.calls import account_read, rate_limits_read
 from codex_rpc.errors import CodexError, CodexNotFoundError, CodexTooOldError, RequestRefusedError
 from codex_rpc.process import check_version, find_codex
 
-
 INSTALL = "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
 UPDATE = "npm install -g @openai/codex@latest    (or: pip install -U openai-codex-cli-bin)"
 REACH_CHATGPT = "see that this machine reaches chatgpt.com"

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -122,9 +123,9 @@ async def _receive(stream: ByteStream) -> bytes:
 
 def _words(error: BaseException, deadline: float) -> str:
     """Say why nobody answered; a failed connection hides its reason one level deeper."""
-    inner = error.__cause__ or error
+    inner: BaseException = error.__cause__ or error
     while isinstance(inner, BaseExceptionGroup):
-        inner = inner.exceptions[0]
+        inner = cast("BaseExceptionGroup[BaseException]", inner).exceptions[0]
     match inner:
         case TimeoutError():
             return f"no answer within {deadline:g} seconds"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from bridge.doctor.findings import Finding, fail, ok, skip, warn
 from bridge.doctor.http import Reply, Unreachable, fetch
@@ -169,7 +169,7 @@ def _events(reply: Reply) -> Iterator[tuple[float, dict[str, Any]]]:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        value: Any = json.loads(body)
+        value: object = json.loads(body)
     except ValueError:
         return {}
-    return value if isinstance(value, dict) else {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

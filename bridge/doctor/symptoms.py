@@ -99,9 +99,7 @@ _BY_CODE = {
     ),
     "codex_not_logged_in": fail("Codex is not logged in (401)", LOG_IN),
     "upstream_error": fail("Codex or OpenAI failed (502)", "try again; the log of the server says more"),
-    "codex_unavailable": fail(
-        "Codex is not running (503)", "the check `codex`, or the log of the server, says why"
-    ),
+    "codex_unavailable": fail("Codex is not running (503)", "the check `codex`, or the log of the server, says why"),
     "upstream_timeout": fail("the model sent nothing in time (504)", "try again, with a smaller effort or model"),
 }
 

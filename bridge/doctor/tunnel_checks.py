@@ -61,8 +61,12 @@ async def tunnel(subject: Subject) -> Finding:
     return ok(f"cloudflared is connected ({connections} times `Registered tunnel connection`)")
 
 
-async def quick_url(subject: Subject) -> str | None:
-    """Return the address of a quick tunnel that runs on this machine, if there is one."""
+async def url_of_the_tunnel(subject: Subject) -> str | None:
+    """Return the public address: that of the named tunnel, else that of a quick one that runs on this machine."""
+    if subject.tunnel_config:
+        with suppress(OSError, ValueError):
+            named = read_config(subject.tunnel_config.read_text(encoding="utf-8")).hostname
+            return f"https://{named}" if named else None
     reply = await _ask_cloudflared(subject, "quicktunnel")
     hostname = _field(reply.body, "hostname") if reply else None
     return f"https://{hostname}" if hostname else None

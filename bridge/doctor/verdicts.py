@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from codex_rpc.quota import RateLimit, Window
-
 from bridge.doctor.findings import Finding, fail, ok, skip, warn
+from codex_rpc.quota import RateLimit, Window
 
 ORIGIN = "vscode-file://vscode-app"
 """The origin with which Cursor's own window sends requests."""

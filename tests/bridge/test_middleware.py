@@ -16,6 +16,7 @@ from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.ledger import Ledger
 from bridge.middleware import Access, CleanPath, Envelope
+from bridge.page import Page
 from bridge.status import Status
 from bridge.threads import Threads
 from codex_rpc.client import Client
@@ -50,7 +51,8 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     supervisor, admission, ledger = Supervisor(no_codex), Admission(), Ledger()
     backend = Backend(supervisor, patience=0)
     api = Api(backend, threads, admission, settings, 0)
-    return build_app(api, Status(supervisor, backend, threads, admission, ledger), settings)
+    status = Status(supervisor, backend, threads, admission, ledger)
+    return build_app(api, status, Page(settings), settings)
 
 
 async def ask(app: ASGIApp, scope: Scope, body: bytes = b"") -> Exchange:
