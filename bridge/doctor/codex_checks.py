@@ -12,9 +12,9 @@ from bridge.doctor.subject import Subject
 from bridge.doctor.symptoms import LOG_IN
 from bridge.doctor.verdicts import judge_quota
 from bridge.launch import account_client, launcher
-from codex_rpc.calls import account_read, rate_limits_read
+from codex_rpc.calls import account_read, config_read, rate_limits_read
 from codex_rpc.errors import CodexError, CodexNotFoundError, CodexTooOldError, RequestRefusedError
-from codex_rpc.process import check_version, find_codex
+from codex_rpc.process import find_codex
 
 INSTALL = "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
 UPDATE = "npm install -g @openai/codex@latest    (or: pip install -U openai-codex-cli-bin)"
@@ -22,18 +22,18 @@ REACH_CHATGPT = "see that this machine reaches chatgpt.com"
 
 
 async def codex(subject: Subject) -> Finding:
-    """A codex that is new enough can be started."""
+    """A codex that is new enough starts as the server starts it."""
     try:
         executable = find_codex(subject.codex)
-        async with launcher(subject.codex) as launch:
+        async with launcher(subject.codex) as launch, launch.open_client() as client:
+            await client.call(config_read())
             version = await launch.version(executable, child_environment(os.environ, real_home(os.environ)))
-        check_version(version, executable)
     except CodexNotFoundError as error:
         return fail(str(error).partition(". ")[0], INSTALL)
     except CodexTooOldError as error:
         return fail(str(error).partition("; ")[0], UPDATE)
     except CodexError as error:
-        return fail(str(error), f"run `{subject.codex or 'codex'} --version` and mend what it says")
+        return fail(str(error), "mend what it says; most often it is a line of config.toml")
     return ok(f"{version or 'of an unknown version'} at {executable}")
 
 
@@ -45,7 +45,7 @@ async def login(subject: Subject) -> Finding:
     except RequestRefusedError as error:
         return fail(f"the account cannot be read: {error.reason}", f"{REACH_CHATGPT}, then {LOG_IN} --again")
     except CodexError as error:
-        return fail(f"codex does not start: {error}", "run `codex doctor`, and mend what it says of config.toml")
+        return fail(f"codex does not start: {error}", "mend what it says; most often it is a line of config.toml")
     return ok(describe_account(account)) if account.ready else fail("nobody is logged in", LOG_IN)
 
 

@@ -192,7 +192,7 @@ async def test_whether_the_server_lives_may_be_asked_by_anybody(path: str) -> No
     ],
     ids=["from elsewhere", "no key", "wrong key"],
 )
-@pytest.mark.parametrize("path", ["/models", "/", "/healthz/more", "/nowhere"])
+@pytest.mark.parametrize("path", ["/models", "/doctor", "/usage", "/healthz/more", "/nowhere"])
 async def test_who_may_not_come_reaches_nothing(
     path: str, headers: dict[str, str], peer: str | None, api_key: str | None
 ) -> None:

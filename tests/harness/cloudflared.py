@@ -105,6 +105,11 @@ def _fail(text: str) -> int:
     return 1
 
 
+def _stop(number: int, frame: object) -> None:
+    del number, frame
+    sys.exit(0)
+
+
 def _run(quick: str | None) -> None:
     if FAULT == "crash":
         _log("ERR", 'Couldn\'t start tunnel error="Unauthorized: Tunnel not found"')
@@ -145,7 +150,7 @@ def _run(quick: str | None) -> None:
         _log("INF", f"Registered tunnel connection connIndex=0 {place}")
     else:
         _log("ERR", 'Unable to establish connection with Cloudflare edge error="dial tcp: i/o timeout" connIndex=0')
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _stop)
     server.serve_forever()
 
 

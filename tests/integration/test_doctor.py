@@ -19,7 +19,7 @@ from tests.harness.cloudflared import write_stand_in
 from tests.harness.codex_home import write_home
 from tests.harness.program import Server, free_port, run, serving
 from tests.harness.public_front import Front, public_front
-from tests.harness.script import failed, http_error
+from tests.harness.script import http_error
 from tests.harness.upstream import Upstream
 
 ON_LOOPBACK = {"base-url"}
@@ -123,8 +123,8 @@ async def test_nobody_is_logged_in(upstream: Upstream, home: Path) -> None:
 async def test_a_config_that_codex_cannot_read(home: Path) -> None:
     (home / "config.toml").write_text("model = [")
     found = await doctor()
-    assert faults(found) == {"login"}
-    assert "config.toml" in found["login"]["reason"] + found["login"]["fix"]
+    assert faults(found) == {"codex"}
+    assert "config.toml:1:10" in found["codex"]["reason"]
 
 
 @pytest.fixture
@@ -143,6 +143,9 @@ async def test_the_quota_is_used_up(accounts: AccountServer) -> None:
     assert faults(found) == {"quota"}
     assert found["quota"]["reason"].startswith("nothing is left: the window of 5 hours is used to 100 %")
     assert found["login"]["reason"] == "ChatGPT Plus, a…@example.com"
+
+
+QUOTA = {"error": {"type": "usage_limit_reached", "message": "limit", "plan_type": "plus", "resets_in_seconds": 60}}
 
 
 async def test_the_quota_is_told_while_something_is_left(accounts: AccountServer) -> None:
@@ -200,7 +203,7 @@ async def test_the_key_is_wrong(upstream: Upstream, home: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (failed("usage_limit_reached", "The usage limit has been reached"), "quota is used up (429)"),
+        (http_error(429, QUOTA), "quota is used up (429)"),
         (http_error(400, {"error": {"message": "no such thing", "code": "bad"}}), "status 400: no such thing"),
     ],
     ids=["quota", "refusal"],
@@ -228,9 +231,8 @@ def tunnel_config(folder: Path, port: int, **changes: str) -> Path:
 
 async def test_cloudflared_is_missing(server: Server, tmp_path: Path) -> None:
     config = tunnel_config(tmp_path, server.port)
-    found = await doctor(
-        "--tunnel-config", str(config), "--only", "cloudflared", "--only", "tunnel-config", port=server.port
-    )
+    only = ("--only", "cloudflared", "--only", "tunnel-config")
+    found = await doctor("--tunnel-config", str(config), *only, port=server.port)
     assert faults(found) == {"cloudflared"}
     assert found["cloudflared"]["reason"] == "there is no cloudflared on PATH"
 
