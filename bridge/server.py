@@ -8,11 +8,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import anyio
 from hypercorn.asyncio import serve as hypercorn_serve  # pyright: ignore[reportUnknownVariableType] - WSGI half
@@ -86,7 +86,13 @@ async def service(settings: Settings) -> AsyncGenerator[Service]:
             yield Service(build_app(api, status, page, settings), supervisor, threads, admission)
 
 
-async def serve(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
+Beside: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+"""What runs for as long as the server does."""
+
+
+async def serve(
+    settings: Settings, listener: socket.socket, announce: Callable[[], None], beside: Sequence[Beside] = ()
+) -> None:
     """Serve on `listener` until a signal says stop; `announce` is called when requests are answered.
 
     Raises:
@@ -106,7 +112,7 @@ async def serve(settings: Settings, listener: socket.socket, announce: Callable[
             await stop.wait()
             await it.admission.stop(settings.grace)
 
-        async with running(partial(_watch_signals, stop), stop_if_codex_cannot_start):
+        async with running(partial(_watch_signals, stop), stop_if_codex_cannot_start, *beside):
             announce()
             async with anyio.create_task_group() as web:
                 # A task of its own, because Hypercorn on Python 3.11 leaves its task marked as cancelled.

@@ -5,9 +5,13 @@ from __future__ import annotations
 import click
 
 from bridge import __version__
+from bridge.cli.completion import completion
 from bridge.cli.doctor import doctor
 from bridge.cli.login import login
+from bridge.cli.models import models
 from bridge.cli.serve import serve
+from bridge.cli.status import status
+from bridge.cli.tunnel import tunnel
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,3 +23,7 @@ def main() -> None:
 main.add_command(doctor)
 main.add_command(login)
 main.add_command(serve)
+main.add_command(tunnel)
+main.add_command(models)
+main.add_command(status)
+main.add_command(completion)

@@ -12,11 +12,15 @@ import anyio
 import click
 
 from bridge import __version__
+from bridge.cli.cursor_values import show_values
 from bridge.config import DEFAULT_ADDRESS, DEFAULTS, ReasoningDisplay, Settings, parse_address
 from bridge.key_file import read_key
 from bridge.logs import LogFormat, configure_logs
-from bridge.server import listen
+from bridge.server import Beside, listen
 from bridge.server import serve as run_server
+from bridge.tunnel.cloudflared import TunnelError
+from bridge.tunnel.files import KEY_FILE, make_key
+from bridge.tunnel.public_address import public_address
 from codex_rpc.errors import CodexError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,6 +123,13 @@ def show_settings(context: click.Context) -> None:
     metavar="FILE",
 )
 @setting(
+    "--tunnel",
+    "Public address to run beside the server: a hostname that `tunnel` has set up, or `quick`. Makes a key if there is "
+    "none.",
+    metavar="HOSTNAME",
+)
+@setting("--cloudflared", "The cloudflared executable.  [default: the one on PATH]", metavar="PATH")
+@setting(
     "--max-body",
     "Largest request body, in bytes.",
     default=DEFAULTS.max_body,
@@ -159,11 +170,13 @@ def show_settings(context: click.Context) -> None:
 @click.pass_context
 def serve(
     context: click.Context,
+    *,
     addr: str,
     api_key_file: Path | None,
+    tunnel: str | None,
+    cloudflared: str | None,
     log_level: str,
     log_format: LogFormat,
-    *,
     print_config: bool,
     **values: Any,
 ) -> None:
@@ -177,6 +190,9 @@ def serve(
         return
     if api_key_file is not None:
         values["api_key"] = key_from_file(api_key_file, values["api_key"])
+    if tunnel and values["api_key"] is None:
+        make_key()
+        values["api_key"] = key_from_file(KEY_FILE, None)
     configure_logs(log_level, log_format)
     try:
         host, port = parse_address(addr)
@@ -190,9 +206,15 @@ def serve(
         raise click.ClickException(f"cannot listen on {addr}: {reason}. Choose another address with --addr.") from None
     announce = functools.partial(_announce, listener.getsockname(), needs_key=settings.api_key is not None)
     try:
-        anyio.run(run_server, settings, listener, announce)
-    except CodexError as error:
+        beside = _tunnel(tunnel, listener.getsockname()[1], cloudflared, settings.api_key) if tunnel else ()
+        anyio.run(run_server, settings, listener, announce, beside)
+    except (CodexError, TunnelError) as error:
+        listener.close()
         raise click.ClickException(str(error)) from None
+
+
+def _tunnel(where: str, port: int, cloudflared: str | None, key: str | None) -> tuple[Beside, ...]:
+    return (public_address(where, port, cloudflared, functools.partial(show_values, key=key)).run,)
 
 
 def _announce(address: tuple[Any, ...], *, needs_key: bool) -> None:
