@@ -1,4 +1,4 @@
-"""The answer to a chat request as an ASGI application: the one place where exceptions become wire errors.
+"""The answer of the model as an ASGI application: the one place where exceptions become wire errors.
 
 An answer owns its turn: client gone, server stopping, failure — whatever ends the answer leaves the turn's block, which
 interrupts it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,6 +30,9 @@ from codex_rpc.errors import CodexError, ConnectionLostError
 
 logger = logging.getLogger(__name__)
 
+WHOLE_PATIENCE = 60.0
+"""Seconds before an answer that is not streamed is begun and kept alive by white space; a tunnel cuts it after 100."""
+
 LAST_WORDS = 2.0
 """Seconds to tell a client that its answer ends unfinished; a client that does not read delays nothing."""
 
@@ -44,7 +47,9 @@ class Writer(Protocol):
 
     def fail(self, error: ApiError) -> bytes: ...
 
-    def overflow(self) -> bytes: ...
+
+async def _nothing_to_settle() -> None:
+    """Most answers leave nothing behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,14 @@ class Plan:
     """Opens one of the answer's turns."""
     new_writer: Callable[[], Writer]
     headers: Mapping[str, str]
-    choices: int
-    cursor: bool
     patience: float
     pause: float
+    choices: int = 1
+    cursor: bool = False
+    overflow: Callable[[], bytes] | None = None
+    """The whole answer that a client wants instead of the error that the context is too long."""
+    settle: Callable[[], Awaitable[None]] = _nothing_to_settle
+    """What is to be done before the client sees the end of an answer that has begun."""
 
 
 class _Body:
@@ -136,11 +145,13 @@ class Answer:
             error = internal_error()
         self._entry.error = error.code
         with anyio.move_on_after(LAST_WORDS):
-            if self._plan.cursor and error.code == CONTEXT_TOO_LONG and not body.carries_content:
-                await body.write(self._plan.new_writer().overflow(), last=True)
+            if self._plan.overflow and error.code == CONTEXT_TOO_LONG and not body.carries_content:
+                await body.write(self._plan.overflow(), last=True)
             elif body.begun:
                 logger.warning("an answer ended unfinished: %s", error)
-                await body.write(self._writer.fail(error), last=True)
+                end = self._writer.fail(error)
+                await self._plan.settle()
+                await body.write(end, last=True)
             else:
                 await send_error(as_shown(error, cursor=self._plan.cursor), send)
 
@@ -172,6 +183,7 @@ class Answer:
                 tasks.start_soon(write, choice)
         if failures:
             raise failures[0]
+        await self._plan.settle()
         await body.write(b"".join(endings), last=True)
 
     async def _write_turn(self, body: _Body, choice: int, endings: list[bytes]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -39,13 +39,17 @@ class Session:
     mcp_servers: tuple[str, ...]
     account_changes: int
     """How many changes of the account had been told when it was read."""
+    login: object = None
+    """What stood for the login that codex was started with."""
 
 
 class Backend:
     """Asks codex about itself, once for each process and again when it says that something changed."""
 
-    def __init__(self, supervisor: Supervisor, patience: float) -> None:
+    def __init__(self, supervisor: Supervisor, patience: float, login: Callable[[], object] = lambda: None) -> None:
+        """`login` returns another value whenever the login that codex has on disk is another one."""
         self._supervisor = supervisor
+        self._login = login
         self._patience = patience
         self._session: Session | None = None
         self._lock = anyio.Lock()
@@ -76,7 +80,9 @@ class Backend:
         async with self._lock:
             session = self._session
             if session is None or session.client is not client:
+                login = self._login()
                 session = self._session = await _ask(client)
+                session.login = login
             elif session.account_changes != client.account_changes:
                 session.account_changes = client.account_changes
                 session.account = await client.call(account_read())
@@ -90,6 +96,10 @@ class Backend:
             CodexError: as `session`.
         """
         session = await self.session()
+        if session.login != self._login():
+            logger.info("somebody has logged in anew; a new codex takes over")
+            self._supervisor.replace(session.client)
+            session = await self.session()
         if not session.account.ready and self._may_restart():
             logger.info("nobody was logged in when codex started; starting it anew to see whether somebody is now")
             self._supervisor.restart()

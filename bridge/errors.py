@@ -86,6 +86,17 @@ def route_not_found(path: str) -> ApiError:
     return ApiError(404, "invalid_request_error", "not_found", f"There is no route {path}. Try GET /v1/models.")
 
 
+def response_not_found(response_id: str) -> ApiError:
+    """There is no stored response with this id."""
+    message = f"There is no stored response {response_id!r} (any more)."
+    return ApiError(404, "invalid_request_error", "response_not_found", message, "response_id")
+
+
+def store_failed(reason: str) -> ApiError:
+    """Stored responses cannot be read or written."""
+    return ApiError(500, "server_error", "store_failed", f"{reason}. The log of the server says more.")
+
+
 def method_not_allowed(method: str, path: str, allowed: str) -> ApiError:
     """The path exists, with other methods."""
     message = f"{method} is not allowed for {path}; use {allowed}."

@@ -65,6 +65,7 @@ class Client:
         self._ended = anyio.Event()
         self._logins: dict[str | None, LoginCompleted] = {}
         self._login_ended = anyio.Event()
+        self._unsubscribed = anyio.Event()
         self.account_changes = 0
         self.quota: Quota = {}
         """What is known of the account's quota; told by codex beside the answers."""
@@ -110,6 +111,7 @@ class Client:
     def unsubscribe(self, thread_id: str) -> None:
         """Skip the events of a thread from now on, and refuse what codex asks for it."""
         self._inboxes.pop(thread_id, None)
+        self._unsubscribed.set()
 
     def answer(self, request: Request, result: Any) -> None:
         """Answer a call of codex; after the connection has ended nothing happens.
@@ -141,6 +143,12 @@ class Client:
         """Wait until the connection has ended; return why."""
         await self._ended.wait()
         return self._lost or ConnectionLostError("the connection to codex ended")
+
+    async def wait_until_unused(self) -> None:
+        """Wait until nobody subscribes to a thread."""
+        while self._inboxes:
+            self._unsubscribed = anyio.Event()
+            await self._unsubscribed.wait()
 
     # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

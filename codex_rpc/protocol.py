@@ -22,6 +22,8 @@ class TokenUsage:
     cached_input: int
     output: int
     reasoning_output: int
+    cache_written: int = 0
+    """How much of the input was written to the cache."""
 
     def __add__(self, other: TokenUsage) -> TokenUsage:
         return TokenUsage(
@@ -29,6 +31,7 @@ class TokenUsage:
             self.cached_input + other.cached_input,
             self.output + other.output,
             self.reasoning_output + other.reasoning_output,
+            self.cache_written + other.cache_written,
         )
 
 
@@ -54,10 +57,11 @@ class MessageDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """A piece of what the model tells about its reasoning."""
+    """A piece of what the model tells about its reasoning; an empty one begins a new part of the summary."""
 
     thread_id: str
     turn_id: str
+    item_id: str
     text: str
 
 
@@ -149,9 +153,6 @@ ThreadEvent: TypeAlias = (
 )
 Event: TypeAlias = ThreadEvent | AccountChanged | LoginCompleted | QuotaReported
 
-PARAGRAPH = "\n\n"
-"""The text of a ReasoningDelta that only separates what follows from what came before."""
-
 INJECTED = "auto-compact-"
 """The turn ids under which codex echoes injected items begin like this; they are no news."""
 
@@ -197,12 +198,13 @@ def _message_delta(params: Params) -> MessageDelta:
 
 
 def _reasoning_delta(params: Params) -> ReasoningDelta:
-    return ReasoningDelta(_text(params, "threadId"), _text(params, "turnId"), _text(params, "delta"))
+    return ReasoningDelta(
+        _text(params, "threadId"), _text(params, "turnId"), _text(params, "itemId"), _text(params, "delta")
+    )
 
 
 def _reasoning_part(params: Params) -> ReasoningDelta:
-    """Each part of a summary is a paragraph of its own."""
-    return ReasoningDelta(_text(params, "threadId"), _text(params, "turnId"), PARAGRAPH)
+    return ReasoningDelta(_text(params, "threadId"), _text(params, "turnId"), _text(params, "itemId"), "")
 
 
 def _raw_item_completed(params: Params) -> RawItemCompleted | None:
@@ -220,6 +222,7 @@ def _response_completed(params: Params) -> ResponseCompleted:
             cached_input=wire["cachedInputTokens"],
             output=wire["outputTokens"],
             reasoning_output=wire["reasoningOutputTokens"],
+            cache_written=wire.get("cacheWriteInputTokens", 0),
         )
         if wire
         else None

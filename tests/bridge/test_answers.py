@@ -5,14 +5,14 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import anyio
 import pytest
 
 from bridge import answers
 from bridge.admission import Admission
-from bridge.answers import Answer, Plan, Writer
+from bridge.answers import Answer, Plan
 from bridge.errors import ApiError, model_not_found
 from bridge.limits import Limits
 from bridge.openai.chat_answer import ChatAnswer
@@ -38,12 +38,15 @@ TOO_LONG = ended("failed", CodexFailure("Too long.", "contextWindowExceeded"))
 LOOK = Tool.function("look", "Looks.", {})
 
 
-def stream(choices: int = 1, *, cursor: bool = False) -> Writer:
+def stream(choices: int = 1, *, cursor: bool = False) -> ChatStream:
     return ChatStream(ChatAnswer("chatcmpl-codex-1", 7, "2.5-tpg", choices, cursor=cursor), usage_chunk=False)
 
 
-def whole(choices: int = 1, *, cursor: bool = False) -> Writer:
+def whole(choices: int = 1, *, cursor: bool = False) -> ChatCompletion:
     return ChatCompletion(ChatAnswer("chatcmpl-codex-1", 7, "2.5-tpg", choices, cursor=cursor))
+
+
+NewWriter: TypeAlias = Callable[..., ChatStream | ChatCompletion]
 
 
 class Stage:
@@ -51,7 +54,7 @@ class Stage:
 
     def __init__(
         self,
-        new_writer: Callable[..., Writer] = stream,
+        new_writer: NewWriter = stream,
         *,
         choices: int = 1,
         cursor: bool = False,
@@ -77,6 +80,7 @@ class Stage:
             cursor=cursor,
             patience=patience,
             pause=pause,
+            overflow=(lambda: new_writer(choices, cursor=True).overflow()) if cursor else None,
         )
         self._answer = Answer(plan, self.admission)
 
@@ -240,7 +244,7 @@ async def test_an_answer_that_is_not_streamed_is_sent_at_once_with_its_length() 
     ids=["ours", "a deadline", "any of codex"],
 )
 async def test_a_failure_to_open_the_turn_keeps_its_status(
-    failure: Exception, status: int, code: str, new_writer: Callable[..., Writer]
+    failure: Exception, status: int, code: str, new_writer: NewWriter
 ) -> None:
     async def fail() -> None:
         raise failure
@@ -256,7 +260,7 @@ async def test_a_failure_to_open_the_turn_keeps_its_status(
 
 
 @pytest.mark.parametrize("new_writer", [stream, whole])
-async def test_a_turn_that_fails_before_the_first_byte_keeps_its_status(new_writer: Callable[..., Writer]) -> None:
+async def test_a_turn_that_fails_before_the_first_byte_keeps_its_status(new_writer: NewWriter) -> None:
     stage = Stage(new_writer)
     async with answering(stage) as exchange:
         stage.say(used(TokenUsage(1, 0, 0, 0)), NO_QUOTA)
@@ -481,7 +485,7 @@ async def test_a_failure_after_the_patience_is_told_in_the_body(clock: Clock) ->
 
 
 @pytest.mark.parametrize("new_writer", [stream, whole])
-async def test_a_server_that_stops_ends_the_turn_and_says_so(new_writer: Callable[..., Writer]) -> None:
+async def test_a_server_that_stops_ends_the_turn_and_says_so(new_writer: NewWriter) -> None:
     stage = Stage(new_writer)
     async with answering(stage) as exchange:
         await stage.admission.stop(grace=0)
@@ -639,7 +643,7 @@ async def test_choices_that_are_not_streamed_come_together_in_their_order() -> N
     ],
 )
 async def test_the_end_of_the_answer_comes_last_even_if_an_earlier_choice_takes_long_to_leave(
-    new_writer: Callable[..., Writer],
+    new_writer: NewWriter,
 ) -> None:
     stage, may_leave = Stage(new_writer, choices=2), anyio.Event()
     stage.while_leaving = may_leave.wait
@@ -671,7 +675,7 @@ async def test_the_first_choice_that_fails_ends_them_all() -> None:
 
 
 @pytest.mark.parametrize("new_writer", [stream, whole])
-async def test_a_choice_that_fails_before_the_first_byte_keeps_its_status(new_writer: Callable[..., Writer]) -> None:
+async def test_a_choice_that_fails_before_the_first_byte_keeps_its_status(new_writer: NewWriter) -> None:
     stage = Stage(new_writer, choices=2)
     async with answering(stage) as exchange:
         await anyio.wait_all_tasks_blocked()
@@ -690,7 +694,7 @@ async def test_a_client_that_leaves_ends_all_choices() -> None:
 
 
 @pytest.mark.parametrize("new_writer", [stream, whole])
-async def test_when_codex_dies_before_any_choice_began_all_are_given_again(new_writer: Callable[..., Writer]) -> None:
+async def test_when_codex_dies_before_any_choice_began_all_are_given_again(new_writer: NewWriter) -> None:
     stage = Stage(new_writer, choices=2)
     stage.inboxes += [Inbox(), Inbox()]
     async with answering(stage) as exchange:
@@ -735,7 +739,7 @@ async def test_when_codex_dies_after_one_choice_began_no_choice_is_repeated() ->
     ids=["ours", "login", "a deadline", "unexpected"],
 )
 async def test_cursor_gets_every_error_as_a_400_because_it_shows_no_other(
-    failure: Exception, code: str, new_writer: Callable[..., Writer]
+    failure: Exception, code: str, new_writer: NewWriter
 ) -> None:
     async def fail() -> None:
         raise failure

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
@@ -16,8 +17,11 @@ from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.ledger import Ledger
 from bridge.middleware import Access, CleanPath, Envelope
+from bridge.opener import Opener
 from bridge.page import Page
+from bridge.responses import Responses
 from bridge.status import Status
+from bridge.store import SqliteStore
 from bridge.threads import Threads
 from codex_rpc.client import Client
 from codex_rpc.supervisor import Supervisor
@@ -50,9 +54,11 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     threads = Threads("/nowhere", most=0, longest=1, idle_timeout=1)
     supervisor, admission, ledger = Supervisor(no_codex), Admission(), Ledger()
     backend = Backend(supervisor, patience=0)
-    api = Api(backend, threads, admission, settings, 0)
+    opener = Opener(backend, threads)
+    store = SqliteStore(None, most=1024, longest=1, now=time.time)
+    responses = Responses(opener, store, admission, settings)
     status = Status(supervisor, backend, threads, admission, ledger)
-    return build_app(api, status, Page(settings), settings)
+    return build_app(Api(backend, opener, admission, settings, 0), responses, status, Page(settings), settings)
 
 
 async def ask(app: ASGIApp, scope: Scope, body: bytes = b"") -> Exchange:
