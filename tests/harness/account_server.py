@@ -30,6 +30,8 @@ class AccountServer:
     plan: str = "plus"
     used: tuple[int, int] = (42, 17)
     """How much of the five-hour and the weekly window is used, in percent."""
+    resets: tuple[int, int] = (FAR, FAR)
+    """When these windows begin anew, in epoch seconds."""
     refuse_codes: bool = False
     approved: threading.Event = field(default_factory=threading.Event)
     asked: threading.Event = field(default_factory=threading.Event)
@@ -98,17 +100,16 @@ class AccountServer:
         }
 
     def _rate_limit(self) -> dict[str, Any]:
-        short, long = self.used
         return {
             "allowed": True,
             "limit_reached": max(self.used) >= 100,
-            "primary_window": _window(short, 5 * 3600),
-            "secondary_window": _window(long, 7 * 86400),
+            "primary_window": _window(self.used[0], 5 * 3600, self.resets[0]),
+            "secondary_window": _window(self.used[1], 7 * 86400, self.resets[1]),
         }
 
 
-def _window(used: int, length: int) -> dict[str, Any]:
-    return {"used_percent": used, "limit_window_seconds": length, "reset_after_seconds": length, "reset_at": FAR}
+def _window(used: int, length: int, reset: int) -> dict[str, Any]:
+    return {"used_percent": used, "limit_window_seconds": length, "reset_after_seconds": length, "reset_at": reset}
 
 
 def _unsigned(claims: dict[str, Any]) -> str:
