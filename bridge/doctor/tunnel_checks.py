@@ -32,7 +32,7 @@ async def tunnel_config(subject: Subject) -> Finding:
     """cloudflared accepts the configuration, and it leads to the server."""
     path = subject.tunnel_config
     if path is None:
-        return NO_TUNNEL
+        return skip("no named tunnel is set up", SET_UP)
     try:
         facts = read_config(path.read_text(encoding="utf-8"))
         await ask(find_cloudflared(subject.cloudflared), "tunnel", "--config", str(path), "ingress", "validate")

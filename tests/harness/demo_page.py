@@ -70,7 +70,7 @@ async def demo_server(folder: Path) -> AsyncGenerator[Server]:
                 "CODEX_HOME": str(home),
                 "PATH": f"{write_stand_in(folder / 'bin').parent}:{os.environ['PATH']}",
             }
-            async with serving("--tunnel", "quick", port=PORT, **environment) as server:
+            async with serving("--tunnel", "quick", port=PORT, log=None, **environment) as server:
                 await _work(server, upstream, (folder / "config/codex-openai-proxy/api-key").read_text().strip())
                 yield server
 
