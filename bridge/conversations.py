@@ -223,14 +223,14 @@ class Conversations(Generic[H]):
         return Fresh(items, "rebuilt", next(reasons, "unknown-history"))
 
     def _with_what_the_client_never_saw(self, items: Sequence[Item], chain: Sequence[bytes]) -> Iterator[Item]:
-        """An answer that the client has sent back with its reasoning stays as the client has it."""
+        """An answer that the client has sent back with other reasoning than it had stays as the client has it."""
         position = 0
         while position < len(items):
             for answer in self._answers.get(chain[position], ()):
                 after = _after(items, position, answer.length)
                 if after is not None and chain[after] == answer.end:
                     echo = items[position:after]
-                    yield from echo if any(map(_is_unseen, echo)) else answer.items
+                    yield from answer.items if marks(echo) <= marks(answer.items) else echo
                     position = after
                     break
             else:

@@ -142,6 +142,7 @@ class Responses:
             output = running.output
             if asked.store:
                 await self._keep(Stored(output.response, asked.input, output.items))
+            self._running.pop(frame.id, None)
             running.ended.set()
 
         plan = Plan(
@@ -159,7 +160,7 @@ class Responses:
             try:
                 await answer(scope, receive, send)
             finally:
-                del self._running[frame.id]
+                self._running.pop(frame.id, None)
                 running.ended.set()
 
         return answer_and_forget

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import orjson
 
+from bridge.json_body import json_object
 from bridge.tool_schema import LIMIT, compact, for_codex
 
 _PLAIN = re.compile(r"(?!(exec_command|shell_command|mcp|mcp__.*|x_.*_[0-9a-f]{8})$)[a-zA-Z0-9_-]{1,128}")
@@ -162,7 +163,7 @@ class Toolbox:
         tool = next((tool for tool in self.tools if (_codex_namespace(tool), tool.codex_name) == called), None)
         if tool is None:
             return None
-        text = _object(arguments).get("input") if tool.kind == "custom" else None
+        text = json_object(arguments).get("input") if tool.kind == "custom" else None
         return tool, text if isinstance(text, str) else arguments
 
     def call_to_codex(self, name: str, arguments: str, namespace: str | None = None) -> tuple[str, str, str | None]:
@@ -172,7 +173,7 @@ class Toolbox:
         """
         namespace = None if namespace == NO_NAMESPACE else namespace
         tool = self.find(name, namespace)
-        if tool and tool.kind == "custom" and not _is_wrapped(_object(arguments)):
+        if tool and tool.kind == "custom" and not _is_wrapped(json_object(arguments)):
             arguments = compact({"input": arguments})
         return codex_name(name), arguments, None if namespace is None else codex_namespace(namespace)
 
@@ -201,14 +202,6 @@ def _codex_namespace(tool: Tool) -> str | None:
 
 def _join(description: str, note: str) -> str:
     return f"{description}\n\n{note}" if description else note
-
-
-def _object(text: str) -> Mapping[str, Any]:
-    try:
-        value: object = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return {}
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _is_wrapped(fields: Mapping[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from bridge.events import (
     TurnEvent,
     Used,
 )
+from bridge.json_body import json_object
 from bridge.prompt import Item
 from bridge.tools import Toolbox
 from codex_rpc import protocol
@@ -33,6 +34,9 @@ _INCOMPLETE = re.compile(r"Incomplete response returned, reason: (\w+)")
 """How codex words an upstream `response.incomplete`, which it has no error kind for."""
 
 _OWN_KINDS = frozenset({"message", "reasoning", "web_search_call", "function_call", "function_call_output"})
+_SEARCH = "web", "run"
+"""The namespace and the name of the search that codex runs itself, for models whose upstream does not."""
+
 _OF_CODEX = "internal_chat_message_metadata_passthrough"
 """What codex writes onto raw items for itself."""
 
@@ -116,7 +120,8 @@ class Translator:
     def _called(self, item: Item) -> list[TurnEvent]:
         call = self._toolbox.call_to_client(item["name"], item["arguments"], item.get("namespace"))
         if call is None:
-            return []
+            searched = (item.get("namespace"), item["name"]) == _SEARCH
+            return [ItemDone(_web_search(item["arguments"]))] if searched else []
         self.calls += 1
         tool, arguments = call
         namespace, name = tool.path
@@ -170,6 +175,13 @@ class _Item:
         said = "".join(self._said)
         self._id, self._said, self._to_repeat = None, [], ""
         return said
+
+
+def _web_search(arguments: str) -> Item:
+    """A call of codex's own search tool, which codex runs itself, as the item that other models' searches are."""
+    asked = json_object(arguments)
+    queries = [query["q"] for query in asked.get("search_query") or () if isinstance(query.get("q"), str)]
+    return {"type": "web_search_call", "status": "completed", "action": {"type": "search", "queries": queries}}
 
 
 def _text_changed() -> Failed:

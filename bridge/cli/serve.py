@@ -18,6 +18,7 @@ from bridge.key_file import read_key
 from bridge.logs import LogFormat, configure_logs
 from bridge.server import Beside, listen
 from bridge.server import serve as run_server
+from bridge.stored import StoreError
 from bridge.tunnel.cloudflared import TunnelError
 from bridge.tunnel.files import KEY_FILE, make_key
 from bridge.tunnel.public_address import public_address
@@ -27,7 +28,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PROGRAM = "codex-openai-proxy"
 ENVIRONMENT = "CODEX_OPENAI_PROXY_"
-CONFIG_FILE = Path(click.get_app_dir(PROGRAM, force_posix=False)) / "config.toml"
+APP_FOLDER = Path(click.get_app_dir(PROGRAM))
+CONFIG_FILE = APP_FOLDER / "config.toml"
+STORE_FILE = APP_FOLDER / "responses.sqlite3"
+IN_MEMORY = "memory"
 LOG_LEVELS = ("error", "warning", "info", "debug")
 SECRETS = frozenset({"api_key"})
 NO_SETTINGS = frozenset({"config", "print_config"})
@@ -162,6 +166,20 @@ def show_settings(context: click.Context) -> None:
     metavar="N",
 )
 @seconds("--queue-patience", "How long an answer waits for its turn.", DEFAULTS.queue_patience)
+@setting(
+    "--store",
+    f"File of stored responses, for `previous_response_id`; `{IN_MEMORY}` keeps them until the server stops.  "
+    "[default: responses.sqlite3 beside the settings]",
+    metavar="FILE",
+)
+@setting(
+    "--store-size",
+    "How large the store may become; the longest unused responses go first.",
+    default=DEFAULTS.store_size,
+    type=click.IntRange(min=1024),
+    metavar="BYTES",
+)
+@seconds("--store-age", "How long a stored response is kept after it was last used.", DEFAULTS.store_age)
 @seconds("--grace", "How long open answers may go on after SIGTERM or Ctrl-C.", DEFAULTS.grace)
 @setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS))
 @setting("--log-format", "For people or for programs.", default="human", type=click.Choice(get_args(LogFormat)))
@@ -175,6 +193,7 @@ def serve(
     api_key_file: Path | None,
     tunnel: str | None,
     cloudflared: str | None,
+    store: str | None,
     log_level: str,
     log_format: LogFormat,
     print_config: bool,
@@ -198,7 +217,8 @@ def serve(
         host, port = parse_address(addr)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--addr") from None
-    settings = Settings(host=host, port=port, **values)
+    file = None if store == IN_MEMORY else store or str(STORE_FILE)
+    settings = Settings(host=host, port=port, store=file, **values)
     try:
         listener = listen(host, port)
     except OSError as error:
@@ -208,7 +228,7 @@ def serve(
     try:
         beside = _tunnel(tunnel, listener.getsockname()[1], cloudflared, settings.api_key) if tunnel else ()
         anyio.run(run_server, settings, listener, announce, beside)
-    except (CodexError, TunnelError) as error:
+    except (CodexError, StoreError, TunnelError) as error:
         listener.close()
         raise click.ClickException(str(error)) from None
 

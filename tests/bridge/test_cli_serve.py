@@ -32,6 +32,9 @@ DEFAULTS = {
     "reasoning": ("off", "default"),
     "threads": ("64", "default"),
     "thread_age": ("1800.0", "default"),
+    "store": ("-", "default"),
+    "store_size": ("268435456", "default"),
+    "store_age": ("2592000.0", "default"),
     "answers": ("200", "default"),
     "queue_patience": ("30.0", "default"),
     "grace": ("5.0", "default"),
@@ -132,6 +135,9 @@ SETTINGS = {
     "reasoning": ("details", "details"),
     "threads": (0, "0"),
     "thread_age": (0.1, "0.1"),
+    "store": ("/var/lib/responses", "/var/lib/responses"),
+    "store_size": (1024, "1024"),
+    "store_age": (0.1, "0.1"),
     "answers": (1, "1"),
     "queue_patience": (0.1, "0.1"),
     "grace": (0.1, "0.1"),
@@ -245,7 +251,7 @@ def test_a_wrong_value_in_the_file_is_refused_too(
 def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path) -> None:
     config_file.write_text("max_body = 4096\nkeep_alive = 3\n")
     options = ("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--reasoning", "think", "--threads", "0")
-    result = serve(*options, env={"API_KEY": "s3cret", "GRACE": "7", "THREAD_AGE": "90"})
+    result = serve(*options, env={"API_KEY": "s3cret", "GRACE": "7", "THREAD_AGE": "90", "STORE": "/var/responses"})
     assert result.exit_code == 0, result.output
     assert starts == [
         Settings(
@@ -258,6 +264,7 @@ def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path)
             reasoning="think",
             threads=0,
             thread_age=90,
+            store="/var/responses",
             grace=7,
         )
     ]
@@ -265,6 +272,12 @@ def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path)
 
 def test_without_anything_said_the_server_gets_the_default_settings(starts: list[Settings]) -> None:
     result = serve("--addr", "127.0.0.1:0")
+    assert result.exit_code == 0, result.output
+    assert starts == [Settings(host="127.0.0.1", port=0, store=str(serve_module.STORE_FILE))]
+
+
+def test_stored_responses_can_be_kept_in_memory(starts: list[Settings]) -> None:
+    result = serve("--addr", "127.0.0.1:0", "--store", "memory")
     assert result.exit_code == 0, result.output
     assert starts == [Settings(host="127.0.0.1", port=0)]
 

@@ -458,3 +458,17 @@ def test_events_mean_the_same_alone_and_together(data: st.DataObject, text: str)
     split = data.draw(st.integers(0, len(events)))
     translator = Translator(BOX)
     assert told(translator.feed(events[:split]) + translator.feed(events[split:])) == translate(events)
+
+
+def test_a_search_that_codex_runs_itself_is_a_web_search() -> None:
+    arguments = '{"search_query": [{"q": "anyio"}, {"q": "trio"}, {}], "response_length": "short"}'
+    call = {**called("c1", "run", arguments).item, "namespace": "web"}
+    translator = Translator(BOX)
+    done = {
+        "type": "web_search_call",
+        "status": "completed",
+        "action": {"type": "search", "queries": ["anyio", "trio"]},
+    }
+    assert translator.feed([item(call), output("c1", "found")]) == [ItemDone(done)]
+    assert translator.items == [call, output("c1", "found").item]
+    assert translator.calls == 0
