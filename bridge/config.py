@@ -37,9 +37,9 @@ class Settings:
     thread_age: float = 1800
     """How long a thread waits, with or without a tool call open."""
     store: str | None = None
-    """The file of stored responses; None keeps them in memory for as long as the server runs."""
+    """The file or the redis:// URL of stored responses; None keeps them in memory for as long as the server runs."""
     store_size: int = 256 * 1024 * 1024
-    """How large the store may become; the longest unused responses go first."""
+    """How large a file may become; the longest unused responses go first."""
     store_age: float = 30 * 24 * 3600
     """How long a stored response is kept after it was last used."""
     answers: int = 200

@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequ
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import anyio
@@ -32,7 +31,7 @@ from bridge.opener import Opener
 from bridge.page import Page
 from bridge.responses import Responses
 from bridge.status import Status
-from bridge.store import sqlite_store
+from bridge.stores import open_store
 from bridge.threads import Threads
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
@@ -76,25 +75,22 @@ class Service:
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncGenerator[Service]:
     """Keep codex running for the length of the block; afterwards no process of it is left."""
-    path = None if settings.store is None else Path(settings.store)
-    stored = sqlite_store(path, most=settings.store_size, longest=settings.store_age, now=time.time)
-    with stored as store:
-        async with launcher(settings.codex) as launch:
-            supervisor, admission = Supervisor(launch.open_client), Admission(settings.answers, settings.queue_patience)
-            backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
-            threads = Threads(
-                str(launch.cwd),
-                most=settings.threads,
-                longest=settings.thread_age,
-                idle_timeout=settings.idle_timeout,
-            )
-            opener = Opener(backend, threads)
-            api = Api(backend, opener, admission, settings, int(time.time()))
-            responses = Responses(opener, store, admission, settings)
-            status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
-            page = Page(settings)
-            async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
-                yield Service(build_app(api, responses, status, page, settings), supervisor, threads, admission)
+    async with open_store(settings) as store, launcher(settings.codex) as launch:
+        supervisor, admission = Supervisor(launch.open_client), Admission(settings.answers, settings.queue_patience)
+        backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
+        threads = Threads(
+            str(launch.cwd),
+            most=settings.threads,
+            longest=settings.thread_age,
+            idle_timeout=settings.idle_timeout,
+        )
+        opener = Opener(backend, threads)
+        api = Api(backend, opener, admission, settings, int(time.time()))
+        responses = Responses(opener, store, admission, settings)
+        status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
+        page = Page(settings)
+        async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
+            yield Service(build_app(api, responses, status, page, settings), supervisor, threads, admission)
 
 
 Beside: TypeAlias = Callable[[], Coroutine[Any, Any, None]]

@@ -168,9 +168,10 @@ def show_settings(context: click.Context) -> None:
 @seconds("--queue-patience", "How long an answer waits for its turn.", DEFAULTS.queue_patience)
 @setting(
     "--store",
-    f"File of stored responses, for `previous_response_id`; `{IN_MEMORY}` keeps them until the server stops.  "
+    "Where responses are stored, for `previous_response_id`: a file, or a Redis that several servers may share "
+    f"(redis://HOST:PORT/0); `{IN_MEMORY}` keeps them until the server stops.  "
     "[default: responses.sqlite3 beside the settings]",
-    metavar="FILE",
+    metavar="FILE|URL",
 )
 @setting(
     "--store-size",

@@ -12,8 +12,8 @@ import stat
 import subprocess
 import sys
 import tomllib
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import anyio
@@ -23,12 +23,12 @@ import yaml
 
 from bridge.cli import main
 from tests.harness.cloudflared import write_stand_in
-from tests.harness.program import free_port
+from tests.harness.services import free_port, redis_server
 from tests.harness.upstream import Upstream
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
-STAND_INS = ("aider", "docker", "launchctl", "llm", "loginctl", "systemctl", "uv")
+STAND_INS = ("aider", "docker", "launchctl", "llm", "loginctl", "pip", "systemctl", "uv")
 """Programs of others: what they would do cannot be had here, so that only the call is looked at."""
 NOT_RUN = {"powershell": "needs Windows; `test_what_windows_runs_exists` reads it", "": "shows output, not commands"}
 """Kinds of blocks that no test runs, and why."""
@@ -39,13 +39,18 @@ SERVE = """\
 case "$1" in
 serve)
     case "$*" in *--print-config*) exec "{python}" -m bridge "$@";; esac
-    if [ -f "$HOME/server.pid" ]; then
-        kill "$(cat "$HOME/server.pid")"
-        while kill -0 "$(cat "$HOME/server.pid")" 2> /dev/null; do sleep 0.05; done
+    address=$CODEX_OPENAI_PROXY_ADDR
+    for word; do
+        [ "$before" = --addr ] && address=$word
+        before=$word
+    done
+    if [ -f "$HOME/$address.pid" ]; then
+        kill "$(cat "$HOME/$address.pid")"
+        while kill -0 "$(cat "$HOME/$address.pid")" 2> /dev/null; do sleep 0.05; done
     fi
     "{python}" -m bridge "$@" >> "$HOME/server.log" 2>&1 &
-    echo $! > "$HOME/server.pid"
-    until curl -sf "http://$CODEX_OPENAI_PROXY_ADDR/healthz" > /dev/null; do
+    echo $! > "$HOME/$address.pid"
+    until curl -sf "http://$address/healthz" > /dev/null; do
         kill -0 $! || {{ cat "$HOME/server.log" >&2; exit 1; }}
         sleep 0.05
     done;;
@@ -128,8 +133,8 @@ async def execute(command: list[str], environment: dict[str, str], folder: Path)
     return said
 
 
-@asynccontextmanager
-async def checkout(folder: Path) -> AsyncGenerator[Path]:
+@contextmanager
+def checkout(folder: Path) -> Generator[Path]:
     """A folder that holds what the repository holds, in which a reader may write."""
     copy = folder / "checkout"
     copy.mkdir()
@@ -142,14 +147,23 @@ async def checkout(folder: Path) -> AsyncGenerator[Path]:
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp_path: Path) -> None:
     address = machine["CODEX_OPENAI_PROXY_ADDR"]
-    async with checkout(tmp_path) as folder:
+    here_is = {
+        "localhost:11435": address,
+        "127.0.0.1:11435": address,
+        "127.0.0.1:11436": f"127.0.0.1:{free_port()}",
+    }
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(checkout(tmp_path))
+        if "redis://" in page.read_text(encoding="utf-8"):
+            redis = await stack.enter_async_context(redis_server(tmp_path))
+            here_is["redis://127.0.0.1:6379/0"] = redis
         for language, text in blocks(page):
-            here = text.replace("localhost:11435", address).replace("127.0.0.1:11435", address)
+            here = re.sub("|".join(here_is), lambda found: here_is[found[0]], text)
             match language:
                 case "sh":
                     await execute(["bash", "-euo", "pipefail", "-c", here], machine, folder)
                 case "python":
-                    await _start_server(machine, folder)
+                    await execute(["codex-openai-proxy", "serve"], machine, folder)
                     assert await execute([sys.executable, "-c", here], machine, folder)
                 case "toml":
                     _check_toml(tomllib.loads(text))
@@ -161,15 +175,6 @@ async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp
             calls = (tmp_path / "calls").read_text()
             assert "systemctl --user enable --now codex-openai-proxy" in calls
             assert str(tmp_path) in (tmp_path / "Library/LaunchAgents/codex-openai-proxy.plist").read_text()
-
-
-async def _start_server(machine: dict[str, str], folder: Path) -> None:
-    """A page whose reader has a server already."""
-    await execute(
-        ["bash", "-c", 'curl -sf "http://$CODEX_OPENAI_PROXY_ADDR/healthz" || codex-openai-proxy serve'],
-        machine,
-        folder,
-    )
 
 
 def _check_toml(values: dict[str, object]) -> None:

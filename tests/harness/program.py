@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -14,6 +13,8 @@ from pathlib import Path
 import anyio
 import httpx2
 from anyio.abc import Process
+
+from tests.harness.services import free_port
 
 PATIENCE = 60.0
 """Seconds after which a command is given up."""
@@ -29,13 +30,6 @@ class Server:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-
-def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from bridge.cli.status import status_lines
-from tests.harness.program import free_port, run, serving
+from tests.harness.program import run, serving
+from tests.harness.services import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,8 @@ import httpx2
 import pytest
 
 from tests.harness.cloudflared import QUICK, write_stand_in
-from tests.harness.program import free_port, run, serving
+from tests.harness.program import run, serving
+from tests.harness.services import free_port
 
 HOSTNAME = "codex.example.com"
 
