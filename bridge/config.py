@@ -50,6 +50,14 @@ class Settings:
     """Whether the text of requests is logged."""
     grace: float = 5
     """How long open answers may go on after the server was told to stop."""
+    record: str | None = None
+    """The folder into which every conversation is recorded."""
+    replay: str | None = None
+    """The folder of recorded cases that are served in the place of codex."""
+    pace: float = 1
+    """What the pauses of a replay are divided by; infinity leaves none."""
+    demo: bool = False
+    """Whether the replay is only there because nobody is logged in."""
 
 
 DEFAULTS = Settings()

@@ -6,9 +6,10 @@ import logging
 import os
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 
@@ -17,7 +18,7 @@ from bridge.codex_home import child_environment, home_without_instructions, real
 from bridge.plain_model import command_line, plain_catalogue
 from codex_rpc.client import Client, connect
 from codex_rpc.errors import CodexError
-from codex_rpc.process import CodexProcess, check_version, codex_process, find_codex
+from codex_rpc.process import ByteStream, CodexProcess, check_version, codex_process, find_codex
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +27,15 @@ ASK_DEADLINE = 10.0
 """Seconds for `codex debug models`, which may ask the network for the newest catalogue."""
 
 
+Tap: TypeAlias = Callable[[ByteStream], ByteStream]
+
+
 class Launcher:
     """Opens connections to new codex children; `workspace` is a directory of ours, `cwd` an empty one inside it."""
 
-    def __init__(self, codex: str | None, workspace: Path) -> None:
+    def __init__(self, codex: str | None, workspace: Path, tap: Tap) -> None:
         self._codex = codex
+        self._tap = tap
         self._workspace = workspace
         self.cwd = workspace / "cwd"
         self.cwd.mkdir(mode=0o700)
@@ -43,7 +48,7 @@ class Launcher:
             CodexNotFoundError, CodexTooOldError: the machine's set-up is to be mended.
             CodexError: codex did not start.
         """
-        async with self.open_process() as process, connect(process, CLIENT_NAME, __version__) as client:
+        async with self.open_process() as process, connect(self._tap(process), CLIENT_NAME, __version__) as client:
             yield client
 
     @asynccontextmanager
@@ -113,7 +118,10 @@ async def account_client(codex: str | None) -> AsyncGenerator[Client]:
 
 
 @asynccontextmanager
-async def launcher(codex: str | None) -> AsyncGenerator[Launcher]:
-    """Yield a launcher whose workspace is removed at the end; `codex` is as for `find_codex`."""
+async def launcher(codex: str | None, tap: Tap = lambda stream: stream) -> AsyncGenerator[Launcher]:
+    """Yield a launcher whose workspace is removed at the end; `codex` is as for `find_codex`.
+
+    Each client speaks through what `tap` makes of the connection to its codex.
+    """
     with tempfile.TemporaryDirectory(prefix="codex-openai-proxy-", ignore_cleanup_errors=True) as workspace:
-        yield Launcher(codex, Path(workspace))
+        yield Launcher(codex, Path(workspace), tap)

@@ -30,13 +30,17 @@ LOOK_AROUND = 5.0
 
 
 class Threads:
-    """All living threads. `cwd` is the empty directory in which they run."""
+    """All living threads. `cwd` is the empty directory in which they run.
 
-    def __init__(self, cwd: str, *, most: int, longest: float, idle_timeout: float) -> None:
+    Without `join_deltas` each delta is an event of its own, so that the answers do not depend on when they came.
+    """
+
+    def __init__(self, cwd: str, *, most: int, longest: float, idle_timeout: float, join_deltas: bool = True) -> None:
         self._cwd = cwd
         self._most = most
         self._longest = longest
         self._idle_timeout = idle_timeout
+        self._join_deltas = join_deltas
         self._conversations: Conversations[LivingThread] = Conversations()
         self._waiting: OrderedDict[LivingThread, tuple[Known[LivingThread], float]] = OrderedDict()
         """The threads that nobody uses, the longest unused first, with the time since when."""
@@ -123,7 +127,7 @@ class Threads:
             case AnswerTools(known, outputs, items):
                 thread, fate = known.handle, "resumed-tools; reason=outputs-came"
         self._waiting.pop(thread, None)
-        turn = Turn(thread, prompt, outputs, limits, self._idle_timeout, dialect=dialect)
+        turn = Turn(thread, prompt, outputs, limits, self._idle_timeout, dialect=dialect, join_deltas=self._join_deltas)
         turn.fate = fate
         try:
             await self._begin(thread, turn, prompt, items)

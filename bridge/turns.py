@@ -70,6 +70,7 @@ class Turn:
         idle_timeout: float,
         *,
         dialect: Dialect = "chat",
+        join_deltas: bool = True,
     ) -> None:
         self._thread = thread
         self._prompt = prompt
@@ -78,6 +79,7 @@ class Turn:
         self._translator = Translator(prompt.toolbox, thread.answered)
         self._limiter = Limiter(limits) if limits else None
         self._idle_timeout = idle_timeout
+        self._join_deltas = join_deltas and self._limiter is None
         self._echo = Echo(prompt.toolbox, dialect)
         self._calls: list[ToolCall] = []
         self._cancelled = False
@@ -130,6 +132,11 @@ class Turn:
         return self._echo.items()
 
     @property
+    def thread_id(self) -> str:
+        """The thread that it runs on."""
+        return self._thread.id
+
+    @property
     def items(self) -> list[Item]:
         """What the model really said."""
         return self._translator.items
@@ -148,7 +155,7 @@ class Turn:
         return anyio.current_time() + CALLS_WITHOUT_END if self._thread.asked else float("inf")
 
     def _translated(self, arrived: list[Event]) -> list[TurnEvent]:
-        """Only this turn's events count; deltas are joined unless each has to be counted."""
+        """Only this turn's events count; deltas are joined unless each has to be counted or recorded."""
         mine: list[Event] = []
         for event in arrived:
             if isinstance(event, Warned):
@@ -157,7 +164,7 @@ class Turn:
                 mine.append(event)
             if isinstance(event, ToolCallAsked):
                 self._asked(event)
-        return self._translator.feed(mine if self._limiter else merge_deltas(mine))
+        return self._translator.feed(merge_deltas(mine) if self._join_deltas else mine)
 
     def _asked(self, event: ToolCallAsked) -> None:
         """Codex asks for one call after the other, in an order of its own."""

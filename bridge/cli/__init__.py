@@ -9,6 +9,8 @@ from bridge.cli.completion import completion
 from bridge.cli.doctor import doctor
 from bridge.cli.login import login
 from bridge.cli.models import models
+from bridge.cli.record import record
+from bridge.cli.replay import replay
 from bridge.cli.serve import serve
 from bridge.cli.status import status
 from bridge.cli.tunnel import tunnel
@@ -22,6 +24,8 @@ def main() -> None:
 
 main.add_command(doctor)
 main.add_command(login)
+main.add_command(record)
+main.add_command(replay)
 main.add_command(serve)
 main.add_command(tunnel)
 main.add_command(models)
