@@ -11,6 +11,7 @@ RUN pip install --no-cache-dir --no-deps --require-hashes --requirement requirem
 COPY pyproject.toml README.md LICENSE ./
 COPY bridge bridge
 COPY codex_rpc codex_rpc
+COPY fixtures fixtures
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 
 USER proxy
