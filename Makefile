@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 $(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run login test check fuzz soak bench fixtures format lock clean
+.PHONY: help run login test check fuzz soak bench fixtures format settings lock clean
 
 help: ## show this list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3]'
@@ -19,7 +19,7 @@ help: ## show this list
 run: $(VENV)/run.stamp ## start the server; ARGS go to `codex-openai-proxy serve`
 	@exec $(BIN)/codex-openai-proxy serve --demo true $(ARGS)
 
-login: $(VENV)/run.stamp ## log in to Codex; ARGS=--device-auth on a machine without a browser
+login: $(VENV)/run.stamp ## log in to Codex by a code, in any browser; ARGS go to `codex-openai-proxy login`
 	@exec $(BIN)/codex-openai-proxy login $(ARGS)
 
 test: $(VENV)/dev.stamp ## run the tests with branch coverage; ARGS go to pytest
@@ -47,6 +47,9 @@ fixtures: $(VENV)/dev.stamp ## record the cases in fixtures/ anew, from the real
 format: $(VENV)/dev.stamp ## format the code and apply the safe lint fixes
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+settings: $(VENV)/dev.stamp ## write docs/settings.md anew from the code
+	@$(BIN)/python -m tests.docs.settings_page
 
 lock: $(BIN)/pip ## refresh both lock files from pyproject.toml; ARGS=--upgrade takes newer versions
 	@$(PIP) install uv

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.errors import ApiError, foreign_page, invalid_api_key
 
-PRIVATE = frozenset({"/", "/usage", "/metrics"})
+PRIVATE = frozenset({"/doctor", "/metrics", "/usage"})
 """What shows the account and is meant for a person at this machine: no page of another origin may read it."""
 
 

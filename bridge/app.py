@@ -35,6 +35,7 @@ from bridge.openai.chat_stream import ChatStream
 from bridge.openai.clients import as_shown, is_cursor
 from bridge.openai.models import model_list, model_object
 from bridge.opener import Opener
+from bridge.page import Page
 from bridge.request_body import read_json
 from bridge.responses import Responses
 from bridge.status import Status
@@ -110,9 +111,13 @@ class Api:
         return exchange.around(Answer(plan, self._admission))
 
 
-def build_app(api: Api, responses: Responses, status: Status, settings: Settings) -> ASGIApp:
+def build_app(api: Api, responses: Responses, status: Status, page: Page, settings: Settings) -> ASGIApp:
     """Return the whole application, middleware included."""
     routes = [
+        Route("/", page.index, methods=["GET"]),
+        Route("/page/{name}", page.file, methods=["GET"]),
+        Route("/doctor", page.doctor, methods=["GET"]),
+        Route("/doctor/stream", page.stream, methods=["GET"]),
         Route("/healthz", status.health, methods=["GET"]),
         Route("/readyz", status.ready, methods=["GET"]),
         Route("/usage", status.usage, methods=["GET"]),

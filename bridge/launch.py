@@ -61,12 +61,20 @@ class Launcher:
         codex = find_codex(self._codex)
         home = home_without_instructions(real_home(os.environ), self._workspace / "home")
         env = child_environment(os.environ, home)
-        check_version((await self._ask(codex, env, "--version")).decode(), codex)
+        check_version(await self.version(codex, env), codex)
         catalogue = self._workspace / "models.json"
         catalogue.write_bytes(await self._plain_catalogue(codex, env))
         command = command_line(str(codex), str(catalogue))
         async with codex_process(command, env, self.cwd) as process:
             yield process
+
+    async def version(self, codex: Path, env: dict[str, str]) -> str:
+        """Return what `codex --version` prints.
+
+        Raises:
+            CodexError: it fails.
+        """
+        return (await self._ask(codex, env, "--version")).decode(errors="replace").strip()
 
     async def _plain_catalogue(self, codex: Path, env: dict[str, str]) -> bytes:
         try:
@@ -91,6 +99,22 @@ class Launcher:
             reason = next((line for line in said if line.startswith("Error: ")), f"status {done.returncode}")
             raise CodexError(f"`{codex} {' '.join(arguments)}` failed: {reason.removeprefix('Error: ')}")
         return done.stdout
+
+
+@asynccontextmanager
+async def account_client(codex: str | None) -> AsyncGenerator[Client]:
+    """Start a codex for questions about the account alone, on the user's own home; no thread is to be started on it.
+
+    Raises:
+        CodexNotFoundError, CodexTooOldError: the machine's set-up is to be mended.
+        CodexError: codex did not start.
+    """
+    async with launcher(codex) as launch:
+        executable, env = find_codex(codex), child_environment(os.environ, real_home(os.environ))
+        check_version(await launch.version(executable, env), executable)
+        command = [str(executable), "app-server"]
+        async with codex_process(command, env, launch.cwd) as process, connect(process, CLIENT_NAME, __version__) as it:
+            yield it
 
 
 @asynccontextmanager

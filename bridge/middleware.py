@@ -18,8 +18,11 @@ from bridge.logs import log_request
 
 logger = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset({"/healthz"})
+OPEN_PATHS = frozenset({"/", "/healthz"})
 """What may be asked without a key: it tells nothing about the account."""
+
+PAGE_FILES = "/page/"
+"""Where the files of the status page lie; they are open as well."""
 
 TUNNEL_HEADER = "cf-ray"
 """What Cloudflare adds to each request; its tunnel connects from this machine and so needs no key."""
@@ -124,7 +127,7 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS and not scope["path"].startswith(PAGE_FILES):
             client, headers = scope.get("client"), Headers(scope=scope)
             refusal = check_access(client[0] if client else None, headers, self._api_key)
             if refusal is None and scope["path"] in PRIVATE:

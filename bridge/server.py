@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ from bridge.demo import DemoNotice
 from bridge.ledger import Ledger
 from bridge.mint import Mint
 from bridge.opener import Opener
+from bridge.page import Page
 from bridge.responses import Responses
 from bridge.stage import Stage, stage
 from bridge.status import Status
@@ -45,6 +46,9 @@ MINT = Mint(unique=lambda: str(uuid.uuid4()), now=lambda: int(time.time()))
 
 Watch: TypeAlias = Callable[[anyio.Event], Coroutine[Any, Any, None]]
 """Sets the event when the server is to stop."""
+
+Beside: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+"""What runs for as long as the server does."""
 
 CLOSE_CONNECTIONS = 1.0
 """Seconds that Hypercorn may take for connections that are still open after every answer has ended."""
@@ -104,7 +108,7 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
         api = Api(backend, opener, admission, settings, MINT.now())
         responses = Responses(opener, store, admission, settings)
         status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
-        app = build_app(api, responses, status, settings)
+        app = build_app(api, responses, status, Page(settings), settings)
         async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
             yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission)
 
@@ -125,7 +129,11 @@ async def watch_signals(stop: anyio.Event) -> None:
 
 
 async def serve(
-    settings: Settings, listener: socket.socket, announce: Callable[[], None], watch: Watch = watch_signals
+    settings: Settings,
+    listener: socket.socket,
+    announce: Callable[[], None],
+    watch: Watch = watch_signals,
+    beside: Sequence[Beside] = (),
 ) -> None:
     """Serve on `listener` until `watch` says stop; `announce` is called when requests are answered.
 
@@ -147,7 +155,7 @@ async def serve(
             await stop.wait()
             await it.admission.stop(settings.grace)
 
-        async with running(partial(watch, stop), stop_if_codex_cannot_start):
+        async with running(partial(watch, stop), stop_if_codex_cannot_start, *beside):
             announce()
             async with anyio.create_task_group() as web:
                 # A task of its own, because Hypercorn on Python 3.11 leaves its task marked as cancelled.

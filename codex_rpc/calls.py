@@ -31,10 +31,20 @@ class Account:
     kind: str | None
     plan: str | None
     needs_login: bool
+    email: str | None = None
 
     @property
     def ready(self) -> bool:
         return self.kind is not None or not self.needs_login
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCode:
+    """A login that waits for a person: the page to open, in any browser, and the code to type there."""
+
+    login_id: str
+    url: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +70,19 @@ def account_read() -> Call[Account]:
 
     def read(result: Any) -> Account:
         account: Params = result.get("account") or {}
-        return Account(account.get("type"), account.get("planType"), bool(result["requiresOpenaiAuth"]))
+        return Account(
+            account.get("type"), account.get("planType"), bool(result["requiresOpenaiAuth"]), account.get("email")
+        )
 
     return Call("account/read", {}, read)
+
+
+def account_login_start() -> Call[DeviceCode]:
+    """Begin a login with ChatGPT by device code; `account/login/completed` tells how it ended."""
+    params = {"type": "chatgptDeviceCode"}
+    return Call(
+        "account/login/start", params, lambda it: DeviceCode(it["loginId"], it["verificationUrl"], it["userCode"])
+    )
 
 
 def rate_limits_read() -> Call[tuple[RateLimit, ...]]:

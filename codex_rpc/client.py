@@ -30,7 +30,7 @@ from codex_rpc.inbox import Inbox
 from codex_rpc.messages import ErrorResponse, Notification, Request, RequestId, Response
 from codex_rpc.peer import Peer
 from codex_rpc.process import ByteStream
-from codex_rpc.protocol import UNWANTED, AccountChanged, QuotaReported, read_event, read_request
+from codex_rpc.protocol import UNWANTED, AccountChanged, LoginCompleted, QuotaReported, read_event, read_request
 from codex_rpc.quota import Quota, updated
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ class Client:
         self._something_to_write = anyio.Event()
         self._lost: CodexError | None = None
         self._ended = anyio.Event()
+        self._logins: dict[str | None, LoginCompleted] = {}
+        self._login_ended = anyio.Event()
         self._unsubscribed = anyio.Event()
         self.account_changes = 0
         self.quota: Quota = {}
@@ -118,6 +120,19 @@ class Client:
             UnsendableError: codex could not parse the result.
         """
         self._write(self._peer.answer(request, result))
+
+    async def login_outcome(self, login_id: str) -> LoginCompleted:
+        """Wait until a login that was begun on this connection is over, however long its person takes.
+
+        Raises:
+            ConnectionLostError: the connection ended.
+        """
+        while login_id not in self._logins:
+            if self._lost is not None:
+                raise self._lost.with_traceback(None)
+            self._login_ended = anyio.Event()
+            await self._login_ended.wait()
+        return self._logins.pop(login_id)
 
     @property
     def alive(self) -> bool:
@@ -201,6 +216,7 @@ class Client:
             waiter.answered.set()
         for inbox in self._inboxes.values():
             inbox.fail(failure)
+        self._login_ended.set()
         self._ended.set()
 
     def _arrived(self, line: bytes) -> None:
@@ -226,8 +242,11 @@ class Client:
             event = read_event(method, params)
             if event is None:
                 return
-            if isinstance(event, AccountChanged):
+            if isinstance(event, AccountChanged | LoginCompleted):
                 self.account_changes += 1
+                if isinstance(event, LoginCompleted):
+                    self._logins[event.login_id] = event
+                    self._login_ended.set()
             elif isinstance(event, QuotaReported):
                 self.quota = updated(self.quota, event.limit)
             elif inbox := self._inboxes.get(event.thread_id):

@@ -127,6 +127,14 @@ class AccountChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginCompleted:
+    """A login that was begun here is over; `failure` is None when it succeeded."""
+
+    login_id: str | None
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class QuotaReported:
     """What the upstream said of one limit, beside an answer; it may leave out what has not changed."""
 
@@ -143,7 +151,7 @@ ThreadEvent: TypeAlias = (
     | Warned
     | ToolCallAsked
 )
-Event: TypeAlias = ThreadEvent | AccountChanged | QuotaReported
+Event: TypeAlias = ThreadEvent | AccountChanged | LoginCompleted | QuotaReported
 
 INJECTED = "auto-compact-"
 """The turn ids under which codex echoes injected items begin like this; they are no news."""
@@ -238,6 +246,11 @@ def _warned(params: Params) -> Warned | None:
     return Warned(_text(params, "threadId"), _text(params, "message")) if params.get("threadId") else None
 
 
+def _login_completed(params: Params) -> LoginCompleted:
+    failure = None if params["success"] else str(params.get("error") or "codex does not say why")
+    return LoginCompleted(params.get("loginId"), failure)
+
+
 def read_failure(error: Params) -> CodexFailure:
     """Read a TurnError: its `codexErrorInfo` is a name, or an object of one name with details; else it is `other`."""
     message = str(error["message"])
@@ -270,7 +283,7 @@ _READERS: Mapping[str, Callable[[Params], Event | None]] = {
     "turn/completed": _turn_completed,
     "warning": _warned,
     "account/updated": lambda _: AccountChanged(),
-    "account/login/completed": lambda _: AccountChanged(),
+    "account/login/completed": _login_completed,
     "account/rateLimits/updated": lambda params: QuotaReported(read_rate_limit(params["rateLimits"])),
 }
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import click
 
 from bridge import __version__
+from bridge.cli.completion import completion
+from bridge.cli.doctor import doctor
 from bridge.cli.login import login
+from bridge.cli.models import models
 from bridge.cli.record import record
 from bridge.cli.replay import replay
 from bridge.cli.serve import serve
+from bridge.cli.status import status
+from bridge.cli.tunnel import tunnel
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,7 +22,12 @@ def main() -> None:
     """Serve your own logged-in Codex CLI over the OpenAI API."""
 
 
+main.add_command(doctor)
 main.add_command(login)
 main.add_command(record)
 main.add_command(replay)
 main.add_command(serve)
+main.add_command(tunnel)
+main.add_command(models)
+main.add_command(status)
+main.add_command(completion)

@@ -15,13 +15,17 @@ import click
 
 from bridge import __version__
 from bridge.cases import CaseError
+from bridge.cli.cursor_values import show_values
 from bridge.config import DEFAULT_ADDRESS, DEFAULTS, ReasoningDisplay, Settings, parse_address
 from bridge.demo import nobody_is_logged_in, shipped_cases
 from bridge.key_file import read_key
 from bridge.logs import LogFormat, configure_logs
-from bridge.server import listen
+from bridge.server import Beside, listen
 from bridge.server import serve as run_server
 from bridge.stored import StoreError
+from bridge.tunnel.cloudflared import TunnelError
+from bridge.tunnel.files import KEY_FILE, make_key
+from bridge.tunnel.public_address import public_address
 from codex_rpc.errors import CodexError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -133,6 +137,13 @@ def show_settings(context: click.Context) -> None:
     metavar="FILE",
 )
 @setting(
+    "--tunnel",
+    "Public address to run beside the server: a hostname that `tunnel` has set up, or `quick`. Makes a key if there is "
+    "none.",
+    metavar="HOSTNAME",
+)
+@setting("--cloudflared", "The cloudflared executable.  [default: the one on PATH]", metavar="PATH")
+@setting(
     "--max-body",
     "Largest request body, in bytes.",
     default=DEFAULTS.max_body,
@@ -198,10 +209,12 @@ def show_settings(context: click.Context) -> None:
 @click.pass_context
 def serve(
     context: click.Context,
+    *,
     addr: str,
     api_key_file: Path | None,
+    tunnel: str | None,
+    cloudflared: str | None,
     store: str | None,
-    *,
     log_level: str,
     log_format: LogFormat,
     pace: str,
@@ -219,6 +232,9 @@ def serve(
         return
     if api_key_file is not None:
         values["api_key"] = key_from_file(api_key_file, values["api_key"])
+    if tunnel and values["api_key"] is None:
+        make_key()
+        values["api_key"] = key_from_file(KEY_FILE, None)
     configure_logs(log_level, log_format)
     try:
         host, port = parse_address(addr)
@@ -240,9 +256,15 @@ def serve(
         raise click.ClickException(f"cannot listen on {addr}: {reason}. Choose another address with --addr.") from None
     announce = functools.partial(_announce, listener.getsockname(), settings)
     try:
-        anyio.run(run_server, settings, listener, announce)
-    except (CodexError, StoreError, CaseError) as error:
+        beside = _tunnel(tunnel, listener.getsockname()[1], cloudflared, settings.api_key) if tunnel else ()
+        anyio.run(functools.partial(run_server, beside=beside), settings, listener, announce)
+    except (CodexError, StoreError, CaseError, TunnelError) as error:
+        listener.close()
         raise click.ClickException(str(error)) from None
+
+
+def _tunnel(where: str, port: int, cloudflared: str | None, key: str | None) -> tuple[Beside, ...]:
+    return (public_address(where, port, cloudflared, functools.partial(show_values, key=key)).run,)
 
 
 def _announce(address: tuple[Any, ...], settings: Settings) -> None:

@@ -6,7 +6,6 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,12 +13,15 @@ from click.testing import CliRunner, Result
 from bridge import __version__
 from bridge.cli import main
 from bridge.config import Settings
+from bridge.server import Beside
 from codex_rpc.errors import CodexNotFoundError
 
 PREFIX = "CODEX_OPENAI_PROXY_"
 DEFAULTS = {
     "addr": ("0.0.0.0:11435", "default"),
     "codex": ("-", "default"),
+    "tunnel": ("-", "default"),
+    "cloudflared": ("-", "default"),
     "api_key": ("-", "default"),
     "api_key_file": ("-", "default"),
     "max_body": ("67108864", "default"),
@@ -63,7 +65,10 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings with which a server was started; none really starts."""
     settings_of_starts: list[Settings] = []
 
-    async def start(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
+    async def start(
+        settings: Settings, listener: socket.socket, announce: Callable[[], None], *, beside: tuple[Beside, ...]
+    ) -> None:
+        assert not beside
         with listener:
             settings_of_starts.append(settings)
             announce()
@@ -122,6 +127,8 @@ def test_the_command_line_comes_before_the_environment_before_the_file_before_th
 SETTINGS = {
     "addr": (":8000", ":8000"),
     "codex": ("/opt/codex", "/opt/codex"),
+    "tunnel": ("codex.example.com", "codex.example.com"),
+    "cloudflared": ("/opt/cloudflared", "/opt/cloudflared"),
     "api_key": ("s3cret", "***"),
     "api_key_file": ("/etc/key", "/etc/key"),
     "max_body": (1024, "1024"),
@@ -312,7 +319,7 @@ def test_an_address_in_use_is_named(starts: list[Settings]) -> None:
 
 
 def test_a_codex_that_cannot_be_started_ends_the_server_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(settings: Settings, listener: socket.socket, announce: Callable[[], Any]) -> None:
+    async def fail(settings: Settings, listener: socket.socket, *_: object, **__: object) -> None:
         listener.close()
         raise CodexNotFoundError("no codex was found")
 

@@ -20,6 +20,7 @@ from bridge.ledger import Ledger
 from bridge.middleware import Access, CleanPath, Envelope
 from bridge.mint import Mint
 from bridge.opener import Opener
+from bridge.page import Page
 from bridge.responses import Responses
 from bridge.status import Status
 from bridge.store import SqliteStore
@@ -59,7 +60,7 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     store = SqliteStore(None, most=1024, longest=1, now=time.time)
     responses = Responses(opener, store, admission, settings)
     status = Status(supervisor, backend, threads, admission, ledger)
-    return build_app(Api(backend, opener, admission, settings, 0), responses, status, settings)
+    return build_app(Api(backend, opener, admission, settings, 0), responses, status, Page(settings), settings)
 
 
 async def ask(app: ASGIApp, scope: Scope, body: bytes = b"") -> Exchange:
@@ -199,7 +200,7 @@ async def test_whether_the_server_lives_may_be_asked_by_anybody(path: str) -> No
     ],
     ids=["from elsewhere", "no key", "wrong key"],
 )
-@pytest.mark.parametrize("path", ["/models", "/", "/healthz/more", "/nowhere"])
+@pytest.mark.parametrize("path", ["/models", "/doctor", "/usage", "/healthz/more", "/nowhere"])
 async def test_who_may_not_come_reaches_nothing(
     path: str, headers: dict[str, str], peer: str | None, api_key: str | None
 ) -> None:

@@ -27,7 +27,15 @@ from codex_rpc.errors import (
 from codex_rpc.framing import LineSplitter
 from codex_rpc.inbox import Inbox
 from codex_rpc.messages import Request
-from codex_rpc.protocol import UNWANTED, Event, MessageDelta, ToolCallAsked, TurnCompleted, tool_call_result
+from codex_rpc.protocol import (
+    UNWANTED,
+    Event,
+    LoginCompleted,
+    MessageDelta,
+    ToolCallAsked,
+    TurnCompleted,
+    tool_call_result,
+)
 
 Wire = dict[str, Any]
 
@@ -582,7 +590,8 @@ async def test_what_is_unknown_or_malformed_is_skipped_without_harm(line: bytes)
 @pytest.mark.parametrize("method", ["account/updated", "account/login/completed"])
 async def test_changes_of_the_account_are_counted(method: str):
     codex = ScriptedCodex(("model/list", {"result": {"data": []}}))
-    codex.say({"method": method, "params": {}}, {"method": method, "params": {}})
+    news: Wire = {"method": method, "params": {"loginId": None, "success": True}}
+    codex.say(news, news)
     async with session(codex) as client:
         assert client.account_changes == 0
         await client.call(model_list())
@@ -741,3 +750,27 @@ async def test_nobody_waits_for_a_client_whose_block_was_left():
             await client.subscribe("a").take()
         with pytest.raises(ConnectionLostError):
             await client.call(model_list())
+
+
+COMPLETED: Wire = {"method": "account/login/completed", "params": {"loginId": "l", "success": True, "error": None}}
+
+
+async def test_the_outcome_of_a_login_is_kept_for_who_began_it():
+    codex = ScriptedCodex()
+    async with session(codex) as client:
+        other = {**COMPLETED, "params": {"loginId": "other", "success": False, "error": "no"}}
+        codex.say(other, COMPLETED)
+        with anyio.fail_after(5):
+            assert await client.login_outcome("l") == LoginCompleted("l", None)
+            assert await client.login_outcome("other") == LoginCompleted("other", "no")
+        assert client.account_changes == 2
+
+
+async def test_who_waits_for_a_login_is_told_when_the_connection_ends():
+    codex = ScriptedCodex()
+    async with session(codex) as client:
+        codex.end()
+        with anyio.fail_after(5), pytest.raises(ConnectionLostError):
+            await client.login_outcome("l")
+        with anyio.fail_after(5), pytest.raises(ConnectionLostError):
+            await client.login_outcome("l")

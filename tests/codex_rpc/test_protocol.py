@@ -30,6 +30,7 @@ from codex_rpc.protocol import (
     CodexFailure,
     ErrorReported,
     Event,
+    LoginCompleted,
     MessageDelta,
     RawItemCompleted,
     ReasoningDelta,
@@ -43,6 +44,8 @@ from codex_rpc.protocol import (
     read_request,
     tool_call_result,
 )
+
+NEWS_OF_THE_ACCOUNT = (AccountChanged, LoginCompleted)
 
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
 """What the client takes for a malformed message of codex."""
@@ -79,7 +82,7 @@ CALLS: list[tuple[Call[Any], str, dict[str, Any], Any, Any]] = [
         "account/read",
         {},
         {"account": {"type": "chatgpt", "email": "me@example.com", "planType": "plus"}, "requiresOpenaiAuth": True},
-        Account("chatgpt", "plus", needs_login=True),
+        Account("chatgpt", "plus", needs_login=True, email="me@example.com"),
     ),
     (
         account_read(),
@@ -219,7 +222,9 @@ EVENTS: list[tuple[str, dict[str, Any], Event]] = [
         TurnCompleted("t", "u", "failed", CodexFailure("cut", "responseStreamDisconnected", 502)),
     ),
     ("account/updated", {"authMode": "chatgpt", "planType": "plus"}, AccountChanged()),
-    ("account/login/completed", {"loginId": "l", "success": True, "error": None}, AccountChanged()),
+    ("account/login/completed", {"loginId": "l", "success": True, "error": None}, LoginCompleted("l", None)),
+    ("account/login/completed", {"loginId": "l", "success": False, "error": "no"}, LoginCompleted("l", "no")),
+    ("account/login/completed", {"success": False}, LoginCompleted(None, "codex does not say why")),
 ]
 METHODS = sorted({method for method, _, _ in EVENTS})
 
@@ -299,7 +304,12 @@ def test_a_warning_that_is_about_no_thread_is_no_event(params: dict[str, Any]):
 
 @pytest.mark.parametrize(
     ("method", "params", "event", "missing"),
-    [(method, params, event, key) for method, params, event in EVENTS if event != AccountChanged() for key in params],
+    [
+        (method, params, event, key)
+        for method, params, event in EVENTS
+        if not isinstance(event, NEWS_OF_THE_ACCOUNT)
+        for key in params
+    ],
 )
 def test_a_notification_may_lack_only_what_the_schema_leaves_open_or_we_do_not_read(
     method: str, params: dict[str, Any], event: Event, missing: str

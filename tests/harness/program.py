@@ -1,4 +1,4 @@
-"""The program as a person starts it: a process of its own, a real socket."""
+"""The program as a person starts it: a process of its own on a free port, and its commands with what they print."""
 
 from __future__ import annotations
 
@@ -16,52 +16,95 @@ import httpx2
 import psutil
 from anyio.abc import Process
 
+PATIENCE = 60.0
+"""Seconds after which a command or a start is given up."""
+
+STOPPING = 20.0
+"""Seconds for the program to end by itself."""
+
 
 @dataclass
 class Program:
     """The running program and where it listens."""
 
     process: Process
-    address: tuple[str, int]
+    port: int
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.address[1]}/v1"
+        return f"{self.url}/v1"
 
     def family(self) -> list[psutil.Process]:
         """The processes that it has started."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
 def free_port() -> int:
+    """A port that nobody has at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def command(*arguments: str, does: Sequence[str]) -> list[str]:
-    codex = os.environ.get("CODEX_UNDER_TEST")
-    return [sys.executable, "-m", "bridge", *does, *(["--codex", codex] if codex else []), *arguments]
+def command(*arguments: str) -> list[str]:
+    """The command line of the program."""
+    return [sys.executable, "-m", "bridge", *arguments]
+
+
+async def run(*arguments: str, **variables: str) -> Outcome:
+    """Run a command to its end, with these variables in its environment."""
+    with anyio.fail_after(PATIENCE):
+        done = await anyio.run_process(
+            command(*arguments), env=_environment(variables), stdin=subprocess.DEVNULL, check=False
+        )
+    assert done.returncode is not None
+    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @asynccontextmanager
 async def program(
-    *arguments: str, does: Sequence[str] = ("serve",), log: Path | None = None
+    *arguments: str,
+    does: Sequence[str] = ("serve",),
+    port: int | None = None,
+    log: Path | None = None,
+    **variables: str,
 ) -> AsyncGenerator[Program]:
-    """Run the program for the length of the block; its log goes to a file, or to the test's own stderr."""
-    address = ("127.0.0.1", free_port())
-    with log.open("wb") if log else nullcontext() as stderr:
-        running = await anyio.open_process(
-            command("--addr", f"127.0.0.1:{address[1]}", *arguments, does=does),
+    """Run a command that serves for the length of the block; it answers when the block begins.
+
+    What it prints goes to `log`, or to where the test's own output goes.
+    """
+    port = port or free_port()
+    with log.open("wb") if log else nullcontext() as output:
+        process = await anyio.open_process(
+            command(*does, "--addr", f"127.0.0.1:{port}", *arguments),
+            env=_environment(variables),
             stdin=subprocess.DEVNULL,
-            stdout=None,
-            stderr=stderr,
+            stdout=output,
+            stderr=output,
         )
-    one = Program(running, address)
+    one = Program(process, port)
     try:
         async with httpx2.AsyncClient() as client:
-            with anyio.fail_after(20):
+            with anyio.fail_after(PATIENCE):
                 while True:
+                    assert process.returncode is None, f"the program ended with {process.returncode}"
                     try:
                         await client.get(f"{one.base_url}/models")
                         break
@@ -69,6 +112,19 @@ async def program(
                         await anyio.sleep(0.02)
         yield one
     finally:
-        if running.returncode is None:
-            running.kill()
-        await running.wait()
+        with anyio.CancelScope(shield=True):
+            await _end(process)
+
+
+async def _end(process: Process) -> None:
+    """Stop it as a person would, and for certain."""
+    for stop in (process.terminate, process.kill):
+        if process.returncode is None:
+            stop()
+        with anyio.move_on_after(STOPPING):
+            await process.wait()
+
+
+def _environment(variables: dict[str, str]) -> dict[str, str]:
+    codex = {"CODEX_OPENAI_PROXY_CODEX": os.environ["CODEX_UNDER_TEST"]} if "CODEX_UNDER_TEST" in os.environ else {}
+    return {**os.environ, **codex, **variables}

@@ -6,22 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
-from tests.harness.program import Program, program
+from tests.harness.program import program
 from tests.harness.proxy import MODEL, user
 from tests.harness.script import Hold, Text, reply
 from tests.harness.services import nginx, redis_server
 from tests.harness.upstream import Upstream
-
-
-def port_of(server: Program) -> int:
-    port = urlsplit(server.base_url).port
-    assert port is not None
-    return port
 
 
 @dataclass
@@ -49,7 +42,7 @@ async def test_any_server_continues_what_another_has_stored_and_a_conversation_s
         redis_server(folders[0]) as url,
         program("--store", url) as one,
         program("--store", url) as two,
-        nginx(folders[1], port_of(one), port_of(two)) as both,
+        nginx(folders[1], one.port, two.port) as both,
         httpx2.AsyncClient(timeout=30) as client,
     ):
         asking = Asking(client, upstream)
@@ -87,7 +80,7 @@ async def test_a_stream_passes_nginx_piece_by_piece(upstream: Upstream, home: Pa
     seen = ""
     async with (
         program() as server,
-        nginx(tmp_path, port_of(server), port_of(server)) as base,
+        nginx(tmp_path, server.port, server.port) as base,
         httpx2.AsyncClient(timeout=30) as client,
         client.stream("POST", f"{base}/chat/completions", json=body) as response,
     ):

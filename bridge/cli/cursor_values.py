@@ -1,0 +1,16 @@
+"""The three values that a person pastes into Cursor."""
+
+from __future__ import annotations
+
+import click
+
+from bridge.model_names import NAMED, reverse
+
+
+def show_values(url: str, key: str | None) -> None:
+    """Print them under the names of Cursor's fields."""
+    values = {"OpenAI API Key": key or "any", "Override OpenAI Base URL": url, "Add model": reverse(NAMED[0])}
+    click.echo("\nPaste into Cursor, Settings, Models:")
+    for field, value in values.items():
+        click.echo(f"  {field:26}{click.style(value, bold=True)}")
+    click.echo()

@@ -1,0 +1,125 @@
+"""`codex-openai-proxy doctor`: every row of the trouble-shooting list as a check, with its fix."""
+
+from __future__ import annotations
+
+import json
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import anyio
+import click
+
+from bridge.cli.serve import setting
+from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.cli.terminal import marked, waiting
+from bridge.doctor.checks import CHECKS, LONG_CHECKS, Check, examine
+from bridge.doctor.findings import Examined, report
+from bridge.doctor.subject import SILENCE, Subject
+from bridge.doctor.symptoms import SYMPTOMS, lookup
+from bridge.doctor.tunnel_checks import url_of_the_tunnel
+from bridge.tunnel.files import CONFIG, existing_config
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  codex-openai-proxy doctor                             everything on this machine, and the tunnel if there is one
+  codex-openai-proxy doctor --url https://codex.example.com --long
+  codex-openai-proxy doctor --only codex --only login --json
+  codex-openai-proxy doctor --explain 502               what a status or a message of Cursor means"""
+)
+@server_options
+@setting("--codex", "The codex executable.  [default: the one on PATH, else the installed wheel]", metavar="PATH")
+@setting("--cloudflared", "The cloudflared executable.  [default: the one on PATH]", metavar="PATH")
+@click.option("--url", help="The public base URL, as it stands in Cursor.  [default: the tunnel's]", metavar="URL")
+@click.option(
+    "--tunnel-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"The tunnel's configuration.  [default: {CONFIG}, if there is one]",
+)
+@click.option("--model", help="The model that is asked to say hi.  [default: the server's]", metavar="NAME")
+@click.option("--only", multiple=True, metavar="CHECK", help="Only this check; may be repeated.")
+@click.option("--long", is_flag=True, help="Also hold a silent stream through the tunnel for two minutes.")
+@click.option(
+    "--silence",
+    default=SILENCE,
+    show_default=True,
+    type=click.FloatRange(min=1, max=300),
+    metavar="SECONDS",
+    help="How long that stream is silent.",
+)
+@click.option("--explain", metavar="TEXT", help="Say what a status or a message of Cursor means, and check nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object in place of text.")
+@click.pass_context
+def doctor(
+    context: click.Context,
+    *,
+    addr: str,
+    api_key: str | None,
+    api_key_file: Path | None,
+    codex: str | None,
+    cloudflared: str | None,
+    url: str | None,
+    tunnel_config: Path | None,
+    model: str | None,
+    only: tuple[str, ...],
+    silence: float,
+    explain: str | None,
+    long: bool,
+    as_json: bool,
+) -> None:
+    """Check everything between Codex and your client; say what is wrong and how to mend it.
+
+    The chat costs a few tokens of your plan. Leave it out by naming other checks with --only.
+
+    Exit status: 0 nothing is wrong, 1 a check failed, 2 the command line is wrong.
+    """
+    if explain is not None:
+        _explain(explain)
+        return
+    host, port = the_address(addr)
+    config = tunnel_config or existing_config()
+    key = the_key(api_key, api_key_file)
+    subject = Subject(codex, host, port, key, url, cloudflared, config, silence=silence)
+    if model:
+        subject = replace(subject, model=model)
+    context.exit(anyio.run(partial(_examine, subject, _chosen(only, long=long), as_json=as_json)))
+
+
+def _chosen(only: tuple[str, ...], *, long: bool) -> list[Check]:
+    known = {check.id: check for check in (*CHECKS, *LONG_CHECKS)}
+    if unknown := [name for name in only if name not in known]:
+        raise click.BadParameter(f"there is no check {unknown[0]!r}; there are {', '.join(known)}", param_hint="--only")
+    return [known[name] for name in only] if only else [*CHECKS, *(LONG_CHECKS if long else ())]
+
+
+async def _examine(subject: Subject, checks: list[Check], *, as_json: bool) -> int:
+    subject = replace(subject, url=subject.url or await url_of_the_tunnel(subject))
+    examined: list[Examined] = []
+    async with aclosing(examine(subject, checks, lambda check: waiting(check.title))) as rounds:
+        async for one in rounds:
+            examined.append(one)
+            if not as_json:
+                _show(one)
+    whole = report(examined)
+    if as_json:
+        click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
+    return 0 if whole["ok"] else 1
+
+
+def _show(one: Examined) -> None:
+    click.echo(f"{marked(one.finding.mark, f'{one.title:24}')} {one.finding.reason}")
+    if one.finding.fix:
+        click.echo(f"{'':27}{click.style('→ ' + one.finding.fix, bold=one.finding.mark == 'fail')}")
+
+
+def _explain(text: str) -> None:
+    found = lookup(text)
+    if not found:
+        known = ", ".join(symptom.seen for symptom in SYMPTOMS)
+        raise click.ClickException(f"nothing is known of {text!r}; there are: {known}")
+    for symptom in found:
+        click.echo(f"{click.style(symptom.seen, bold=True)}\n  {symptom.means}\n  → {symptom.fix}")

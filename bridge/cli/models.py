@@ -1,0 +1,36 @@
+"""`codex-openai-proxy models`: the names to type into a client."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from bridge.cli.questions import ask
+from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.doctor.subject import Subject
+from bridge.model_names import reverse
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  codex-openai-proxy models
+  codex-openai-proxy models --json"""
+)
+@server_options
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of names in place of text.")
+def models(*, addr: str, api_key: str | None, api_key_file: Path | None, as_json: bool) -> None:
+    """List the models of the running server, with Codex's own name beside each.
+
+    Exit status: 0 done, 1 the server does not answer, 2 the command line is wrong.
+    """
+    host, port = the_address(addr)
+    answer = ask(Subject(host=host, port=port, api_key=the_key(api_key, api_key_file)), "/v1/models")
+    names = [model["id"] for model in answer["data"]]
+    if as_json:
+        click.echo(json.dumps(names))
+        return
+    for name in names:
+        click.echo(f"{click.style(f'{name:28}', bold=True)} {reverse(name)}")

@@ -1,0 +1,33 @@
+"""Asks the running server something, for commands that show its answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+import click
+
+from bridge.doctor.http import Unreachable, fetch
+from bridge.doctor.subject import Subject
+from bridge.doctor.symptoms import START, explain_refusal
+
+
+def ask(subject: Subject, path: str) -> Any:
+    """Return the JSON that the server answers to GET `path`.
+
+    Raises:
+        click.ClickException: there is no server, or it refuses; the message says what to do.
+    """
+
+    async def question() -> Any:
+        reply = await fetch("GET", f"{subject.local}{path}", subject.credentials)
+        if reply.status != 200:
+            finding = explain_refusal(reply.status, reply.body)
+            raise click.ClickException(f"{finding.reason}. {finding.fix}")
+        return json.loads(reply.body)
+
+    try:
+        return anyio.run(question)
+    except Unreachable as error:
+        raise click.ClickException(f"{subject.local} does not answer: {error}. Start the server: {START}") from None

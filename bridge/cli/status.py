@@ -1,0 +1,84 @@
+"""`codex-openai-proxy status`: what the status page shows, in a terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.cli.questions import ask
+from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.doctor.subject import Subject
+
+BAR = 24
+"""How wide the bar of a quota window is, in letters."""
+LATEST = 8
+"""How many of the latest requests are shown."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  codex-openai-proxy status
+  codex-openai-proxy status --json"""
+)
+@server_options
+@click.option("--json", "as_json", is_flag=True, help="Print what GET /usage answers in place of text.")
+def status(*, addr: str, api_key: str | None, api_key_file: Path | None, as_json: bool) -> None:
+    """Show the login, the quota, and the latest requests of the running server.
+
+    Exit status: 0 done, 1 the server does not answer, 2 the command line is wrong.
+    """
+    host, port = the_address(addr)
+    usage = ask(Subject(host=host, port=port, api_key=the_key(api_key, api_key_file)), "/usage")
+    if as_json:
+        click.echo(json.dumps(usage, indent=2))
+        return
+    for line in status_lines(usage, time.time()):
+        click.echo(line)
+
+
+def status_lines(usage: Mapping[str, Any], epoch: float) -> Iterator[str]:
+    """Write what /usage tells, at `epoch`, line by line."""
+    account, codex, today = usage["account"], usage["codex"], usage["today"]
+    plan = f" {account['plan']}" if account["plan"] else ""
+    yield f"Codex     {codex['state']}"
+    yield f"Account   {account['type'] or 'none'}{plan}, {'ready' if account['ready'] else 'not logged in'}"
+    for limit in usage["quota"]:
+        for window in filter(None, (limit["primary"], limit["secondary"])):
+            yield _quota_line(limit["name"] or limit["limit"], window, epoch)
+    yield f"Today     {today['requests']} requests, {today['input_tokens']:,} tokens in, {today['output_tokens']:,} out"
+    entries = [*usage["running"], *usage["recent"]][:LATEST]
+    if entries:
+        yield ""
+        yield click.style(f"{'model':26} {'status':>7} {'first':>8} {'tokens':>16} {'cached':>7}  thread", dim=True)
+    for entry in entries:
+        yield _entry_line(entry)
+
+
+def _quota_line(name: str, window: Mapping[str, Any], epoch: float) -> str:
+    used = window["used_percent"]
+    filled = round(BAR * min(used, 100) / 100)
+    colour = "red" if used >= 90 else "yellow" if used >= 70 else "green"
+    bar = click.style("█" * filled, fg=colour) + "░" * (BAR - filled)
+    left = f", anew in {_span(window['resets_at'] - epoch)}" if window["resets_at"] else ""
+    hours = f" {window['window_minutes'] / 60:g} h" if window["window_minutes"] else ""
+    return f"Quota     {bar} {used:3.0f} % of {name}{hours}{left}"
+
+
+def _entry_line(entry: Mapping[str, Any]) -> str:
+    first, share = entry["first_token_seconds"], entry["cache_share"]
+    tokens = f"{entry['input_tokens']:,} → {entry['output_tokens']:,}"
+    return (
+        f"{entry['model'] or '-':26} {entry['status'] or 'running':>7} {'-' if first is None else f'{first:.2f} s':>8} "
+        f"{tokens:>16} {'-' if share is None else f'{share:.0%}':>7}  {entry['thread'] or '-'}"
+    )
+
+
+def _span(seconds: float) -> str:
+    hours, minutes = divmod(max(0, round(seconds / 60)), 60)
+    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {minutes:02} min"

@@ -1,0 +1,111 @@
+"""`codex-openai-proxy tunnel`: a public address for Cursor, set up once, run beside the server."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import anyio
+import click
+
+from bridge.cli.cursor_values import show_values
+from bridge.cli.serve import setting
+from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.cli.terminal import marked, waiting
+from bridge.doctor.http import Unreachable, fetch
+from bridge.doctor.subject import Subject
+from bridge.model_names import NAMED, reverse
+from bridge.tunnel import files
+from bridge.tunnel.cloudflared import TunnelError, find_cloudflared
+from bridge.tunnel.config import read_config
+from bridge.tunnel.public_address import QUICK, public_address
+from bridge.tunnel.setup import set_up
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  codex-openai-proxy tunnel --hostname codex.example.com --setup
+  codex-openai-proxy serve --tunnel codex.example.com      server and tunnel in one
+  codex-openai-proxy tunnel --quick                        a trycloudflare.com address, beside a running server
+  codex-openai-proxy tunnel --show                         what to paste into Cursor"""
+)
+@server_options
+@setting("--cloudflared", "The cloudflared executable.  [default: the one on PATH]", metavar="PATH")
+@click.option("--hostname", help="The public name, of a domain that Cloudflare serves for you.", metavar="HOSTNAME")
+@click.option("--quick", is_flag=True, help="An address of trycloudflare.com, new at each start; for a try.")
+@click.option("--name", default="codex-openai-proxy", show_default=True, help="What Cloudflare calls the tunnel.")
+@click.option("--setup", "only_setup", is_flag=True, help="Set the tunnel up, and do not run it.")
+@click.option("--show", is_flag=True, help="Show what to paste into Cursor, and do nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="With --show: print one JSON object in place of text.")
+def tunnel(
+    *,
+    addr: str,
+    api_key: str | None,
+    api_key_file: Path | None,
+    cloudflared: str | None,
+    hostname: str | None,
+    quick: bool,
+    name: str,
+    only_setup: bool,
+    show: bool,
+    as_json: bool,
+) -> None:
+    """Give the server a public address, for Cursor.
+
+    Sets up what is missing: Cloudflare's login, the tunnel, its name in DNS, its configuration (HTTP/2; everything but
+    the name answers 404), and an API key. Then runs cloudflared, until Ctrl-C, beside a server that runs already and
+    asks for that key; `serve --tunnel` does both in one.
+
+    Exit status: 0 done, 1 it did not work, 2 the command line is wrong.
+    """
+    host, port = the_address(addr)
+    try:
+        if show:
+            _show(the_key(api_key, api_key_file), as_json=as_json)
+            return
+        if quick == bool(hostname):
+            raise click.UsageError("name a --hostname, or take --quick")
+        if hostname:
+            anyio.run(set_up, find_cloudflared(cloudflared), hostname, name, port, waiting)
+            click.echo(marked("ok", f"{hostname} leads to port {port} by {files.CONFIG}"))
+        if only_setup:
+            click.echo(f"\nRun it:  codex-openai-proxy serve --tunnel {hostname}")
+            return
+        files.make_key()
+        key = the_key(api_key, api_key_file)
+        anyio.run(partial(_refuse_open_server, Subject(host=host, port=port, api_key=key)))
+        tell = partial(show_values, key=key)
+        anyio.run(public_address(hostname or QUICK, port, cloudflared, tell).run)
+    except (TunnelError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _refuse_open_server(subject: Subject) -> None:
+    """A tunnel connects from this machine: a server without a key would answer everybody.
+
+    Raises:
+        TunnelError: the server does not run, asks for no key, or for another one.
+    """
+    serve = f"start it with that key: codex-openai-proxy serve --addr :{subject.port} --api-key-file {files.KEY_FILE}"
+    try:
+        without = await fetch("GET", f"{subject.local}/v1/models")
+        with_key = await fetch("GET", f"{subject.local}/v1/models", subject.credentials)
+    except Unreachable as error:
+        raise TunnelError(f"the server does not answer on port {subject.port}: {error}; {serve}") from None
+    if without.status != 401:
+        raise TunnelError(f"the server asks for no key, so the whole world could use your account; {serve}")
+    if with_key.status == 401:
+        raise TunnelError(f"the server has another key; name it with --api-key-file, or {serve}")
+
+
+def _show(key: str | None, *, as_json: bool) -> None:
+    hostname = read_config(files.CONFIG.read_text(encoding="utf-8")).hostname if files.CONFIG.is_file() else None
+    url = f"https://{hostname}" if hostname else None
+    if as_json:
+        click.echo(json.dumps({"api_key": key, "base_url": url, "model": reverse(NAMED[0])}))
+        return
+    if key is None and url is None:
+        raise click.ClickException("nothing has been set up: codex-openai-proxy tunnel --hostname HOSTNAME --setup")
+    show_values(url or "(no tunnel has been set up)", key)

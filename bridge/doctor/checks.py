@@ -1,0 +1,62 @@
+"""The table of all checks, in the order in which one depends on another, and how they are gone through."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from bridge.doctor import codex_checks, server_checks, tunnel_checks
+from bridge.doctor.findings import Examined, Finding, skip
+from bridge.doctor.subject import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing to look at; it is left out when one that it `needs` has failed."""
+
+    id: str
+    title: str
+    run: Callable[[Subject], Awaitable[Finding]]
+    needs: tuple[str, ...] = ()
+
+
+CHECKS = (
+    Check("codex", "Codex", codex_checks.codex),
+    Check("login", "Codex login", codex_checks.login, ("codex",)),
+    Check("quota", "Quota of the plan", codex_checks.quota, ("codex", "login")),
+    Check("port", "Port", server_checks.port),
+    Check("models", "Local /models", server_checks.local_models, ("port",)),
+    Check("cors", "Local preflight (CORS)", server_checks.local_preflight, ("port",)),
+    Check("chat", "A real streamed chat", server_checks.chat, ("codex", "login", "port", "models")),
+    Check("key", "API key", tunnel_checks.api_key, ("port",)),
+    Check("cloudflared", "cloudflared", tunnel_checks.cloudflared),
+    Check("tunnel-config", "Tunnel configuration", tunnel_checks.tunnel_config, ("cloudflared",)),
+    Check("tunnel", "Tunnel", tunnel_checks.tunnel),
+    Check("base-url", "Base URL", server_checks.base_url),
+    Check("public-models", "Public /models", server_checks.public_models),
+    Check("public-cors", "Public preflight (CORS)", server_checks.public_preflight, ("public-models",)),
+    Check("stream", "Public stream", server_checks.stream, ("public-models",)),
+)
+
+LONG_CHECKS = (Check("silence", "Public stream in silence", server_checks.silence, ("public-models", "stream")),)
+"""What takes minutes."""
+
+INSIDE = frozenset({"codex", "login", "quota", "cloudflared", "tunnel-config", "tunnel"})
+"""What a running server can look at from inside."""
+
+
+async def examine(
+    subject: Subject, checks: Iterable[Check], around: Callable[[Check], AbstractAsyncContextManager[None]]
+) -> AsyncGenerator[Examined]:
+    """Go through `checks`; each runs inside the context that `around` makes for it."""
+    failed: set[str] = set()
+    for check in checks:
+        if missing := [need for need in check.needs if need in failed]:
+            finding = skip(f"left out, because `{missing[0]}` failed")
+        else:
+            async with around(check):
+                finding = await check.run(subject)
+        if finding.mark == "fail":
+            failed.add(check.id)
+        yield Examined(check.id, check.title, finding)

@@ -1,0 +1,62 @@
+"""The checks of codex itself: is it there, is somebody logged in, is quota left."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from bridge.account_text import describe_account
+from bridge.codex_home import child_environment, real_home
+from bridge.doctor.findings import Finding, fail, ok, skip
+from bridge.doctor.subject import Subject
+from bridge.doctor.symptoms import LOG_IN
+from bridge.doctor.verdicts import judge_quota
+from bridge.launch import account_client, launcher
+from codex_rpc.calls import account_read, config_read, rate_limits_read
+from codex_rpc.errors import CodexError, CodexNotFoundError, CodexTooOldError, RequestRefusedError
+from codex_rpc.process import find_codex
+
+INSTALL = "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
+UPDATE = "npm install -g @openai/codex@latest    (or: pip install -U openai-codex-cli-bin)"
+REACH_CHATGPT = "see that this machine reaches chatgpt.com"
+
+
+async def codex(subject: Subject) -> Finding:
+    """A codex that is new enough starts as the server starts it."""
+    try:
+        executable = find_codex(subject.codex)
+        async with launcher(subject.codex) as launch, launch.open_client() as client:
+            await client.call(config_read())
+            version = await launch.version(executable, child_environment(os.environ, real_home(os.environ)))
+    except CodexNotFoundError as error:
+        return fail(str(error).partition(". ")[0], INSTALL)
+    except CodexTooOldError as error:
+        return fail(str(error).partition("; ")[0], UPDATE)
+    except CodexError as error:
+        return fail(str(error), "mend what it says; most often it is a line of config.toml")
+    return ok(f"{version or 'of an unknown version'} at {executable}")
+
+
+async def login(subject: Subject) -> Finding:
+    """Somebody is logged in, or nobody need be."""
+    try:
+        async with account_client(subject.codex) as client:
+            account = await client.call(account_read())
+    except RequestRefusedError as error:
+        return fail(f"the account cannot be read: {error.reason}", f"{REACH_CHATGPT}, then {LOG_IN} --again")
+    except CodexError as error:
+        return fail(f"codex does not start: {error}", "mend what it says; most often it is a line of config.toml")
+    return ok(describe_account(account)) if account.ready else fail("nobody is logged in", LOG_IN)
+
+
+async def quota(subject: Subject) -> Finding:
+    """Something is left in every window of the plan."""
+    try:
+        async with account_client(subject.codex) as client:
+            account = await client.call(account_read())
+            if account.kind != "chatgpt":
+                return skip(f"{describe_account(account)} has no windows of quota")
+            limits = await client.call(rate_limits_read())
+    except CodexError as error:
+        return fail(f"the quota cannot be read: {error}", REACH_CHATGPT)
+    return judge_quota(limits, time.time())

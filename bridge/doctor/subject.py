@@ -1,0 +1,40 @@
+"""Who is examined: the settings of a server and of the tunnel in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.model_names import NAMED, reverse
+
+SILENCE = 130.0
+"""Seconds. Cloudflare cuts a stream in which nothing came for about 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`url` is the public base URL as it was typed; None leaves the public checks out."""
+
+    codex: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 11435
+    api_key: str | None = None
+    url: str | None = None
+    cloudflared: str | None = None
+    tunnel_config: Path | None = None
+    """The configuration of the tunnel; None when there is none."""
+    model: str = reverse(NAMED[0])
+    silence: float = SILENCE
+    """How long the silent stream of the long check is."""
+
+    @property
+    def local(self) -> str:
+        """Where this machine reaches the server."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::", ""} else self.host  # noqa: S104 - a comparison
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        """The headers that show the key."""
+        return {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}

@@ -1,0 +1,115 @@
+"""The checks of the tunnel: cloudflared is there, its configuration fits, its connections stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from bridge.doctor.findings import Finding, fail, ok, skip, warn
+from bridge.doctor.http import Reply, Unreachable, fetch
+from bridge.doctor.subject import Subject
+from bridge.tunnel.cloudflared import TunnelError, ask, find_cloudflared, install_hint, version
+from bridge.tunnel.config import METRICS_PORTS, problems, read_config
+
+SET_UP = "codex-openai-proxy tunnel --hostname HOSTNAME --setup"
+RUN = "codex-openai-proxy serve --tunnel HOSTNAME"
+NO_TUNNEL = skip("no tunnel is set up; only Cursor needs one", f"{SET_UP}    (or, for a try: serve --tunnel quick)")
+
+
+async def cloudflared(subject: Subject) -> Finding:
+    """The program is there."""
+    try:
+        executable = find_cloudflared(subject.cloudflared)
+        return ok(f"version {await version(executable)} at {executable}")
+    except TunnelError as error:
+        needed = subject.tunnel_config or subject.url or subject.cloudflared
+        return fail(str(error).partition(";")[0], install_hint()) if needed else NO_TUNNEL
+
+
+async def tunnel_config(subject: Subject) -> Finding:
+    """cloudflared accepts the configuration, and it leads to the server."""
+    path = subject.tunnel_config
+    if path is None:
+        return skip("no named tunnel is set up", SET_UP)
+    try:
+        facts = read_config(path.read_text(encoding="utf-8"))
+        await ask(find_cloudflared(subject.cloudflared), "tunnel", "--config", str(path), "ingress", "validate")
+    except (OSError, ValueError) as error:
+        return fail(f"{path} cannot be read: {error}", SET_UP)
+    except TunnelError as error:
+        return fail(f"cloudflared refuses {path}: {error}", f"mend it, or write it anew: {SET_UP}")
+    if found := list(problems(facts, subject.port)):
+        return fail(f"{path}: {'; '.join(found)}", f"mend it, or write it anew: {SET_UP}")
+    return ok(f"{path} leads {facts.hostname} to port {subject.port} by http2")
+
+
+async def tunnel(subject: Subject) -> Finding:
+    """A cloudflared runs on this machine and is connected."""
+    reply = await _ask_cloudflared(subject, "ready")
+    if reply is None:
+        if subject.tunnel_config is None and subject.url is None:
+            return NO_TUNNEL
+        return fail("cloudflared is not running on this machine", RUN)
+    connections = _number(reply.body, "readyConnections")
+    if not connections:
+        return fail(
+            "cloudflared runs without a connection: its log has no line `Registered tunnel connection`",
+            "let it out: TCP port 7844 to *.argotunnel.com; and `protocol: http2`, because UDP is blocked more often",
+        )
+    return ok(f"cloudflared is connected ({connections} times `Registered tunnel connection`)")
+
+
+async def url_of_the_tunnel(subject: Subject) -> str | None:
+    """Return the public address: that of the named tunnel, else that of a quick one that runs on this machine."""
+    if subject.tunnel_config:
+        with suppress(OSError, ValueError):
+            named = read_config(subject.tunnel_config.read_text(encoding="utf-8")).hostname
+            return f"https://{named}" if named else None
+    reply = await _ask_cloudflared(subject, "quicktunnel")
+    hostname = _field(reply.body, "hostname") if reply else None
+    return f"https://{hostname}" if hostname else None
+
+
+async def api_key(subject: Subject) -> Finding:
+    """Whoever knows the public address cannot use the account without a key."""
+    try:
+        reply = await fetch("GET", f"{subject.local}/v1/models", deadline=10)
+    except Unreachable:
+        return skip("the server is not running", "codex-openai-proxy serve")
+    if reply.status == 401:
+        return ok("the server asks for a key")
+    if subject.url or subject.tunnel_config:
+        return warn(
+            "the server asks for no key: whoever knows the tunnel's address uses your account",
+            f"{RUN}    (which makes a key; or set CODEX_OPENAI_PROXY_API_KEY)",
+        )
+    return ok("no key is set: only programs on this machine may connect")
+
+
+async def _ask_cloudflared(subject: Subject, what: str) -> Reply | None:
+    for address in _metrics_addresses(subject):
+        with suppress(Unreachable):
+            reply = await fetch("GET", f"http://{address}/{what}", deadline=2)
+            if _field(reply.body, "hostname" if what == "quicktunnel" else "readyConnections") is not None:
+                return reply
+    return None
+
+
+def _metrics_addresses(subject: Subject) -> Sequence[str]:
+    with suppress(OSError, ValueError):
+        if subject.tunnel_config and (named := read_config(subject.tunnel_config.read_text(encoding="utf-8")).metrics):
+            return (named,)
+    return [f"127.0.0.1:{port}" for port in METRICS_PORTS]
+
+
+def _field(body: bytes, name: str) -> Any:
+    with suppress(ValueError, AttributeError):
+        return json.loads(body).get(name)
+    return None
+
+
+def _number(body: bytes, name: str) -> int:
+    value = _field(body, name)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,1 @@
+"""A public address for the server through Cloudflare's own program, cloudflared."""

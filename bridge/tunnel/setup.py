@@ -1,0 +1,46 @@
+"""Sets a named tunnel up, once: Cloudflare's login, the tunnel, its DNS name, its configuration, the key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import anyio
+
+from bridge.tunnel import files
+from bridge.tunnel.cloudflared import TunnelError, ask, certificate, create
+from bridge.tunnel.config import NamedTunnel, config_text
+
+Around = Callable[[str], AbstractAsyncContextManager[None]]
+
+_HOSTNAME = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE)
+
+
+async def set_up(executable: str, hostname: str, name: str, port: int, around: Around) -> None:
+    """Do what has not been done yet; each step that takes its time runs inside what `around` makes of its title.
+
+    Raises:
+        TunnelError: a step failed; those before it need not be repeated.
+    """
+    if not _HOSTNAME.fullmatch(hostname):
+        raise TunnelError(f"{hostname!r} is no hostname; name one of a domain that Cloudflare serves for you")
+    if certificate() is None:
+        await _log_in(executable)
+    async with around(f"creating the tunnel {name}"):
+        tunnel_id = await create(executable, name)
+    async with around(f"leading {hostname} to it"):
+        await ask(executable, "tunnel", "route", "dns", tunnel_id, hostname)
+    folder = certificate()
+    if folder is None:
+        raise TunnelError("cloudflared has left no certificate; run `cloudflared tunnel login`")
+    credentials = folder.parent / f"{tunnel_id}.json"
+    files.make_key()
+    files.CONFIG.write_text(config_text(NamedTunnel(tunnel_id, str(credentials), hostname, port)), encoding="utf-8")
+
+
+async def _log_in(executable: str) -> None:
+    """Cloudflare's own login: it opens a browser, or shows a page to open, and waits."""
+    done = await anyio.run_process([executable, "tunnel", "login"], stdin=None, stdout=None, stderr=None, check=False)
+    if done.returncode != 0:
+        raise TunnelError("`cloudflared tunnel login` did not succeed; try again")

@@ -1,0 +1,253 @@
+// The status page: asks /usage every two seconds and shows it; /doctor when asked; streams a chat in the try-it box.
+
+import { draw } from "/page/chart.js";
+
+const EVERY = 2000, SPAN = 600, STEP = 10;
+const byId = (id) => document.getElementById(id);
+const number = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+let key = sessionStorage.getItem("api-key") ?? "";
+let started = false;
+
+class Refused extends Error {}
+
+async function ask(path, options = {}) {
+  const headers = { "content-type": "application/json", ...(key ? { authorization: `Bearer ${key}` } : {}) };
+  const response = await fetch(path, { ...options, headers });
+  if (response.status === 401 && (await response.clone().json()).error?.code === "invalid_api_key") throw new Refused();
+  return response;
+}
+
+function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  Object.assign(element, attributes);
+  element.append(...children);
+  return element;
+}
+
+const span = (seconds) => {
+  const minutes = Math.max(0, Math.round(seconds / 60)), hours = Math.floor(minutes / 60);
+  if (hours >= 24) return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  return hours ? `${hours} h ${minutes % 60} min` : `${minutes} min`;
+};
+const duration = (seconds) => (seconds == null ? "–" : seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`);
+const percent = (share) => (share == null ? "–" : `${Math.round(share * 100)} %`);
+const ago = (seconds) => (seconds < 60 ? `${Math.max(0, Math.round(seconds))} s ago` : `${span(seconds)} ago`);
+const windowName = (minutes) => {
+  if (!minutes) return "Window";
+  if (minutes % 1440 === 0) return minutes === 10080 ? "Week" : `${minutes / 1440} days`;
+  return minutes % 60 === 0 ? `${minutes / 60} hours` : `${minutes} minutes`;
+};
+
+// ── what /usage tells ──────────────────────────────────────────────────────────────────────────────────────────────
+
+function showState(usage) {
+  const { codex, account } = usage;
+  const ready = codex.state === "up" && account.ready;
+  const state = byId("state");
+  state.textContent = codex.state !== "up" ? `Codex is ${codex.state}` : account.ready ? "ready" : "not logged in";
+  state.className = `pill ${ready ? "good" : codex.state === "starting" ? "warn" : "bad"}`;
+  const plan = account.plan ? ` ${account.plan[0].toUpperCase()}${account.plan.slice(1)}` : "";
+  const kinds = { chatgpt: `ChatGPT${plan}`, apiKey: "OpenAI API key" };
+  byId("account").textContent = account.ready ? (kinds[account.type] ?? account.type ?? "own model provider") : "run codex-openai-proxy login";
+  byId("version").textContent = codex.version ?? codex.reason ?? "";
+}
+
+function showNumbers(usage) {
+  const { today } = usage;
+  byId("requests").textContent = number.format(today.requests);
+  byId("tokens").textContent = `${number.format(today.input_tokens)} / ${number.format(today.output_tokens)}`;
+  byId("cached").textContent = percent(today.cache_share);
+  const firsts = usage.recent.map((entry) => entry.first_token_seconds).filter((it) => it != null).sort((a, b) => a - b);
+  byId("first").textContent = duration(firsts[Math.floor(firsts.length / 2)]);
+}
+
+function showQuota(limits) {
+  const windows = limits.flatMap((limit) => [limit.primary, limit.secondary].filter(Boolean).map((it) => [limit, it]));
+  const shown = windows.map(([limit, it]) => {
+    const used = Math.min(100, it.used_percent), fill = make("i");
+    fill.style.width = `${used}%`;
+    const name = limits.length > 1 ? `${limit.name ?? limit.limit}, ${windowName(it.window_minutes)}` : windowName(it.window_minutes);
+    const reset = it.resets_at ? `resets in ${span(it.resets_at - Date.now() / 1000)}` : "";
+    const bar = make("div", { className: `bar ${used >= 90 ? "bad" : used >= 70 ? "warn" : ""}`, role: "meter" }, fill);
+    bar.ariaLabel = name;
+    bar.ariaValueNow = used;
+    return make("div", { className: "window" }, make("p", {}, make("span", {}, `${name}: ${used} % used`), make("span", {}, reset)), bar);
+  });
+  byId("quota").replaceChildren(...(shown.length ? shown : [make("p", { className: "hint" }, "This account tells of no quota.")]));
+}
+
+function row(entry, now) {
+  const running = Boolean(entry.running), good = entry.status != null && entry.status < 400 && !entry.error;
+  const words = running ? "running" : entry.error ?? (good ? "done" : entry.status == null ? "client left" : String(entry.status));
+  const badge = make("span", { className: `badge ${running ? "running" : good ? "good" : "bad"}` }, words);
+  const thread = (entry.thread ?? "–").split(";")[0];
+  const cells = [
+    [entry.model ?? "–"], [thread, "soft"], [duration(entry.first_token_seconds), "n"], [duration(entry.seconds), "n"],
+    [`${number.format(entry.input_tokens)} / ${number.format(entry.output_tokens)}`, "n"], [percent(entry.cache_share), "n"],
+    [badge], [ago(now - entry.began), "n soft"],
+  ];
+  const built = make("tr", {}, ...cells.map(([content, className = ""]) => make("td", { className }, content)));
+  if (entry.thread) built.children[1].title = entry.thread;
+  return built;
+}
+
+function showEntries(usage, now) {
+  const entries = [...usage.running.filter((it) => it.model).map((it) => ({ ...it, running: true })), ...usage.recent].slice(0, 12);
+  byId("entries").replaceChildren(...entries.map((entry) => row(entry, now)));
+  byId("no-entries").hidden = entries.length > 0;
+}
+
+function showCharts(usage, now) {
+  const ended = usage.recent.map((entry) => ({ ...entry, at: entry.began + entry.seconds }));
+  const last = Math.floor(now / STEP) * STEP;
+  const rates = [];
+  for (let time = last - SPAN; time <= last; time += STEP) {
+    const within = ended.filter((entry) => entry.at > time && entry.at <= time + STEP);
+    rates.push([time, within.reduce((sum, entry) => sum + entry.input_tokens + entry.output_tokens, 0) / STEP]);
+  }
+  draw(byId("chart-tokens"), rates, now, SPAN, "area");
+  const firsts = ended.filter((entry) => entry.first_token_seconds != null);
+  draw(byId("chart-latency"), firsts.map((entry) => [entry.began, entry.first_token_seconds]), now, SPAN, "dots");
+}
+
+// ── what does not change by itself ─────────────────────────────────────────────────────────────────────────────────
+
+async function showModels() {
+  const names = (await (await ask("/v1/models")).json()).data.map((model) => model.id);
+  byId("model").replaceChildren(...names.map((name) => make("option", {}, name)));
+  byId("value-model").textContent = names[0];
+}
+
+function showValues(url) {
+  const code = byId("value-key");
+  code.textContent = key ? "•".repeat(16) : "any";
+  code.dataset.value = key || "any";
+  byId("value-url").textContent = url ?? location.origin;
+  byId("no-tunnel").hidden = url != null;
+}
+
+async function showChecks() {
+  byId("check-again").disabled = true;
+  if (!byId("checks").children.length) byId("checks").replaceChildren(make("li", { className: "busy" }, make("p", {}, "examining")));
+  try {
+    const { checks, url } = await (await ask("/doctor")).json();
+    byId("checks").replaceChildren(...checks.map((check) => {
+      const fix = check.fix ? [make("p", {}, `→ ${check.fix}`)] : [];
+      return make("li", { className: check.status }, make("p", {}, make("strong", {}, check.title), ` ${check.reason}`), ...fix);
+    }));
+    showValues(url);
+  } finally {
+    byId("check-again").disabled = false;
+  }
+}
+
+async function copy(button) {
+  const code = byId(button.dataset.copy);
+  const text = code.dataset.value ?? code.textContent;
+  await navigator.clipboard.writeText(text);
+  button.textContent = "Copied";
+  button.classList.add("done");
+  setTimeout(() => { button.textContent = "Copy"; button.classList.remove("done"); }, 1500);
+}
+
+// ── the try-it box ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+let stop = null;
+
+async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = "", part = await reader.read(); !part.done; part = await reader.read()) {
+    const lines = (rest + part.value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) if (line.startsWith("data: {")) yield JSON.parse(line.slice(6));
+  }
+}
+
+async function tryIt() {
+  const answer = byId("answer"), note = byId("answer-note"), began = performance.now();
+  const body = { model: byId("model").value, stream: true, messages: [{ role: "user", content: byId("prompt").value }] };
+  answer.textContent = note.textContent = "";
+  answer.className = "running";
+  stop = new AbortController();
+  byId("send").textContent = "Stop";
+  let first = null, usage = null;
+  try {
+    const response = await ask("/v1/chat/completions", { method: "POST", body: JSON.stringify(body), signal: stop.signal });
+    if (!response.ok) throw new Error((await response.json()).error.message);
+    const thread = response.headers.get("x-codex-proxy-thread") ?? "";
+    for await (const event of events(response)) {
+      if (event.error) throw new Error(event.error.message);
+      const text = event.choices[0]?.delta.content;
+      if (text) {
+        first ??= performance.now() - began;
+        answer.textContent += text;
+        answer.scrollTop = answer.scrollHeight;
+      }
+      usage = event.usage ?? usage;
+    }
+    const tokens = usage ? `, ${usage.prompt_tokens} tokens in and ${usage.completion_tokens} out` : "";
+    note.textContent = `first word after ${duration(first / 1000)}${tokens}, ${thread.split(";")[0]} thread`;
+  } catch (error) {
+    if (error.name === "AbortError") note.textContent = "stopped";
+    else { answer.textContent = error.message; answer.classList.add("failed"); }
+  } finally {
+    answer.classList.remove("running");
+    byId("send").textContent = "Send";
+    stop = null;
+  }
+}
+
+// ── the page ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function refresh() {
+  try {
+    const usage = await (await ask("/usage")).json();
+    const now = Date.now() / 1000;
+    byId("ask-key").hidden = true;
+    byId("shown").hidden = false;
+    showState(usage);
+    showNumbers(usage);
+    showQuota(usage.quota);
+    showEntries(usage, now);
+    showCharts(usage, now);
+    if (!started) {
+      started = true;
+      showValues(null);
+      await Promise.all([showModels(), showChecks()]);
+    }
+  } catch (error) {
+    byId("state").className = "pill bad";
+    byId("state").textContent = error instanceof Refused ? "locked" : "no answer";
+    if (error instanceof Refused) {
+      byId("key-refused").textContent = key ? "That is not the key." : "";
+      byId("ask-key").hidden = false;
+      byId("shown").hidden = true;
+      started = false;
+      return false;
+    }
+  }
+  return true;
+}
+
+async function poll() {
+  if (document.hidden || (await refresh())) setTimeout(poll, EVERY);
+}
+
+byId("ask-key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  key = byId("key").value.trim();
+  sessionStorage.setItem("api-key", key);
+  byId("key").value = "";
+  poll();
+});
+byId("try").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (stop) stop.abort();
+  else tryIt();
+});
+byId("prompt").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("try").requestSubmit();
+});
+byId("check-again").addEventListener("click", showChecks);
+for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button));
+poll();

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from bridge.tunnel.cloudflared import DOWNLOADS, install_hint
+from bridge.tunnel.config import ConfigFacts, NamedTunnel, config_text, problems, read_config
+from bridge.tunnel.log import LogEvent, QuickAddress, Registered, Trouble, read_line
+
+WINDOWS = r"C:\Users\Ada Lovelace\.cloudflared\id.json"
+
+
+def test_what_is_written_is_read_and_fits() -> None:
+    text = config_text(NamedTunnel("id", WINDOWS, "codex.example.com", 11435))
+    facts = read_config(text)
+    services = ("http://127.0.0.1:11435", "http_status:404")
+    assert facts == ConfigFacts("http2", ("codex.example.com",), services, None)
+    assert list(problems(facts, 11435)) == []
+    assert r'credentials-file: "C:\\Users\\Ada Lovelace\\.cloudflared\\id.json"' in text
+
+
+def test_a_file_of_somebody_else_is_read_as_well() -> None:
+    text = """
+tunnel: a   # a comment
+protocol: "http2"  # over TCP
+metrics: localhost:2000
+ingress:
+- hostname: a.example
+  path: /v1
+  service: 'http://localhost:8000/'
+- service: http_status:404
+"""
+    facts, services = read_config(text), ("http://localhost:8000/", "http_status:404")
+    assert facts == ConfigFacts("http2", ("a.example",), services, "localhost:2000")
+    assert list(problems(facts, 8000)) == []
+    assert len(list(problems(facts, 800))) == 1
+    assert read_config("").hostname is None
+    assert len(list(problems(read_config(""), 1))) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "event"),
+    [
+        ("2024-05-01T10:00:00Z INF |  https://big-red-dog.trycloudflare.com   |", QuickAddress("https://big-red-dog.trycloudflare.com")),
+        (
+            "2024-05-01T10:00:00Z INF Registered tunnel connection connIndex=0 connection=ab event=0 ip=198.41.200.23 "
+            "location=fra07 protocol=http2",
+            Registered("fra07"),
+        ),
+        ("2024-05-01T10:00:00Z INF Registered tunnel connection", Registered("")),
+        ("2024-05-01T10:00:00Z ERR Failed to dial error=\"timeout\"", Trouble('Failed to dial error="timeout"')),
+        ("2024-05-01T10:00:00Z WRN Slow  ", Trouble("Slow")),
+        ("2024-05-01T10:00:00Z INF Requesting new quick Tunnel on trycloudflare.com...", None),
+        ("2024-05-01T10:00:00Z INF Unregistered tunnel connection connIndex=0", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_a_line_of_the_log_is_an_event_if_somebody_waits_for_it(line: str, event: LogEvent | None) -> None:
+    assert read_line(line) == event
+
+
+def test_each_system_has_its_way_to_get_cloudflared() -> None:
+    assert "brew install cloudflared" in install_hint("darwin")
+    assert "winget install" in install_hint("win32")
+    assert DOWNLOADS in install_hint("linux")

@@ -1,0 +1,200 @@
+"""Every command and program of README and docs is run, on a machine that has nothing but stand-ins for the rest.
+
+A page is run from its top to its end in one home, as a reader would. The real program answers; what would change this
+machine or needs another system is a stand-in that writes down how it was called.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+import yaml
+
+from bridge.cli import main
+from tests.harness.cloudflared import write_stand_in
+from tests.harness.services import free_port, redis_server
+from tests.harness.upstream import Upstream
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+STAND_INS = ("aider", "docker", "launchctl", "llm", "loginctl", "pip", "systemctl", "uv")
+"""Programs of others: what they would do cannot be had here, so that only the call is looked at."""
+NOT_RUN = {"powershell": "needs Windows; `test_what_windows_runs_exists` reads it", "": "shows output, not commands"}
+"""Kinds of blocks that no test runs, and why."""
+
+SERVE = """\
+#!/bin/sh
+# A server runs until it is stopped: stop the one before, start this one, and go on when it answers.
+case "$1" in
+serve | record | replay)
+    # Nothing was asked of a server that records here: what it would have written comes from elsewhere.
+    [ "$1 $2" = "replay my-cases" ] && cp -R "{root}/fixtures/." my-cases
+    case "$*" in *--print-config*) exec "{python}" -m bridge "$@";; esac
+    address=$CODEX_OPENAI_PROXY_ADDR
+    for word; do
+        [ "$before" = --addr ] && address=$word
+        before=$word
+    done
+    if [ -f "$HOME/$address.pid" ]; then
+        kill "$(cat "$HOME/$address.pid")"
+        while kill -0 "$(cat "$HOME/$address.pid")" 2> /dev/null; do sleep 0.05; done
+    fi
+    "{python}" -m bridge "$@" >> "$HOME/server.log" 2>&1 &
+    echo $! > "$HOME/$address.pid"
+    until curl -sf "http://$address/healthz" > /dev/null; do
+        kill -0 $! || {{ cat "$HOME/server.log" >&2; exit 1; }}
+        sleep 0.05
+    done;;
+doctor)
+    # What it finds is a matter of the machine; here it is to run and to say something of each check.
+    "{python}" -m bridge "$@"; test $? -le 1;;
+*) exec "{python}" -m bridge "$@";;
+esac
+"""
+MAKE = """\
+#!/bin/sh
+/usr/bin/make -C "{root}" --dry-run "$1" > /dev/null || exit 1
+case "$1" in
+run) exec codex-openai-proxy serve;;
+login) exec codex-openai-proxy login;;
+esac
+"""
+STAND_IN = """\
+#!/bin/sh
+echo "{name} $*" >> "$HOME/calls"
+"""
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield the language and the text of each fenced block."""
+    text = page.read_text(encoding="utf-8")
+    yield from re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def write_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+async def machine(tmp_path: Path, upstream: Upstream, home: Path) -> AsyncGenerator[dict[str, str]]:
+    """The environment of a new user: the program, cloudflared, and stand-ins; servers end with the test."""
+    del upstream, home
+    bin_folder = tmp_path / "bin"
+    write_stand_in(bin_folder)
+    write_program(bin_folder / "codex-openai-proxy", SERVE.format(python=sys.executable, root=ROOT))
+    write_program(bin_folder / "make", MAKE.format(root=ROOT))
+    for name in STAND_INS:
+        write_program(bin_folder / name, STAND_IN.format(name=name))
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / ".config"),
+        "PATH": f"{bin_folder}:/usr/local/bin:/usr/bin:/bin",
+        "CODEX_OPENAI_PROXY_ADDR": f"127.0.0.1:{free_port()}",
+    }
+    if "CODEX_UNDER_TEST" in os.environ:
+        environment["CODEX_OPENAI_PROXY_CODEX"] = os.environ["CODEX_UNDER_TEST"]
+    try:
+        yield environment
+    finally:
+        mine = [process for process in psutil.process_iter() if _home_of(process) == str(tmp_path)]
+        for process in mine:
+            process.terminate()
+        await anyio.to_thread.run_sync(psutil.wait_procs, mine, 20)
+
+
+def _home_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("HOME")
+    except psutil.Error:
+        return None
+
+
+async def execute(command: list[str], environment: dict[str, str], folder: Path) -> str:
+    """Run a block to its end; return what it printed."""
+    with anyio.fail_after(100):
+        done = await anyio.run_process(
+            command, env=environment, cwd=folder, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        )
+    said = done.stdout.decode()
+    assert done.returncode == 0, f"{command[-1]}\n{said}"
+    assert "Traceback" not in said
+    assert '"error"' not in said, said
+    return said
+
+
+@contextmanager
+def checkout(folder: Path) -> Generator[Path]:
+    """A folder that holds what the repository holds, in which a reader may write."""
+    copy = folder / "checkout"
+    copy.mkdir()
+    for path in ROOT.iterdir():
+        if path.name not in {".git", ".venv"}:
+            (copy / path.name).symlink_to(path)
+    yield copy
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp_path: Path) -> None:
+    address = machine["CODEX_OPENAI_PROXY_ADDR"]
+    here_is = {
+        "localhost:11435": address,
+        "127.0.0.1:11435": address,
+        "127.0.0.1:11436": f"127.0.0.1:{free_port()}",
+    }
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(checkout(tmp_path))
+        if "redis://" in page.read_text(encoding="utf-8"):
+            redis = await stack.enter_async_context(redis_server(tmp_path))
+            here_is["redis://127.0.0.1:6379/0"] = redis
+        for language, text in blocks(page):
+            here = re.sub("|".join(here_is), lambda found: here_is[found[0]], text)
+            match language:
+                case "sh":
+                    await execute(["bash", "-euo", "pipefail", "-c", here], machine, folder)
+                case "python":
+                    await execute(["codex-openai-proxy", "serve"], machine, folder)
+                    await execute([sys.executable, "-c", here], machine, folder)
+                case "toml":
+                    _check_toml(tomllib.loads(text))
+                case "yaml" | "json":
+                    assert yaml.safe_load(text)
+                case _:
+                    assert language in NOT_RUN
+        if page.name == "running.md":
+            calls = (tmp_path / "calls").read_text()
+            assert "systemctl --user enable --now codex-openai-proxy" in calls
+            assert str(tmp_path) in (tmp_path / "Library/LaunchAgents/codex-openai-proxy.plist").read_text()
+
+
+def _check_toml(values: dict[str, object]) -> None:
+    """Settings of ours, or Codex's configuration on the other side."""
+    known = {param.name for param in main.commands["serve"].params}
+    assert set(values) <= known or "model_providers" in values
+
+
+def test_what_windows_runs_exists() -> None:
+    text = "".join(text for page in PAGES for language, text in blocks(page) if language == "powershell")
+    called = set(re.findall(r"Scripts\\codex-openai-proxy (\w+)", text))
+    assert called
+    assert called <= set(main.commands)
+
+
+def test_every_link_of_a_page_leads_somewhere() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)|(?:src|srcset)=\"([^\"]+)\"", text):
+            link = "".join(target)
+            assert "://" in link or (page.parent / link).exists(), f"{page.name}: {link}"

@@ -1,0 +1,143 @@
+"""A real browser without a screen: Chromium, driven over its DevTools protocol, a page at a time.
+
+Playwright would be 45 MB for what is a WebSocket and six methods here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+from websockets.asyncio.client import ClientConnection, connect
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+)
+PATIENCE = 30.0
+"""Seconds until a page that does not become what a test expects fails it."""
+
+
+def find_browser() -> str | None:
+    """Return the executable: BROWSER_UNDER_TEST, or a Chromium on PATH."""
+    named = os.environ.get("BROWSER_UNDER_TEST")
+    return named or next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@dataclass
+class Page:
+    """One tab. `complaints` holds what the browser wrote to its console: errors, and what the policy refused."""
+
+    socket: ClientConnection
+    session: str = ""
+    complaints: list[str] = field(default_factory=list[str])
+    requests: list[str] = field(default_factory=list[str])
+    _last_id: int = 0
+
+    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call a method of the protocol; what the browser tells meanwhile is noted."""
+        self._last_id += 1
+        session = {"sessionId": self.session} if self.session else {}
+        await self.socket.send(json.dumps({"id": self._last_id, "method": method, "params": params, **session}))
+        while True:
+            message = json.loads(await self.socket.recv())
+            if message.get("id") == self._last_id:
+                assert "error" not in message, message["error"]
+                return message["result"]
+            self._note(message)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        match message:
+            case {"method": "Log.entryAdded", "params": {"entry": {"level": "error", **entry}}}:
+                self.complaints.append(f"{entry['text']} {entry.get('url', '')}")
+            case {"method": "Runtime.exceptionThrown", "params": {"exceptionDetails": details}}:
+                self.complaints.append(str(details))
+            case {"method": "Network.requestWillBeSent", "params": {"request": {"url": url}}}:
+                self.requests.append(url)
+            case _:
+                pass
+
+    async def open(self, url: str) -> None:
+        """Load a page."""
+        for domain in ("Page", "Log", "Runtime", "Network"):
+            await self.call(f"{domain}.enable")
+        await self.call("Page.navigate", url=url)
+
+    async def evaluate(self, expression: str) -> Any:
+        """Return the value of an expression in the page, a promise's as well."""
+        result = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    async def text(self, selector: str) -> str:
+        """Return what a person reads in an element."""
+        return await self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText")
+
+    async def until(self, expression: str) -> None:
+        """Wait until an expression is true in the page."""
+        with anyio.fail_after(PATIENCE):
+            while True:
+                if await self.evaluate(f"Boolean({expression})"):
+                    return
+                await anyio.sleep(0.05)
+
+    async def show_as(self, width: int, height: int, *, dark: bool = False, scale: float = 1) -> None:
+        """Take the size of a screen and the theme of a system."""
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600}
+        await self.call("Emulation.setDeviceMetricsOverride", **size)
+        theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.call("Emulation.setEmulatedMedia", features=[theme])
+
+    async def screenshot(self, path: Path) -> None:
+        """Write the whole page as a PNG."""
+        taken = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(taken["data"]))
+
+
+@asynccontextmanager
+async def browser_page(profile: Path) -> AsyncGenerator[Page]:
+    """Run a browser with an empty profile for the length of the block; yield its page."""
+    executable = find_browser()
+    assert executable, "no Chromium is installed (Debian: apt-get install chromium), nor named by BROWSER_UNDER_TEST"
+    process = await anyio.open_process(
+        [executable, *FLAGS, f"--user-data-dir={profile}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    try:
+        async with connect(await _address(process), max_size=None) as socket:
+            page = Page(socket)
+            target = (await page.call("Target.createTarget", url="about:blank"))["targetId"]
+            page.session = (await page.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+            yield page
+    finally:
+        with anyio.CancelScope(shield=True):
+            process.kill()
+            await process.wait()
+            await process.aclose()
+
+
+async def _address(process: anyio.abc.Process) -> str:
+    assert process.stderr is not None
+    said = b""
+    with anyio.fail_after(PATIENCE):
+        while not (found := re.search(rb"DevTools listening on (ws://\S+)", said)):
+            said += await process.stderr.receive()
+    return found[1].decode()

@@ -1,0 +1,117 @@
+"""The status page of a server that has been at work, for its picture in the docs: all of it is scripted.
+
+`python -m tests.harness.demo_page FOLDER` writes the pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx2
+
+from tests.harness.account_server import account_server
+from tests.harness.browser import browser_page
+from tests.harness.cloudflared import write_stand_in
+from tests.harness.codex_home import write_home
+from tests.harness.program import Program, program
+from tests.harness.script import Pause, Text, Usage, reply
+from tests.harness.upstream import Upstream, scripted_upstream
+
+PORT = 11435
+ANSWER = (
+    "Sunlight is made of all colours, and the air scatters the short, blue waves far more than the long, red ones. ",
+    "So blue light reaches your eyes from every part of the sky, while the rest comes straight from the sun.",
+)
+CONVERSATIONS = (("xedoc-2.5-tpg", 5), ("2.5-tpg", 2), ("xam-xedoc-1.5-tpg", 2))
+
+
+PICTURES = (("light", 1160, False, 1), ("dark", 1160, True, 1), ("phone", 390, False, 2))
+"""Name, width, theme and scale of each."""
+SPREAD = """{
+  const ask = fetch;
+  window.fetch = async (path, options) => {
+    const response = await ask(path, options);
+    if (path !== "/usage" || !response.ok) return response;
+    const usage = await response.json();
+    usage.recent.forEach((entry, number) => { entry.began -= 47 * number + 13 * (number % 3); });
+    return new Response(JSON.stringify(usage));
+  };
+}"""
+"""Lets requests that were made within seconds appear as ten minutes of work."""
+
+HIDE_PATHS = r"""for (const line of document.querySelectorAll("#checks p")) {
+  for (const part of line.childNodes) {
+    if (part.nodeType === 3) part.data = part.data.replace(/ \S+\/(codex|cloudflared)$/, " /usr/local/bin/$1");
+  }
+}"""
+"""Puts usual places where the picture would show folders of the machine on which it is taken."""
+
+
+@asynccontextmanager
+async def demo_server(folder: Path) -> AsyncGenerator[Program]:
+    """Run a server with a ChatGPT account and a tunnel, neither of them real."""
+    home = folder / "codex"
+    async with scripted_upstream() as upstream:
+        with account_server() as accounts:
+            write_home(home, upstream.base_url, "websocket", logged_in=False)
+            accounts.write_config(home)
+            accounts.log_in(home)
+            accounts.resets = (int(time.time()) + 8000, int(time.time()) + 400_000)
+            environment = {
+                "HOME": str(folder),
+                "XDG_CONFIG_HOME": str(folder / "config"),
+                "CODEX_HOME": str(home),
+                "PATH": f"{write_stand_in(folder / 'bin').parent}:{os.environ['PATH']}",
+            }
+            async with program("--tunnel", "quick", port=PORT, log=None, **environment) as server:
+                await _work(server, upstream, (folder / "config/codex-openai-proxy/api-key").read_text().strip())
+                yield server
+
+
+async def _work(server: Program, upstream: Upstream, key: str) -> None:
+    async with httpx2.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=60) as client:
+        for number, (model, turns) in enumerate(CONVERSATIONS):
+            messages: list[dict[str, str]] = []
+            for turn in range(turns):
+                usage = Usage(2400 + 900 * turn + 700 * number, 2100 * min(turn, 1) + 850 * turn, 160 + 40 * turn, 64)
+                upstream.will_reply(reply(Text(ANSWER, Pause(0.2 + 0.3 * number)), usage=usage))
+                messages.append({"role": "user", "content": f"Question {turn}"})
+                body = {"model": model, "messages": messages}
+                answer = (await client.post(f"{server.url}/v1/chat/completions", json=body)).json()
+                messages.append({"role": "assistant", "content": answer["choices"][0]["message"]["content"]})
+        upstream.respond = lambda _: reply(Text(ANSWER, Pause(0.3)), usage=Usage(2431, 2304, 58, 0))
+
+
+async def take_pictures(target: Path) -> None:
+    """Write light.png, dark.png and phone.png."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        async with demo_server(folder) as server, browser_page(folder / "profile") as page:
+            await page.show_as(1160, 1180)
+            await page.call("Page.addScriptToEvaluateOnNewDocument", source=SPREAD)
+            await page.open(server.url)
+            key = (folder / "config/codex-openai-proxy/api-key").read_text().strip()
+            await page.until("document.querySelector('#ask-key:not([hidden])')")
+            await page.evaluate(f"document.querySelector('#key').value = '{key}'")
+            await page.evaluate("document.querySelector('#ask-key').requestSubmit()")
+            await page.until("document.querySelectorAll('#checks li.ok').length > 3")
+            await page.evaluate(HIDE_PATHS)
+            await page.evaluate("document.querySelector('#try').requestSubmit()")
+            await page.until("document.querySelector('#answer-note').textContent")
+            for name, width, dark, scale in PICTURES:
+                await page.show_as(width, 1180, dark=dark, scale=scale)
+                await anyio.sleep(2.5)  # the charts are drawn anew for the new width
+                height = await page.evaluate("document.documentElement.scrollHeight")
+                await page.show_as(width, height, dark=dark, scale=scale)
+                await page.screenshot(target / f"{name}.png")
+
+
+if __name__ == "__main__":
+    anyio.run(take_pictures, Path(sys.argv[1]))

@@ -1,0 +1,80 @@
+"""The small commands, against a running server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from bridge.cli.status import status_lines
+from tests.harness.program import program, run
+from tests.harness.services import free_port
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+async def test_models_and_status_of_a_running_server(home: Path) -> None:
+    del home
+    async with program() as server, httpx2.AsyncClient() as client:
+        where = ("--addr", f"127.0.0.1:{server.port}")
+        body = {"model": "xedoc-2.5-tpg", "messages": [{"role": "user", "content": "hi"}]}
+        assert (await client.post(f"{server.url}/v1/chat/completions", json=body)).status_code == 200
+        shown = (await run("models", *where)).stdout.splitlines()
+        assert shown[0].split() == ["xedoc-2.5-tpg", "gpt-5.2-codex"]
+        names = json.loads((await run("models", *where, "--json")).stdout)
+        assert names[:4] == ["xedoc-2.5-tpg", "xam-xedoc-1.5-tpg", "inim-xedoc-1.5-tpg", "2.5-tpg"]
+        assert len(names) == len(shown)
+        lines = (await run("status", *where)).stdout.splitlines()
+        assert lines[:3] == ["Codex     up", "Account   none, ready", "Today     1 requests, 812 tokens in, 40 out"]
+        assert lines[-1].split()[:2] == ["xedoc-2.5-tpg", "200"]
+        assert json.loads((await run("status", *where, "--json")).stdout)["today"]["requests"] == 1
+
+
+@pytest.mark.parametrize("command", ["models", "status"])
+async def test_without_a_server_they_say_how_to_start_it(command: str) -> None:
+    refused = await run(command, "--addr", f"127.0.0.1:{free_port()}")
+    assert refused.status == 1
+    assert "nobody listens there. Start the server: codex-openai-proxy serve" in refused.stderr
+
+
+async def test_without_the_key_they_say_how_to_give_it(home: Path) -> None:
+    del home
+    async with program(CODEX_OPENAI_PROXY_API_KEY="right") as server:
+        where = ("--addr", f"127.0.0.1:{server.port}")
+        refused = await run("status", *where)
+        assert "the server refuses the key (401)" in refused.stderr
+        assert (await run("status", *where, CODEX_OPENAI_PROXY_API_KEY="right")).status == 0
+
+
+def test_quota_windows_are_bars_with_the_time_of_their_reset() -> None:
+    window = {"used_percent": 50, "window_minutes": 300, "resets_at": 1000 + 3660}
+    week = {"used_percent": 95, "window_minutes": 10080, "resets_at": 1000 + 90000}
+    entry = {
+        "model": "m", "status": None, "first_token_seconds": None, "input_tokens": 0, "output_tokens": 0,
+        "cache_share": None, "thread": None,
+    }  # fmt: skip
+    usage = {
+        "account": {"type": "chatgpt", "plan": "plus", "ready": True},
+        "codex": {"state": "up"},
+        "quota": [{"limit": "codex", "name": None, "primary": window, "secondary": week}],
+        "today": {"requests": 0, "input_tokens": 0, "output_tokens": 0},
+        "running": [entry],
+        "recent": [],
+    }
+    lines = list(status_lines(usage, 1000))
+    assert "Account   chatgpt plus, ready" in lines
+    assert any(line.endswith(" 50 % of codex 5 h, anew in 1 h 01 min") for line in lines)
+    assert any(line.endswith(" 95 % of codex 168 h, anew in 1 d 1 h") for line in lines)
+    assert "running" in lines[-1]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_each_shell_gets_its_completion(shell: str) -> None:
+    shown = await run("completion", shell)
+    assert "_CODEX_OPENAI_PROXY_COMPLETE" in shown.stdout
+    assert (await run("completion", "tcsh")).status == 2

@@ -1,0 +1,156 @@
+"""The status page in a real browser: what a person sees, does, and is not shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+
+from bridge.page import MEDIA
+from tests.harness.account_server import account_server
+from tests.harness.browser import Page, browser_page
+from tests.harness.codex_home import write_home
+from tests.harness.program import Program, program
+from tests.harness.script import Hold, Text, Usage, begun, http_error, reply
+from tests.harness.upstream import Upstream
+
+KEY = "sk-made-up"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+async def page(tmp_path: Path) -> AsyncGenerator[Page]:
+    """A browser's page; nothing may be wrong in it at the end, and nothing may have been asked of another host."""
+    async with browser_page(tmp_path / "profile") as opened:
+        await opened.show_as(1160, 900)
+        yield opened
+        assert [complaint for complaint in opened.complaints if "401" not in complaint] == []
+        assert [url for url in opened.requests if not url.startswith(("http://127.0.0.1:", "about:"))] == []
+
+
+@pytest.fixture
+async def server(upstream: Upstream, home: Path) -> AsyncGenerator[Program]:
+    """A server that nobody needs a key for, with a ChatGPT account."""
+    with account_server() as accounts:
+        write_home(home, upstream.base_url, "websocket", logged_in=False)
+        accounts.write_config(home)
+        accounts.log_in(home)
+        accounts.used = (95, 17)
+        async with program() as running:
+            yield running
+
+
+async def shown(page: Page, server: Program) -> None:
+    await page.open(server.url)
+    await page.until("document.querySelector('#shown:not([hidden])')")
+    await page.until("document.querySelector('#checks li:not(.busy)')")
+
+
+async def test_the_page_shows_account_quota_checks_and_what_to_paste(page: Page, server: Program) -> None:
+    await shown(page, server)
+    assert await page.text("#state") == "ready"
+    assert await page.text("#account") == "ChatGPT Plus"
+    await page.until("document.querySelector('.bar')")
+    quota = await page.text("#quota")
+    assert "5 hours: 95 % used" in quota
+    assert "Week: 17 % used" in quota
+    assert await page.evaluate("document.querySelector('.bar.bad i').style.width") == "95%"
+    assert [await page.text(f"#value-{name}") for name in ("key", "url", "model")] == [
+        "any",
+        server.url,
+        "xedoc-2.5-tpg",
+    ]
+    checks = await page.text("#checks")
+    assert "ChatGPT Plus, a…@example.com" in checks
+    assert "little is left: the window of 5 hours is used to 95 %" in checks
+    assert await page.evaluate("document.querySelectorAll('#checks li.warn').length") == 1
+
+
+async def test_the_box_streams_and_the_request_appears_with_its_figures(
+    page: Page, server: Program, upstream: Upstream
+) -> None:
+    gate = anyio.Event()
+    upstream.will_reply(reply(Text(("Blue ", "light."), Hold(gate)), usage=Usage(1000, 750, 20, 0)))
+    await shown(page, server)
+    await page.evaluate("document.querySelector('#try').requestSubmit()")
+    await page.until("document.querySelector('#answer').textContent === 'Blue '")
+    await page.until("document.querySelector('#entries .running')")
+    assert await page.text("#send") == "Stop"
+    gate.set()
+    await page.until("document.querySelector('#answer-note').textContent")
+    assert await page.text("#answer") == "Blue light."
+    assert "1000 tokens in and 20 out, new thread" in await page.text("#answer-note")
+    await page.until("document.querySelector('#entries .good')")
+    row = (await page.text("#entries tr")).split("\t")
+    assert (row[0], row[1], row[5], row[6]) == ("xedoc-2.5-tpg", "new", "75 %", "done")
+    assert await page.text("#requests") == "1"
+    await page.until("document.querySelector('#chart-latency .dot')")
+
+
+async def test_an_answer_can_be_stopped_and_a_failure_is_shown(page: Page, server: Program, upstream: Upstream) -> None:
+    upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
+    await shown(page, server)
+    await page.evaluate("document.querySelector('#try').requestSubmit()")
+    await page.until("document.querySelector('#answer').textContent === 'Once upon'")
+    await page.evaluate("document.querySelector('#try').requestSubmit()")
+    await page.until("document.querySelector('#answer-note').textContent === 'stopped'")
+    upstream.respond = lambda _: http_error(400, {"error": {"message": "no such thing"}})
+    await page.evaluate("document.querySelector('#try').requestSubmit()")
+    await page.until("document.querySelector('#answer.failed')")
+    assert "no such thing" in await page.text("#answer")
+    page.complaints[:] = [complaint for complaint in page.complaints if "400" not in complaint]
+
+
+async def test_a_value_is_copied_by_its_button(page: Page, server: Program) -> None:
+    await page.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    await shown(page, server)
+    await page.evaluate("document.querySelector('[data-copy=value-model]').click()")
+    await page.until("document.querySelector('[data-copy=value-model].done')")
+    assert await page.evaluate("navigator.clipboard.readText()") == "xedoc-2.5-tpg"
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1160, True)])
+async def test_it_fits_a_phone_and_both_themes(page: Page, server: Program, width: int, dark: bool) -> None:
+    await page.show_as(width, 800, dark=dark)
+    await shown(page, server)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    light = await page.evaluate("parseInt(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])")
+    assert (light < 64) is dark
+
+
+async def test_nothing_of_the_account_is_shown_until_the_key_is_given(page: Page, home: Path) -> None:
+    del home
+    async with program(CODEX_OPENAI_PROXY_API_KEY=KEY) as server, httpx2.AsyncClient() as client:
+        for path in ("/usage", "/doctor"):
+            assert (await client.get(f"{server.url}{path}")).status_code == 401
+        await page.open(server.url)
+        await page.until("document.querySelector('#ask-key:not([hidden])')")
+        assert await page.evaluate("document.querySelector('#shown').hidden")
+        for typed, until in (("wrong", "#key-refused:not(:empty)"), (KEY, "#shown:not([hidden])")):
+            await page.evaluate(f"document.querySelector('#key').value = '{typed}'")
+            await page.evaluate("document.querySelector('#ask-key').requestSubmit()")
+            await page.until(f"document.querySelector('{until}')")
+        assert await page.evaluate("sessionStorage.getItem('api-key')") == KEY
+        assert await page.evaluate("localStorage.length") == 0
+        assert await page.evaluate("document.querySelector('#value-key').dataset.value") == KEY
+        assert KEY not in await page.text("main")
+
+
+async def test_each_file_has_its_policy_and_there_are_no_others(home: Path) -> None:
+    del home
+    async with program(CODEX_OPENAI_PROXY_API_KEY=KEY) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        for path in ("/", *(f"/page/{name}" for name in MEDIA)):
+            response = await client.get(path)
+            assert response.status_code == 200
+            assert "default-src 'none'" in response.headers["content-security-policy"]
+            assert "://" not in response.text.replace("http://www.w3.org/2000/svg", "")
+        for path in ("/page/page.py", "/page/..%2fpage.py", "/page/%2e%2e/page.py", "/page/"):
+            assert (await client.get(path)).status_code in {401, 404}

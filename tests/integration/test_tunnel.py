@@ -1,0 +1,148 @@
+"""Tunnels with a stand-in for cloudflared: set up, run beside the server, told to the person."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+
+from tests.harness.cloudflared import QUICK, write_stand_in
+from tests.harness.program import program, run
+from tests.harness.services import free_port
+
+HOSTNAME = "codex.example.com"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the user's own with cloudflared on PATH; returns where this program keeps its files."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("PATH", f"{write_stand_in(tmp_path / 'bin').parent}:/usr/bin:/bin")
+    monkeypatch.delenv("CODEX_OPENAI_PROXY_API_KEY", raising=False)
+    return tmp_path / "config" / "codex-openai-proxy"
+
+
+async def until(log: Path, words: str) -> str:
+    """Wait until a log holds the words; return it."""
+    with anyio.fail_after(30):
+        while True:
+            if words in (text := log.read_text()):
+                return text
+            await anyio.sleep(0.02)
+
+
+async def test_setting_up_creates_tunnel_name_configuration_and_key(own_folder: Path, tmp_path: Path) -> None:
+    done = await run("tunnel", "--hostname", HOSTNAME, "--addr", ":8123", "--setup")
+    assert done.status == 0, done.stderr
+    assert f"codex-openai-proxy serve --tunnel {HOSTNAME}" in done.stdout
+    (known,) = json.loads((tmp_path / ".cloudflared" / "tunnels.json").read_text())
+    assert (tmp_path / ".cloudflared" / f"{HOSTNAME}.dns").read_text() == known["id"]
+    config = (own_folder / "cloudflared.yml").read_text().splitlines()
+    assert config[1:3] == [f"tunnel: {known['id']}", f'credentials-file: "{tmp_path}/.cloudflared/{known["id"]}.json"']
+    assert config[4:] == [
+        "protocol: http2",
+        "ingress:",
+        f"  - hostname: {HOSTNAME}",
+        "    service: http://127.0.0.1:8123",
+        "  - service: http_status:404",
+    ]
+    assert stat.S_IMODE((own_folder / "api-key").stat().st_mode) == 0o600
+
+
+async def test_setting_up_again_keeps_tunnel_and_key(own_folder: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert (await run("tunnel", "--hostname", HOSTNAME, "--setup")).status == 0
+    assert len(json.loads((tmp_path / ".cloudflared" / "tunnels.json").read_text())) == 1
+    key = (own_folder / "api-key").read_text().strip()
+    assert key.startswith("sk-")
+    assert len(key) == 51
+    shown = json.loads((await run("tunnel", "--show", "--json")).stdout)
+    assert shown == {"api_key": key, "base_url": f"https://{HOSTNAME}", "model": "xedoc-2.5-tpg"}
+    assert f"OpenAI API Key            {key}\n" in (await run("tunnel", "--show")).stdout
+
+
+async def test_server_and_tunnel_run_in_one_and_the_values_for_cursor_are_shown(
+    home: Path, own_folder: Path, tmp_path: Path
+) -> None:
+    del home
+    port, log = free_port(), tmp_path / "log"
+    assert (await run("tunnel", "--hostname", HOSTNAME, "--addr", f":{port}", "--setup")).status == 0
+    async with program("--tunnel", HOSTNAME, port=port, log=log) as server, httpx2.AsyncClient() as client:
+        text = await until(log, "Add model")
+        key = (own_folder / "api-key").read_text().strip()
+        assert f"  OpenAI API Key            {key}\n  Override OpenAI Base URL  https://{HOSTNAME}\n" in text
+        assert "the tunnel is connected to fra07" in text
+        headers = {"authorization": f"Bearer {key}"}
+        assert (await client.get(f"{server.url}/v1/models")).status_code == 401
+        assert (await client.get(f"{server.url}/v1/models", headers=headers)).status_code == 200
+        examined = (await client.get(f"{server.url}/doctor", headers=headers)).json()
+        found = {check["id"]: check for check in examined["checks"]}
+        assert (found["tunnel"]["status"], found["tunnel-config"]["status"]) == ("ok", "ok"), found
+        assert (await run("doctor", "--only", "tunnel", "--addr", f":{port}")).status == 0
+
+
+async def test_a_quick_tunnel_is_announced_with_its_address_and_its_warning(home: Path, tmp_path: Path) -> None:
+    del home
+    log = tmp_path / "log"
+    async with program("--tunnel", "quick", log=log) as server:
+        text = await until(log, "Add model")
+        assert f"Override OpenAI Base URL  https://{QUICK}\n" in text
+        assert "a quick tunnel is for a try" in text
+        headers = {"authorization": f"Bearer {(tmp_path / 'config/codex-openai-proxy/api-key').read_text().strip()}"}
+        async with httpx2.AsyncClient() as client:
+            assert (await client.get(f"{server.url}/doctor", headers=headers)).json()["url"] == f"https://{QUICK}"
+
+
+async def test_a_tunnel_that_fails_is_started_again_while_the_server_goes_on(home: Path, tmp_path: Path) -> None:
+    del home
+    log = tmp_path / "log"
+    async with program("--tunnel", "quick", log=log, STAND_IN_FAULT="crash") as server, httpx2.AsyncClient() as client:
+        text = await until(log, "starting it again")
+        assert "Unauthorized: Tunnel not found" in text
+        assert "cloudflared ended with status 1" in text
+        assert (await client.get(f"{server.url}/healthz")).status_code == 200
+
+
+async def test_a_tunnel_without_a_connection_is_not_announced(home: Path, tmp_path: Path) -> None:
+    del home
+    log = tmp_path / "log"
+    async with program("--tunnel", "quick", log=log, STAND_IN_FAULT="no connection") as server:
+        text = await until(log, "Unable to establish connection")
+        assert "Paste into Cursor" not in text
+        found = json.loads((await run("doctor", "--only", "tunnel", "--addr", f":{server.port}", "--json")).stdout)
+    assert found["checks"][0]["reason"].startswith("cloudflared runs without a connection")
+
+
+async def test_a_server_that_anybody_could_use_gets_no_tunnel(home: Path) -> None:
+    del home
+    async with program() as server:
+        refused = await run("tunnel", "--quick", "--addr", f"127.0.0.1:{server.port}")
+    assert refused.status == 1
+    assert "the whole world could use your account" in refused.stderr
+    nobody = await run("tunnel", "--quick", "--addr", f"127.0.0.1:{free_port()}")
+    assert "the server does not answer" in nobody.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("tunnel",), 2, "name a --hostname, or take --quick"),
+        (("tunnel", "--hostname", "x", "--quick"), 2, "name a --hostname, or take --quick"),
+        (("tunnel", "--hostname", "no name", "--setup"), 1, "'no name' is no hostname"),
+        (("tunnel", "--quick", "--cloudflared", "/nowhere"), 1, "the server does not answer"),
+        (("tunnel", "--show"), 1, "nothing has been set up"),
+        (("serve", "--tunnel", HOSTNAME), 1, "no tunnel has been set up"),
+        (("serve", "--tunnel", "quick", "--cloudflared", "/nowhere"), 1, "there is no cloudflared at '/nowhere'"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_with_the_way_out(
+    arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    refused = await run(*arguments, CODEX_OPENAI_PROXY_ADDR=f"127.0.0.1:{free_port()}")
+    assert (refused.status, "Traceback" in refused.stderr) == (status, False)
+    assert words in " ".join(refused.stderr.split())
