@@ -33,7 +33,7 @@ check: $(VENV)/dev.stamp ## verify formatting, lint and types
 	@$(BIN)/pyright
 
 bench: $(VENV)/dev.stamp ## measure the proxy beside a bare reader of codex
-	@$(BIN)/python -m tests.benchmarks.burst $(ARGS)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 format: $(VENV)/dev.stamp ## format the code and apply the safe lint fixes
 	@$(BIN)/ruff check --fix-only --quiet .

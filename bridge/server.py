@@ -36,7 +36,7 @@ CLOSE_CONNECTIONS = 1.0
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the address before anything else starts, so that a port in use is noticed first.
+    """Take the address before anything else starts: a port in use is noticed first, and early clients wait.
 
     Raises:
         OSError: it cannot be bound.
@@ -47,6 +47,7 @@ def listen(host: str, port: int) -> socket.socket:
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()
         listener.setblocking(False)
     except OSError:
         listener.close()

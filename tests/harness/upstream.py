@@ -44,6 +44,10 @@ class Upstream:
         self.requests: list[Received] = []
         self.warm_ups: list[Received] = []
         self.refuse_websocket: int | None = None
+        self.handshake = 0.0
+        """Seconds that a WebSocket takes to open."""
+        self.websockets = 0
+        """How many WebSockets were opened."""
         self.respond: Responder = lambda _: reply("ok")
         self.port = 0
         self.played: list[Reply] = []
@@ -247,6 +251,8 @@ class _Connection:
                             self._writer.write(upgrade.send(refusal))
                             await self._writer.drain()
                             return
+                        await asyncio.sleep(self._upstream.handshake)
+                        self._upstream.websockets += 1
                         self._writer.write(upgrade.send(AcceptConnection()))
                     case TextMessage():
                         text += event.data
