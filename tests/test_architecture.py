@@ -19,6 +19,7 @@ ORDER = {
         "codex_rpc.calls",
         "codex_rpc.protocol",
         "codex_rpc.peer",
+        "codex_rpc.delta_lines",
         "codex_rpc.inbox",
         "codex_rpc.background",
         "codex_rpc.process",
@@ -78,6 +79,7 @@ ORDER = {
 PURE = frozenset(
     {
         "codex_rpc.calls",
+        "codex_rpc.delta_lines",
         "codex_rpc.errors",
         "codex_rpc.framing",
         "codex_rpc.messages",
