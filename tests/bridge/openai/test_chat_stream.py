@@ -374,6 +374,6 @@ def test_every_chunk_of_text_is_whole_whatever_the_text_and_the_model(
     written = ChatStream(ChatAnswer(ID, CREATED, model), usage_chunk=usage_chunk).feed(map(TextDelta, texts))
 
     first, *others = chunks(written)
-    more = {"usage": None} if usage_chunk else {}
+    more: dict[str, Any] = {"usage": None} if usage_chunk else {}
     assert others == [{**chunk({"content": text}, **more), "model": model} for text in texts[1:]]
     assert first["choices"][0]["delta"] == {"role": "assistant", "refusal": None, "content": texts[0]}
