@@ -5,8 +5,12 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Mapping
+from typing import Any
 
-from bridge.errors import ApiError, invalid_api_key
+from bridge.errors import ApiError, foreign_page, invalid_api_key
+
+PRIVATE = frozenset({"/", "/usage", "/metrics"})
+"""What shows the account and is meant for a person at this machine: no page of another origin may read it."""
 
 
 def check_access(peer: str | None, headers: Mapping[str, str], api_key: str | None) -> ApiError | None:
@@ -28,6 +32,36 @@ def check_access(peer: str | None, headers: Mapping[str, str], api_key: str | No
     if not hmac.compare_digest(sent.encode(), api_key.encode()):
         return invalid_api_key("The API key is not the one that this server was started with.")
     return None
+
+
+def check_origin(headers: Mapping[str, str], api_key: str | None) -> ApiError | None:
+    """Return why a request for a private page is refused, or None; header names are lower case.
+
+    A browser names the page that asks in `Origin`, and the name by which it found us in `Host`. Without a key a
+    name that is not this machine's is refused: a page of anybody can have its own name lead here (DNS rebinding).
+    """
+    host = headers.get("host", "")
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        return foreign_page(f"A page of {origin} may not read this.")
+    if api_key is None and not _names_this_machine(host):
+        return foreign_page(
+            f"Without an API key this is shown only under a name such as localhost, and not as {host!r}."
+        )
+    return None
+
+
+def client_of(scope: Mapping[str, Any]) -> str:
+    """Return what tells one client from another, to be fair between them: where it is, its key, its name."""
+    headers = dict(scope.get("headers", ()))
+    sent = (headers.get(name, b"").decode("latin-1") for name in (b"authorization", b"api-key", b"user-agent"))
+    return "\n".join([(scope.get("client") or ("",))[0], *sent])
+
+
+def _names_this_machine(host: str) -> bool:
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    name = name.removeprefix("[").removesuffix("]").lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
 
 
 def _sent_key(headers: Mapping[str, str]) -> str | None:

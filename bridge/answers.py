@@ -1,4 +1,4 @@
-"""The answer to a chat request as an ASGI application: the one place where exceptions become wire errors.
+"""The answer of the model as an ASGI application: the one place where exceptions become wire errors.
 
 An answer owns its turn: client gone, server stopping, failure — whatever ends the answer leaves the turn's block, which
 interrupts it.
@@ -7,23 +7,31 @@ interrupts it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
 import orjson
+from anyio.abc import TaskGroup
 from starlette.types import Message, Receive, Scope, Send
 
-from bridge.drain import Drain
+from bridge.access import client_of
+from bridge.admission import Admission
 from bridge.errors import CONTEXT_TOO_LONG, ApiError, from_codex_error, internal_error, unavailable
 from bridge.events import Failed, Finished, TurnEvent
+from bridge.ledger import Entry, entry_of
 from bridge.openai.clients import as_shown
+from bridge.report import quota_headers, with_quota
 from bridge.turns import Turn
 from codex_rpc.errors import CodexError, ConnectionLostError
 
 logger = logging.getLogger(__name__)
+
+WHOLE_PATIENCE = 60.0
+"""Seconds before an answer that is not streamed is begun and kept alive by white space; a tunnel cuts it after 100."""
 
 LAST_WORDS = 2.0
 """Seconds to tell a client that its answer ends unfinished; a client that does not read delays nothing."""
@@ -39,7 +47,9 @@ class Writer(Protocol):
 
     def fail(self, error: ApiError) -> bytes: ...
 
-    def overflow(self) -> bytes: ...
+
+async def _nothing_to_settle() -> None:
+    """Most answers leave nothing behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +60,14 @@ class Plan:
     """Opens one of the answer's turns."""
     new_writer: Callable[[], Writer]
     headers: Mapping[str, str]
-    choices: int
-    cursor: bool
     patience: float
     pause: float
+    choices: int = 1
+    cursor: bool = False
+    overflow: Callable[[], bytes] | None = None
+    """The whole answer that a client wants instead of the error that the context is too long."""
+    settle: Callable[[], Awaitable[None]] = _nothing_to_settle
+    """What is to be done before the client sees the end of an answer that has begun."""
 
 
 class _Body:
@@ -99,24 +113,25 @@ class _Body:
 class Answer:
     """Runs the turns of one request and writes what they say."""
 
-    def __init__(self, plan: Plan, drain: Drain) -> None:
+    def __init__(self, plan: Plan, admission: Admission) -> None:
         self._plan = plan
-        self._drain = drain
+        self._admission = admission
         self._writer = plan.new_writer()
+        self._entry = Entry()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; the request body has been read to its end before."""
-        del scope
+        self._entry = entry_of(scope)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_when_client_leaves, receive, tasks.cancel_scope)
             body = _Body(send, self._writer, self._plan)
-            tasks.start_soon(body.keep_alive)
-            await self._answer(body, send)
+            await self._answer(body, client_of(scope), tasks, send)
             tasks.cancel_scope.cancel()
 
-    async def _answer(self, body: _Body, send: Send) -> None:
+    async def _answer(self, body: _Body, client: str, tasks: TaskGroup, send: Send) -> None:
         try:
-            with self._drain.answer() as stopped:
+            async with self._admission.answer(client) as stopped:
+                tasks.start_soon(body.keep_alive)
                 await self._write_answer(body)
             if not stopped.cancelled_caught:
                 return
@@ -128,12 +143,15 @@ class Answer:
         except Exception:
             logger.exception("an answer failed unexpectedly")
             error = internal_error()
+        self._entry.error = error.code
         with anyio.move_on_after(LAST_WORDS):
-            if self._plan.cursor and error.code == CONTEXT_TOO_LONG and not body.carries_content:
-                await body.write(self._plan.new_writer().overflow(), last=True)
+            if self._plan.overflow and error.code == CONTEXT_TOO_LONG and not body.carries_content:
+                await body.write(self._plan.overflow(), last=True)
             elif body.begun:
                 logger.warning("an answer ended unfinished: %s", error)
-                await body.write(self._writer.fail(error), last=True)
+                end = self._writer.fail(error)
+                await self._plan.settle()
+                await body.write(end, last=True)
             else:
                 await send_error(as_shown(error, cursor=self._plan.cursor), send)
 
@@ -165,14 +183,18 @@ class Answer:
                 tasks.start_soon(write, choice)
         if failures:
             raise failures[0]
+        await self._plan.settle()
         await body.write(b"".join(endings), last=True)
 
     async def _write_turn(self, body: _Body, choice: int, endings: list[bytes]) -> None:
         """Write a turn but its end, which goes out last of all, when every thread has been put back."""
         async with self._plan.run() as turn:
-            body.headers |= {"x-codex-proxy-thread": turn.fate, **self._plan.headers}
+            quota = quota_headers(turn.quota, time.time())
+            body.headers |= {"x-codex-proxy-thread": turn.fate, **quota, **self._plan.headers}
+            self._entry.thread = turn.fate
             while True:
                 events = await turn.next_events()
+                self._entry.saw(events, anyio.current_time())
                 last = events[-1]
                 if isinstance(last, Failed):
                     events.pop()
@@ -183,7 +205,7 @@ class Answer:
                 if data:
                     await body.write(data)
                 if isinstance(last, Failed):
-                    raise last.error
+                    raise with_quota(last.error, turn.quota, time.time())
 
 
 async def _cancel_when_client_leaves(receive: Receive, scope: anyio.CancelScope) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator
@@ -16,51 +15,45 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bridge.answers import Answer, Plan, Writer
+from bridge.admission import Admission
+from bridge.answers import WHOLE_PATIENCE, Answer, Plan
 from bridge.backend import Backend
 from bridge.config import Settings
-from bridge.drain import Drain
 from bridge.errors import (
     ApiError,
-    body_too_large,
     internal_error,
     invalid_request,
     method_not_allowed,
     model_not_found,
     route_not_found,
 )
-from bridge.json_body import decode_json
+from bridge.ledger import entry_of
 from bridge.middleware import Access, CleanPath, Envelope
-from bridge.model_names import NAMED, ModelChoice, choose, listed, reverse
+from bridge.model_names import choose, listed
 from bridge.openai import chat_request
 from bridge.openai.chat_answer import ChatAnswer
 from bridge.openai.chat_completion import ChatCompletion
 from bridge.openai.chat_stream import ChatStream
 from bridge.openai.clients import as_shown, is_cursor
 from bridge.openai.models import model_list, model_object
-from bridge.threads import Threads
+from bridge.opener import Opener
+from bridge.request_body import read_json
+from bridge.responses import Responses
+from bridge.status import Status
 from bridge.turns import Turn
-
-logger = logging.getLogger(__name__)
-
-WHOLE_PATIENCE = 60.0
-"""Seconds before an answer that is not streamed is begun and kept alive by white space; a tunnel cuts it after 100."""
 
 
 class Api:
     """The handlers and what they share."""
 
-    def __init__(self, backend: Backend, threads: Threads, drain: Drain, settings: Settings, started: int) -> None:
+    def __init__(
+        self, backend: Backend, opener: Opener, admission: Admission, settings: Settings, started: int
+    ) -> None:
         self._backend = backend
-        self._threads = threads
-        self._drain = drain
+        self._opener = opener
+        self._admission = admission
         self._settings = settings
         self._started = started
-
-    async def health(self, request: Request) -> Response:
-        """The process is alive; nothing more."""
-        del request
-        return JSONResponse({"status": "ok"})
 
     async def models(self, request: Request) -> Response:
         """GET /models."""
@@ -78,49 +71,59 @@ class Api:
     async def chat_completions(self, request: Request) -> ASGIApp:
         """POST /chat/completions, and the Azure form of it, whose path names the model."""
         settings = self._settings
-        body = decode_json(await _read_body(request, settings.max_body))
+        body = await read_json(request, settings)
         chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"))
+        entry_of(request.scope).model = chat.settings.model
         cursor = is_cursor(request.headers)
         answer_id, created = f"chatcmpl-codex-{uuid.uuid4()}", int(time.time())
-        answer = ChatAnswer(answer_id, created, chat.model, chat.choices, settings.reasoning, cursor)
-        headers = {"x-codex-proxy-ignored": ", ".join(chat.ignored)} if chat.ignored else {}
-        summary = None if settings.reasoning == "off" else "auto"
+        answer = ChatAnswer(answer_id, created, chat.settings.model, chat.choices, settings.reasoning, cursor)
+        headers: dict[str, str] = {}
 
-        def new_writer() -> Writer:
+        def new_writer() -> ChatStream | ChatCompletion:
             return ChatStream(answer, usage_chunk=chat.usage_chunk) if chat.stream else ChatCompletion(answer)
 
         @asynccontextmanager
         async def run() -> AsyncGenerator[Turn]:
-            session = await self._backend.ready_session()
-            choice = choose(chat.model, session.models)
-            if choice is None and cursor:
-                choice = ModelChoice(NAMED[0])
-                headers["x-codex-proxy-model"] = reverse(choice.slug)
-                logger.warning("Cursor asks for the model %r, which there is not; it gets %s", chat.model, choice.slug)
-            if choice is None:
-                raise model_not_found(chat.model, listed(session.models))
-            async with self._threads.answer(session, chat.prompt(choice, summary), chat.limits) as turn:
+            opened = self._opener.open(
+                chat.settings,
+                chat.items,
+                headers,
+                summary=None if settings.reasoning == "off" else "auto",
+                dialect="chat",
+                ignored=chat.ignored,
+                fall_back=cursor,
+            )
+            async with opened as (turn, _):
                 yield turn
 
         plan = Plan(
             run=run,
             new_writer=new_writer,
             headers=headers,
-            choices=chat.choices,
-            cursor=cursor,
             patience=settings.head_patience if chat.stream else WHOLE_PATIENCE,
             pause=settings.keep_alive,
+            choices=chat.choices,
+            cursor=cursor,
+            overflow=(lambda: new_writer().overflow()) if cursor else None,
         )
-        return Answer(plan, self._drain)
+        return Answer(plan, self._admission)
 
 
-def build_app(api: Api, settings: Settings) -> ASGIApp:
+def build_app(api: Api, responses: Responses, status: Status, settings: Settings) -> ASGIApp:
     """Return the whole application, middleware included."""
     routes = [
-        Route("/healthz", api.health, methods=["GET"]),
+        Route("/healthz", status.health, methods=["GET"]),
+        Route("/readyz", status.ready, methods=["GET"]),
+        Route("/usage", status.usage, methods=["GET"]),
+        Route("/metrics", status.metrics, methods=["GET"]),
         Route("/models", api.models, methods=["GET"]),
         Route("/models/{name:path}", api.model, methods=["GET"]),
         Route("/chat/completions", api.chat_completions, methods=["POST"]),
+        Route("/responses", responses.create, methods=["POST"]),
+        Route("/responses/{id}", responses.retrieve, methods=["GET"]),
+        Route("/responses/{id}", responses.delete, methods=["DELETE"]),
+        Route("/responses/{id}/cancel", responses.cancel, methods=["POST"]),
+        Route("/responses/{id}/input_items", responses.input_items, methods=["GET"]),
         Route("/openai/deployments/{deployment}/chat/completions", api.chat_completions, methods=["POST"]),
     ]
 
@@ -133,17 +136,7 @@ def build_app(api: Api, settings: Settings) -> ASGIApp:
             Exception: _unexpected,
         },
     )
-    return Envelope(CleanPath(Access(app, settings.api_key)))
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    """Read to the end, up to `limit` bytes; Starlette's own limit would answer in plain text, past all handlers."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise body_too_large(limit)
-    return bytes(body)
+    return CleanPath(Envelope(Access(app, settings.api_key), status.ledger))
 
 
 def _error_response(error: ApiError) -> Response:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
 
 from bridge.errors import not_logged_in
-from codex_rpc.calls import Account, Model, account_read, config_read, model_list
-from codex_rpc.client import Client
+from codex_rpc.calls import Account, Model, account_read, config_read, model_list, rate_limits_read
+from codex_rpc.client import CALL_DEADLINE, Client
 from codex_rpc.errors import CodexError
+from codex_rpc.quota import Quota, updated
 from codex_rpc.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
@@ -19,6 +21,9 @@ logger = logging.getLogger(__name__)
 RESTART_PAUSE = 2.0
 """Seconds. A running codex does not notice a login made elsewhere: a request starts it anew, but not more often."""
 
+
+QUOTA_AGE = 60.0
+"""Seconds for which a quota that was asked for is good; asking costs codex a request to its backend."""
 
 MODELS_PATIENCE = 2.0
 """Seconds. The model list is not worth a longer wait for a codex that is starting."""
@@ -34,17 +39,27 @@ class Session:
     mcp_servers: tuple[str, ...]
     account_changes: int
     """How many changes of the account had been told when it was read."""
+    login: object = None
+    """What stood for the login that codex was started with."""
 
 
 class Backend:
     """Asks codex about itself, once for each process and again when it says that something changed."""
 
-    def __init__(self, supervisor: Supervisor, patience: float) -> None:
+    def __init__(self, supervisor: Supervisor, patience: float, login: Callable[[], object] = lambda: None) -> None:
+        """`login` returns another value whenever the login that codex has on disk is another one."""
         self._supervisor = supervisor
+        self._login = login
         self._patience = patience
         self._session: Session | None = None
         self._lock = anyio.Lock()
         self._restarted = float("-inf")
+        self._quota_asked = float("-inf")
+
+    @property
+    def quota(self) -> Quota:
+        """What is known of the account's quota."""
+        return self._session.client.quota if self._session else {}
 
     async def models(self) -> Sequence[Model]:
         """Return the models that codex lists; what it last listed when it does not answer, none if it never did."""
@@ -65,7 +80,9 @@ class Backend:
         async with self._lock:
             session = self._session
             if session is None or session.client is not client:
+                login = self._login()
                 session = self._session = await _ask(client)
+                session.login = login
             elif session.account_changes != client.account_changes:
                 session.account_changes = client.account_changes
                 session.account = await client.call(account_read())
@@ -79,6 +96,10 @@ class Backend:
             CodexError: as `session`.
         """
         session = await self.session()
+        if session.login != self._login():
+            logger.info("somebody has logged in anew; a new codex takes over")
+            self._supervisor.replace(session.client)
+            session = await self.session()
         if not session.account.ready and self._may_restart():
             logger.info("nobody was logged in when codex started; starting it anew to see whether somebody is now")
             self._supervisor.restart()
@@ -86,6 +107,20 @@ class Backend:
         if not session.account.ready:
             raise not_logged_in()
         return session
+
+    async def refresh_quota(self, deadline: float) -> None:
+        """Ask for the quota, unless it was asked for lately or the account has none.
+
+        Raises:
+            CodexError: codex cannot be asked.
+        """
+        session = await self.session(deadline)
+        now = anyio.current_time()
+        if session.account.kind != "chatgpt" or now - self._quota_asked < QUOTA_AGE:
+            return
+        self._quota_asked = now
+        for limit in await session.client.call(rate_limits_read(), deadline):
+            session.client.quota = updated(session.client.quota, limit)
 
     def _may_restart(self) -> bool:
         now = anyio.current_time()
@@ -103,6 +138,8 @@ class Backend:
             return
         if not session.account.ready:
             logger.warning("%s", not_logged_in())
+        with suppress(CodexError):
+            await self.refresh_quota(CALL_DEADLINE)
 
 
 async def _ask(client: Client) -> Session:

@@ -31,6 +31,15 @@ def real_home(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("CODEX_HOME") or Path.home() / ".codex")
 
 
+def login_stamp(home: Path) -> object:
+    """Return what changes whenever a login or a renewed token is written to the home; the file is not opened."""
+    try:
+        status = (home / CREDENTIALS).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def home_without_instructions(real: Path, private: Path) -> Path:
     """Return `real`, or `private` filled with links to all of it but the instruction files, if it has such files.
 

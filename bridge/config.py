@@ -36,6 +36,18 @@ class Settings:
     """How many threads wait for their conversation to go on; each takes about 1 MB of codex and a connection."""
     thread_age: float = 1800
     """How long a thread waits, with or without a tool call open."""
+    store: str | None = None
+    """The file of stored responses; None keeps them in memory for as long as the server runs."""
+    store_size: int = 256 * 1024 * 1024
+    """How large the store may become; the longest unused responses go first."""
+    store_age: float = 30 * 24 * 3600
+    """How long a stored response is kept after it was last used."""
+    answers: int = 200
+    """How many answers run at once; the others wait for their turn, fairly among the clients."""
+    queue_patience: float = 30
+    """How long an answer waits for its turn before the client is told to come again."""
+    log_requests: bool = False
+    """Whether the text of requests is logged."""
     grace: float = 5
     """How long open answers may go on after the server was told to stop."""
 

@@ -4,8 +4,8 @@ The client's history is the truth. A thread is known by a hash over everything t
 tools, settings, and then item after item. It is used again only when its hash is the hash of the beginning of the new
 prompt, so that a thread that is not exactly this conversation is never touched.
 
-What the client has not seen (encrypted reasoning) is remembered by the same hashes and put back when a thread is
-rebuilt.
+What many clients never see or do not send back (reasoning, web searches) is no part of the hash. It is remembered by
+the same hashes and put back when a thread is rebuilt. Reasoning that a client does send back must be the thread's own.
 
 Decides synchronously and does nothing: `threads.py` carries the plans out.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -38,7 +38,10 @@ LOST = 4096
 
 
 def hashes(prompt: Prompt) -> list[bytes]:
-    """Return n + 1 hashes for n items: the first of the settings alone, each further one of one item more."""
+    """Return n + 1 hashes for n items: the first of the settings alone, each further one of one item more.
+
+    An item that clients may leave out does not change the hash.
+    """
     return list(_chain(_digest(prompt.thread_settings()), prompt.items))
 
 
@@ -48,10 +51,17 @@ def advance(start: bytes, items: Sequence[Item]) -> bytes:
     return end
 
 
+def marks(items: Iterable[Item]) -> frozenset[bytes]:
+    """Return a mark for each encrypted reasoning among the items."""
+    encrypted = (item.get("encrypted_content") for item in items if item["type"] == "reasoning")
+    return frozenset(hashlib.blake2b(one.encode(), digest_size=16).digest() for one in encrypted if one)
+
+
 def _chain(start: bytes, items: Sequence[Item]) -> Iterator[bytes]:
     yield start
     for item in items:
-        start = hashlib.blake2b(start + _digest(_canonical(item)), digest_size=16).digest()
+        if not _is_unseen(item):
+            start = hashlib.blake2b(start + _digest(_canonical(item)), digest_size=16).digest()
         yield start
 
 
@@ -67,7 +77,7 @@ def _canonical(item: Item) -> Any:
         case {"type": "message", "role": role, "content": parts}:
             return role, parts
         case {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}:
-            return "call", call_id, name, _parsed(arguments)
+            return "call", call_id, name, item.get("namespace"), _parsed(arguments)
         case {"type": "function_call_output", "call_id": call_id, "output": output}:
             return "output", call_id, output
         case _:
@@ -101,6 +111,10 @@ class Known(Generic[H]):
     answer_format: tuple[Any, ...]
     awaits: frozenset[str] = frozenset()
     """The ids of the calls whose outputs it waits for; empty when its last turn is complete."""
+    hint: str | None = None
+    """The client's own name for the conversation, if it has one: of equal threads that one is taken."""
+    thoughts: frozenset[bytes] = frozenset()
+    """The marks of the encrypted reasoning that it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +149,7 @@ Plan: TypeAlias = Continue[H] | AnswerTools[H] | Fresh
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A finished answer: as the client echoes it (so many items from one hash to another), and as it really was."""
+    """A finished answer: as the client echoes it (so many hashed items from one hash to another), and as it was."""
 
     start: bytes
     length: int
@@ -155,10 +169,12 @@ class Conversations(Generic[H]):
 
     def plan(self, prompt: Prompt, chain: Sequence[bytes]) -> Plan[H]:
         """Decide for a prompt with its hashes; the thread of the plan is taken out of the memory."""
+        thoughts = marks(prompt.items)
         for length in range(len(prompt.items), 0, -1):
-            for thread in reversed(self._threads.get(chain[length], [])):
+            newest_first = self._threads.get(chain[length], [])[::-1]
+            for thread in sorted(newest_first, key=lambda thread: thread.hint != prompt.hint):
                 plan = _fitting(thread, prompt, prompt.items[length:])
-                if plan is not None:
+                if plan is not None and thoughts <= thread.thoughts:
                     self._take(thread)
                     return plan
         return self._afresh(prompt, chain)
@@ -184,7 +200,8 @@ class Conversations(Generic[H]):
         """Keep the items of an answer that went from `start`, which the client echoes as `echo`."""
         if not echo:
             return
-        answer = _Answer(start, len(echo), advance(start, echo), tuple(items), len(orjson.dumps(list(items))))
+        seen = sum(not _is_unseen(item) for item in echo)
+        answer = _Answer(start, seen, advance(start, echo), tuple(items), len(orjson.dumps(list(items))))
         self._answers.setdefault(start, []).append(answer)
         self._answers.move_to_end(start)
         self._room -= answer.size
@@ -206,16 +223,29 @@ class Conversations(Generic[H]):
         return Fresh(items, "rebuilt", next(reasons, "unknown-history"))
 
     def _with_what_the_client_never_saw(self, items: Sequence[Item], chain: Sequence[bytes]) -> Iterator[Item]:
+        """An answer that the client has sent back with other reasoning than it had stays as the client has it."""
         position = 0
         while position < len(items):
             for answer in self._answers.get(chain[position], ()):
-                if chain[position + answer.length : position + answer.length + 1] == [answer.end]:
-                    yield from answer.items
-                    position += answer.length
+                after = _after(items, position, answer.length)
+                if after is not None and chain[after] == answer.end:
+                    echo = items[position:after]
+                    yield from answer.items if marks(echo) <= marks(answer.items) else echo
+                    position = after
                     break
             else:
                 yield items[position]
                 position += 1
+
+
+def _after(items: Sequence[Item], position: int, length: int) -> int | None:
+    """The position behind so many hashed items; None if there are not so many."""
+    while length:
+        if position == len(items):
+            return None
+        length -= not _is_unseen(items[position])
+        position += 1
+    return position
 
 
 def _fitting(thread: Known[H], prompt: Prompt, rest: tuple[Item, ...]) -> Plan[H] | None:
@@ -235,6 +265,11 @@ def _is_output(item: Item) -> bool:
     return item["type"] == "function_call_output"
 
 
+def _is_unseen(item: Item) -> bool:
+    """Whether clients may leave an item out of the history without changing it."""
+    return item["type"] in {"reasoning", "web_search_call"}
+
+
 def _is_answer(item: Item) -> bool:
     """Whether an item is the model's own."""
-    return item["type"] in {"function_call", "reasoning"} or item.get("role") == "assistant"
+    return item["type"] == "function_call" or item.get("role") == "assistant" or _is_unseen(item)

@@ -21,6 +21,7 @@ from codex_rpc.errors import (
 )
 from codex_rpc.protocol import CodexFailure
 
+USAGE_LIMIT = "usage_limit_reached"
 CONTEXT_TOO_LONG = "context_length_exceeded"
 
 LOG_IN = (
@@ -64,6 +65,11 @@ def invalid_api_key(message: str) -> ApiError:
     return ApiError(401, "authentication_error", "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
 
 
+def foreign_page(message: str) -> ApiError:
+    """A web page asks for what only a person at this machine, or somebody with the key, may see."""
+    return ApiError(403, "permission_error", "foreign_page", message)
+
+
 def not_logged_in() -> ApiError:
     """Codex has no account to answer with."""
     return ApiError(401, "authentication_error", "codex_not_logged_in", LOG_IN)
@@ -80,10 +86,27 @@ def route_not_found(path: str) -> ApiError:
     return ApiError(404, "invalid_request_error", "not_found", f"There is no route {path}. Try GET /v1/models.")
 
 
+def response_not_found(response_id: str) -> ApiError:
+    """There is no stored response with this id."""
+    message = f"There is no stored response {response_id!r} (any more)."
+    return ApiError(404, "invalid_request_error", "response_not_found", message, "response_id")
+
+
+def store_failed(reason: str) -> ApiError:
+    """Stored responses cannot be read or written."""
+    return ApiError(500, "server_error", "store_failed", f"{reason}. The log of the server says more.")
+
+
 def method_not_allowed(method: str, path: str, allowed: str) -> ApiError:
     """The path exists, with other methods."""
     message = f"{method} is not allowed for {path}; use {allowed}."
     return ApiError(405, "invalid_request_error", "method_not_allowed", message, headers={"allow": allowed})
+
+
+def too_many_requests(most: int, retry_after: float) -> ApiError:
+    """More answers are asked for than may run at once."""
+    message = f"More than {most} answers run at once, the limit of this server (--answers). Try again in a moment."
+    return ApiError(429, "rate_limit_error", "too_many_requests", message, headers=_retry_after(retry_after))
 
 
 def unavailable(message: str, retry_after: float = 1) -> ApiError:
@@ -132,7 +155,7 @@ def from_codex_failure(failure: CodexFailure) -> ApiError:
     message = str(said.get("message") or failure.message)
     match failure.kind:
         case "usageLimitExceeded":
-            return ApiError(429, "rate_limit_error", "usage_limit_reached", message)
+            return ApiError(429, "rate_limit_error", USAGE_LIMIT, message)
         case "rateLimitExceeded":
             return ApiError(429, "rate_limit_error", "rate_limit_exceeded", message, headers=_retry_after(5))
         case "serverOverloaded" | "flexUnavailable" | "policyCapacityUnavailable":

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from bridge.errors import ApiError
+from bridge.prompt import Item
+from bridge.tools import Kind
 from codex_rpc.protocol import TokenUsage
 
-FinishReason: TypeAlias = Literal["stop", "length", "content_filter", "tool_calls"]
+FinishReason: TypeAlias = Literal["stop", "length", "content_filter", "tool_calls", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +22,36 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningPart:
+    """A new paragraph of what the model tells about its reasoning begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """More of what the model tells about its reasoning."""
+    """More of it."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The model calls a tool of the client, whole; name and arguments as the client knows them."""
+    """The model calls a tool of the client, whole; names and arguments as the client knows them."""
 
     call_id: str
     name: str
     arguments: str
+    kind: Kind = "function"
+    namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDone:
+    """A message, a reasoning item or a web search of the model is complete: the item as it came from upstream.
+
+    Text and reasoning have been told before by their deltas.
+    """
+
+    item: Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +75,5 @@ class Failed:
     error: ApiError
 
 
-TurnEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCall | Used | Finished | Failed
+TurnEvent: TypeAlias = TextDelta | ReasoningPart | ReasoningDelta | ToolCall | ItemDone | Used | Finished | Failed
 """One thing that happened in a turn."""

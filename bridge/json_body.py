@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
 import orjson
@@ -26,6 +27,15 @@ def decode_json(body: bytes) -> Any:
         return orjson.loads(text)
     except (ValueError, RecursionError):
         raise invalid_request(f"The request body is not valid JSON: {reason}.", code="invalid_json") from None
+
+
+def json_object(text: str) -> Mapping[str, Any]:
+    """Return the object that a text is as JSON; an empty one if it is none."""
+    try:
+        value: object = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def is_deeper_than(value: object, levels: int) -> bool:

@@ -7,11 +7,14 @@ import re
 import time
 import uuid
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bridge.access import check_access
+from bridge.access import PRIVATE, check_access, check_origin
 from bridge.answers import response_start, send_error
+from bridge.ledger import ENTRY, Entry, Ledger
+from bridge.logs import log_request
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +28,24 @@ _CORS = {
     "access-control-allow-origin": "*",
     "access-control-expose-headers": "*",
 }
+_NO_CORS = {
+    "cross-origin-resource-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+"""What goes with private pages instead: no other page may read, embed or frame them."""
+
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _SLASHES = re.compile(r"/{2,}")
 _VERSION_PREFIX = re.compile(r"^/v1(?=/|$)")
 
 
 class Envelope:
-    """The outermost application: preflights before all else; CORS, a request id and a log line for every response."""
+    """Preflights before all else; CORS, a request id, an entry in the ledger and a log line for every response."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, ledger: Ledger) -> None:
         self._app = app
+        self._ledger = ledger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -41,25 +53,40 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = headers.get("x-request-id") or f"req_{uuid.uuid4().hex}"
-        began = time.perf_counter()
-        status = 0
+        entry = Entry(
+            id=_request_id(headers),
+            method=scope["method"],
+            path=scope["path"],
+            epoch=time.time(),
+            moment=anyio.current_time(),
+        )
+        scope[ENTRY] = entry
+        added = _NO_CORS if scope["path"] in PRIVATE else _CORS
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                entry.status = message["status"]
                 out = MutableHeaders(raw=message["headers"])
-                out["x-request-id"] = request_id
-                out.update(_CORS)
+                out["x-request-id"] = entry.id
+                out.update(added)
             await send(message)
 
-        if scope["method"] == "OPTIONS":
-            await _answer_preflight(headers, send_with_headers)
-        else:
-            await self._app(scope, receive, send_with_headers)
-        took = time.perf_counter() - began
-        logger.info("%s %s %s %.3f s %s", scope["method"], scope["path"], status or "gone", took, request_id)
+        self._ledger.open(entry)
+        try:
+            if scope["method"] == "OPTIONS" and scope["path"] not in PRIVATE:
+                await _answer_preflight(headers, send_with_headers)
+            else:
+                await self._app(scope, receive, send_with_headers)
+        finally:
+            route = getattr(scope.get("route"), "path", "")
+            self._ledger.close(entry, route, anyio.current_time(), time.strftime("%Y-%m-%d"))
+            log_request(entry)
+
+
+def _request_id(headers: Headers) -> str:
+    """The client's own, if it is fit for a log."""
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
 
 
 async def _answer_preflight(headers: Headers, send: Send) -> None:
@@ -100,6 +127,8 @@ class Access:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
             client, headers = scope.get("client"), Headers(scope=scope)
             refusal = check_access(client[0] if client else None, headers, self._api_key)
+            if refusal is None and scope["path"] in PRIVATE:
+                refusal = check_origin(headers, self._api_key)
             if refusal is None and self._api_key is None and TUNNEL_HEADER in headers and not self._warned:
                 self._warned = True
                 logger.warning(

@@ -6,7 +6,7 @@ Reversed, because a name that contains `gpt` makes Cursor use its own backend in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from codex_rpc.calls import Model
 
@@ -24,6 +24,8 @@ class ModelChoice:
     slug: str
     effort: str | None = None
     tier: str | None = None
+    tiers: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    """All service tiers of the model: display name in lower case → id."""
 
 
 def reverse(name: str) -> str:
@@ -48,7 +50,7 @@ def choose(name: str, models: Sequence[Model]) -> ModelChoice | None:
 def _choose(name: str, models: Mapping[str, Model], most_suffixes: int) -> ModelChoice | None:
     for slug in (name, reverse(name)):
         if slug in models:
-            return ModelChoice(slug)
+            return ModelChoice(slug, tiers=models[slug].tiers)
     if not most_suffixes:
         return None
     for rest, suffix in _splits(name):

@@ -41,6 +41,8 @@ _FEATURES_OFF = (
     "workspace_dependencies",
 )
 
+_TOOLS_OFF = {"experimental_request_user_input": _OFF, "update_plan": _OFF}
+
 _THREAD_CONFIG: Mapping[str, Any] = {
     "web_search": "disabled",
     "project_doc_max_bytes": 0,
@@ -49,7 +51,7 @@ _THREAD_CONFIG: Mapping[str, Any] = {
     "include_apps_instructions": False,
     "include_collaboration_mode_instructions": False,
     "skills": {"include_instructions": False, "bundled": _OFF},
-    "tools": {"experimental_request_user_input": _OFF, "update_plan": _OFF},
+    "tools": _TOOLS_OFF,
     "features": dict.fromkeys(_FEATURES_OFF, False),
 }
 
@@ -61,10 +63,15 @@ def thread_start_params(prompt: Prompt, cwd: str, mcp_servers: Sequence[str]) ->
     belongs to the thread's config, so that it already holds for the warm-up that codex sends when the thread starts.
     """
     config = {**_THREAD_CONFIG, "mcp_servers": dict.fromkeys(mcp_servers, _OFF)}
+    if prompt.toolbox.web_search is not None:
+        how = {**prompt.toolbox.web_search}
+        config |= {"web_search": how.pop("mode"), "tools": {**_TOOLS_OFF, "web_search": how}}
     if prompt.effort is not None:
         config["model_reasoning_effort"] = prompt.effort
     if prompt.summary is not None:
         config["model_reasoning_summary"] = prompt.summary
+    if prompt.verbosity is not None:
+        config["model_verbosity"] = prompt.verbosity
     return {
         "model": prompt.model,
         "cwd": cwd,

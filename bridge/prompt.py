@@ -24,6 +24,7 @@ class Prompt:
     tier: str | None = None
     summary: str | None = None
     """Whether the model tells about its reasoning, as codex's `model_reasoning_summary`."""
+    verbosity: str | None = None
     schema: Mapping[str, Any] | None = None
     """A strict JSON schema for the answer."""
     format_note: str | None = None
@@ -31,6 +32,8 @@ class Prompt:
     choice_note: str | None = None
     """What the model is told about the use of tools."""
     one_call_at_a_time: bool = False
+    hint: str | None = None
+    """The client's own name for the conversation (`prompt_cache_key`)."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -44,7 +47,8 @@ class Prompt:
 
     def thread_settings(self) -> Any:
         """Return, as JSON, what is fixed when a thread is started: another value needs another thread."""
-        return [self.model, self.effort, self.tier, self.summary, self.toolbox.specs()]
+        box = self.toolbox
+        return [self.model, self.effort, self.tier, self.summary, self.verbosity, box.specs(), box.web_search]
 
 
 def message(role: str, text: str) -> Item:
@@ -53,9 +57,10 @@ def message(role: str, text: str) -> Item:
     return {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
 
 
-def function_call(call_id: str, name: str, arguments: str) -> Item:
+def function_call(call_id: str, name: str, arguments: str, namespace: str | None = None) -> Item:
     """Return a call; `arguments` is the JSON text."""
-    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+    call = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+    return call if namespace is None else {**call, "namespace": namespace}
 
 
 def function_call_output(call_id: str, output: Any) -> Item:

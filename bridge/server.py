@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -19,11 +21,17 @@ from hypercorn.asyncio import serve as hypercorn_serve  # pyright: ignore[report
 from hypercorn.config import Config
 from starlette.types import ASGIApp
 
+from bridge.admission import Admission
 from bridge.app import Api, build_app
 from bridge.backend import Backend
+from bridge.codex_home import login_stamp, real_home
 from bridge.config import Settings
-from bridge.drain import Drain
 from bridge.launch import launcher
+from bridge.ledger import Ledger
+from bridge.opener import Opener
+from bridge.responses import Responses
+from bridge.status import Status
+from bridge.store import sqlite_store
 from bridge.threads import Threads
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
@@ -62,24 +70,30 @@ class Service:
     app: ASGIApp
     supervisor: Supervisor
     threads: Threads
-    drain: Drain
+    admission: Admission
 
 
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncGenerator[Service]:
     """Keep codex running for the length of the block; afterwards no process of it is left."""
-    async with launcher(settings.codex) as launch:
-        supervisor, drain = Supervisor(launch.open_client), Drain()
-        backend = Backend(supervisor, settings.start_patience)
-        threads = Threads(
-            str(launch.cwd),
-            most=settings.threads,
-            longest=settings.thread_age,
-            idle_timeout=settings.idle_timeout,
-        )
-        api = Api(backend, threads, drain, settings, int(time.time()))
-        async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
-            yield Service(build_app(api, settings), supervisor, threads, drain)
+    path = None if settings.store is None else Path(settings.store)
+    stored = sqlite_store(path, most=settings.store_size, longest=settings.store_age, now=time.time)
+    with stored as store:
+        async with launcher(settings.codex) as launch:
+            supervisor, admission = Supervisor(launch.open_client), Admission(settings.answers, settings.queue_patience)
+            backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
+            threads = Threads(
+                str(launch.cwd),
+                most=settings.threads,
+                longest=settings.thread_age,
+                idle_timeout=settings.idle_timeout,
+            )
+            opener = Opener(backend, threads)
+            api = Api(backend, opener, admission, settings, int(time.time()))
+            responses = Responses(opener, store, admission, settings)
+            status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
+            async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
+                yield Service(build_app(api, responses, status, settings), supervisor, threads, admission)
 
 
 async def serve(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
@@ -100,7 +114,7 @@ async def serve(settings: Settings, listener: socket.socket, announce: Callable[
 
         async def stop_gracefully() -> None:
             await stop.wait()
-            await it.drain.stop(settings.grace)
+            await it.admission.stop(settings.grace)
 
         async with running(partial(_watch_signals, stop), stop_if_codex_cannot_start):
             announce()

@@ -23,3 +23,8 @@ HEADERS = {
 def data(value: Any) -> bytes:
     """Return one event without a name."""
     return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def named(name: str, value: Any) -> bytes:
+    """Return one event with a name."""
+    return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"

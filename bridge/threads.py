@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 
 from bridge.backend import Session
-from bridge.conversations import AnswerTools, Continue, Conversations, Fresh, Known, Plan, advance, hashes
+from bridge.conversations import AnswerTools, Continue, Conversations, Fresh, Known, Plan, advance, hashes, marks
+from bridge.echo import Dialect
 from bridge.limits import Limits
 from bridge.plain_model import thread_start_params
 from bridge.prompt import Item, Prompt, message
@@ -40,25 +41,37 @@ class Threads:
         self._waiting: OrderedDict[LivingThread, tuple[Known[LivingThread], float]] = OrderedDict()
         """The threads that nobody uses, the longest unused first, with the time since when."""
         self._crowded = anyio.Event()
+        self._client: Client | None = None
+        """The codex that new threads are started on."""
+        self._running = 0
 
     @property
     def waiting(self) -> int:
         """How many threads wait for their conversation to go on."""
         return len(self._waiting)
 
+    def states(self) -> Mapping[str, int]:
+        """How many threads run, are idle between two turns, and wait for the outputs of tools."""
+        suspended = sum(thread.turn_id is not None for thread in self._waiting)
+        return {"running": self._running, "idle": len(self._waiting) - suspended, "suspended": suspended}
+
     @asynccontextmanager
-    async def answer(self, session: Session, prompt: Prompt, limits: Limits) -> AsyncGenerator[Turn]:
-        """Run a prompt for the length of the block; the turn's events are the answer.
+    async def answer(
+        self, session: Session, prompt: Prompt, limits: Limits, dialect: Dialect = "chat"
+    ) -> AsyncGenerator[Turn]:
+        """Run a prompt for the length of the block; the turn's events are the answer, written in `dialect`.
 
         Raises:
             CodexError: codex did not take the prompt.
         """
         self._forget_other_clients(session.client)
         chain = hashes(prompt)
-        thread, turn = await self._open(session, prompt, limits, chain)
+        thread, turn = await self._open(session, prompt, limits, dialect, chain)
+        self._running += 1
         try:
             yield turn
         finally:
+            self._running -= 1
             await self._put_back(thread, turn, prompt, chain[-1])
 
     async def keep_tidy(self) -> None:
@@ -77,13 +90,13 @@ class Threads:
                 await _close(thread)
 
     async def _open(
-        self, session: Session, prompt: Prompt, limits: Limits, chain: list[bytes]
+        self, session: Session, prompt: Prompt, limits: Limits, dialect: Dialect, chain: list[bytes]
     ) -> tuple[LivingThread, Turn]:
         """A living thread that does not go on is replaced by the next that fits, in the end by a new one."""
         while True:
             plan = self._conversations.plan(prompt, chain)
             try:
-                return await self._carry_out(plan, session, prompt, limits)
+                return await self._carry_out(plan, session, prompt, limits, dialect)
             except RequestRefusedError as refusal:
                 if isinstance(plan, Fresh):
                     raise
@@ -97,7 +110,7 @@ class Threads:
     # ── carrying out ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _carry_out(
-        self, plan: Plan[LivingThread], session: Session, prompt: Prompt, limits: Limits
+        self, plan: Plan[LivingThread], session: Session, prompt: Prompt, limits: Limits, dialect: Dialect
     ) -> tuple[LivingThread, Turn]:
         outputs: Mapping[str, Any] = {}
         match plan:
@@ -110,7 +123,7 @@ class Threads:
             case AnswerTools(known, outputs, items):
                 thread, fate = known.handle, "resumed-tools; reason=outputs-came"
         self._waiting.pop(thread, None)
-        turn = Turn(thread, prompt, outputs, limits, self._idle_timeout)
+        turn = Turn(thread, prompt, outputs, limits, self._idle_timeout, dialect=dialect)
         turn.fate = fate
         try:
             await self._begin(thread, turn, prompt, items)
@@ -127,6 +140,7 @@ class Threads:
 
     async def _begin(self, thread: LivingThread, turn: Turn, prompt: Prompt, items: tuple[Item, ...]) -> None:
         """Items that are injected while a turn waits for outputs come to stand behind the outputs."""
+        thread.thoughts |= marks(items)
         if items:
             await thread.client.call(thread_inject_items(thread.id, items))
         if thread.turn_id is not None:
@@ -139,13 +153,16 @@ class Threads:
     # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _put_back(self, thread: LivingThread, turn: Turn, prompt: Prompt, start: bytes) -> None:
+        thread.thoughts |= marks(turn.items)
         echo = turn.echo()
         end = advance(start, echo)
         if turn.outcome in {"complete", "suspended"}:
             if turn.told_everything:
                 self._conversations.remember(start, echo, turn.items)
-            if not thread.fell_back:
-                known = Known(thread, end, thread.notes, prompt.answer_format, turn.awaited)
+            if not thread.fell_back and thread.client is self._client:
+                known = Known(
+                    thread, end, thread.notes, prompt.answer_format, turn.awaited, prompt.hint, thread.thoughts
+                )
                 self._conversations.put(known)
                 self._waiting[thread] = known, anyio.current_time()
                 if len(self._waiting) > self._most:
@@ -155,11 +172,13 @@ class Threads:
         await _close(thread)
 
     def _forget_other_clients(self, client: Client) -> None:
-        """The threads of a codex that is gone are gone with it."""
+        """The threads of a codex that is gone are gone with it; one that was replaced ends when it has none left."""
+        self._client = client
         for thread, (known, _) in tuple(self._waiting.items()):
             if thread.client is not client:
                 del self._waiting[thread]
                 self._conversations.lose(known, "codex-restarted")
+                thread.client.unsubscribe(thread.id)
 
 
 async def _close(thread: LivingThread) -> None:

@@ -1,7 +1,8 @@
 """Events of one Codex turn become turn events.
 
 Codex retries a stream that was cut upstream, and its deltas then start again from the first word under a new item id.
-The translator holds back what was already passed on; if the new text differs from it, the answer cannot be saved.
+The translator holds back what was already passed on; if the new text differs from it, the answer cannot be saved. What
+the model tells about its reasoning may differ: it is then told anew.
 """
 
 from __future__ import annotations
@@ -11,7 +12,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bridge.errors import from_codex_failure, upstream_failed
-from bridge.events import Failed, Finished, FinishReason, ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
+from bridge.events import (
+    Failed,
+    Finished,
+    FinishReason,
+    ItemDone,
+    ReasoningDelta,
+    ReasoningPart,
+    TextDelta,
+    ToolCall,
+    TurnEvent,
+    Used,
+)
+from bridge.json_body import json_object
 from bridge.prompt import Item
 from bridge.tools import Toolbox
 from codex_rpc import protocol
@@ -20,7 +33,10 @@ from codex_rpc.protocol import CodexFailure, Event, MessageDelta, RawItemComplet
 _INCOMPLETE = re.compile(r"Incomplete response returned, reason: (\w+)")
 """How codex words an upstream `response.incomplete`, which it has no error kind for."""
 
-_OWN_KINDS = frozenset({"message", "reasoning", "function_call", "function_call_output"})
+_OWN_KINDS = frozenset({"message", "reasoning", "web_search_call", "function_call", "function_call_output"})
+_SEARCH = "web", "run"
+"""The namespace and the name of the search that codex runs itself, for models whose upstream does not."""
+
 _OF_CODEX = "internal_chat_message_metadata_passthrough"
 """What codex writes onto raw items for itself."""
 
@@ -31,10 +47,8 @@ class Translator:
     def __init__(self, toolbox: Toolbox, answered: Iterable[str] = ()) -> None:
         self._toolbox = toolbox
         self._answered = frozenset(answered)
-        self._item_id: str | None = None
-        self._said: list[str] = []
-        self._to_repeat = ""
-        self._reasoned = False
+        self._text = _Item()
+        self._reasoning = _Item()
         self.calls = 0
         """How many calls of the client's tools the model has made."""
         self.items: list[Item] = []
@@ -47,9 +61,8 @@ class Translator:
             match event:
                 case MessageDelta(item_id=item_id, text=text, pieces=pieces):
                     out += self._delta(item_id, text, pieces)
-                case protocol.ReasoningDelta(text=text):
-                    out += [ReasoningDelta(text)] if self._reasoned or text != protocol.PARAGRAPH else []
-                    self._reasoned = True
+                case protocol.ReasoningDelta(item_id=item_id, text=text):
+                    out += self._reasoned(item_id, text)
                 case RawItemCompleted(item=item):
                     out += self._item_completed(item)
                 case ResponseCompleted(usage=usage):
@@ -68,18 +81,18 @@ class Translator:
         return [Finished("tool_calls")] if self.calls else []
 
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
-        if self._item_id is not None and item_id != self._item_id:
-            self._to_repeat = "".join(self._said)
-        self._item_id = item_id
-        if self._to_repeat:
-            known = min(len(self._to_repeat), len(text))
-            if text[:known] != self._to_repeat[:known]:
-                return [_text_changed()]
-            self._to_repeat, text = self._to_repeat[known:], text[known:]
+        new = self._text.more(item_id, text)
+        if new is None:
+            return [_text_changed()]
+        return [TextDelta(new, pieces)] if new else []
+
+    def _reasoned(self, item_id: str, text: str) -> list[TurnEvent]:
         if not text:
-            return []
-        self._said.append(text)
-        return [TextDelta(text, pieces)]
+            return [] if self._reasoning.repeats(item_id) else [ReasoningPart()]
+        new = self._reasoning.more(item_id, text)
+        if new is None:
+            return [ReasoningPart(), ReasoningDelta(self._reasoning.begin_anew(text))]
+        return [ReasoningDelta(new)] if new else []
 
     def _item_completed(self, item: Mapping[str, Any]) -> list[TurnEvent]:
         kind = item.get("type")
@@ -89,24 +102,86 @@ class Translator:
             or item.get("call_id") in self._answered
         ):
             return []
-        self.items.append({name: value for name, value in item.items() if name != _OF_CODEX})
-        if kind == "message":
-            return self._message_completed(item)
-        if kind == "function_call" and (call := self._toolbox.call_to_client(item["name"], item["arguments"])):
-            self.calls += 1
-            tool, arguments = call
-            return [ToolCall(item["call_id"], tool.name, arguments)]
-        return []
+        said = {name: value for name, value in item.items() if name != _OF_CODEX}
+        self.items.append(said)
+        match kind:
+            case "message":
+                return self._message_completed(said)
+            case "function_call":
+                return self._called(said)
+            case "function_call_output":
+                return []
+            case "reasoning":
+                self._reasoning.complete()
+                return [ItemDone(said)]
+            case _:
+                return [ItemDone(said)]
 
-    def _message_completed(self, item: Mapping[str, Any]) -> list[TurnEvent]:
+    def _called(self, item: Item) -> list[TurnEvent]:
+        call = self._toolbox.call_to_client(item["name"], item["arguments"], item.get("namespace"))
+        if call is None:
+            searched = (item.get("namespace"), item["name"]) == _SEARCH
+            return [ItemDone(_web_search(item["arguments"]))] if searched else []
+        self.calls += 1
+        tool, arguments = call
+        namespace, name = tool.path
+        return [ToolCall(item["call_id"], name, arguments, tool.kind, namespace)]
+
+    def _message_completed(self, item: Item) -> list[TurnEvent]:
         """The whole message is known: pass on what came without deltas, and expect nothing of it again."""
         whole = "".join(part.get("text", "") for part in item["content"])
-        said = "".join(self._said)
-        self._said.clear()
-        self._item_id, self._to_repeat = None, ""
+        said = self._text.complete()
         if not whole.startswith(said):
             return [_text_changed()]
-        return [TextDelta(whole[len(said) :])] if len(whole) > len(said) else []
+        rest: list[TurnEvent] = [TextDelta(whole[len(said) :])] if len(whole) > len(said) else []
+        return [*rest, ItemDone(item)]
+
+
+class _Item:
+    """The text of one item as it grows, without what a retry repeats under a new item id."""
+
+    def __init__(self) -> None:
+        self._id: str | None = None
+        self._said: list[str] = []
+        self._to_repeat = ""
+
+    def repeats(self, item_id: str) -> bool:
+        """Whether what comes has been said before."""
+        return bool(self._to_repeat) or self._id not in {None, item_id}
+
+    def more(self, item_id: str, text: str) -> str | None:
+        """Return what of a delta is new; None if it differs from what is to be repeated."""
+        if self._id is not None and item_id != self._id:
+            self._to_repeat = "".join(self._said)
+        self._id = item_id
+        if self._to_repeat:
+            known = min(len(self._to_repeat), len(text))
+            if text[:known] != self._to_repeat[:known]:
+                return None
+            self._to_repeat, text = self._to_repeat[known:], text[known:]
+        if text:
+            self._said.append(text)
+        return text
+
+    def begin_anew(self, text: str) -> str:
+        """Take a delta that differs as the text's new course; return all of it so far, with what was held back."""
+        said = "".join(self._said)
+        whole = said[: len(said) - len(self._to_repeat)] + text
+        self._said, self._to_repeat = [whole], ""
+        return whole
+
+    def complete(self) -> str:
+        """Return what was said of the item; nothing of it is expected again."""
+        said = "".join(self._said)
+        self._id, self._said, self._to_repeat = None, [], ""
+        return said
+
+
+def _web_search(arguments: str) -> Item:
+    """A call of codex's own search tool, which codex runs itself, as the item that other models' searches are."""
+    asked = json_object(arguments)
+    queries = [query["q"] for query in asked.get("search_query") or () if isinstance(query.get("q"), str)]
+    return {"type": "web_search_call", "status": "completed", "action": {"type": "search", "queries": queries}}
 
 
 def _text_changed() -> Failed:

@@ -10,14 +10,17 @@ from typing import Any, Literal
 import anyio
 import orjson
 
+from bridge.echo import Dialect, Echo
 from bridge.errors import upstream_timeout
-from bridge.events import Failed, Finished, TextDelta, ToolCall, TurnEvent, Used
+from bridge.events import Failed, Finished, ToolCall, TurnEvent, Used
 from bridge.limits import Limiter, Limits
-from bridge.prompt import Item, Prompt, function_call, message
+from bridge.prompt import Item, Prompt
 from bridge.translate import Translator
+from codex_rpc.calls import turn_interrupt
 from codex_rpc.client import Client
 from codex_rpc.inbox import Inbox, merge_deltas
 from codex_rpc.protocol import ErrorReported, Event, TokenUsage, ToolCallAsked, Warned, tool_call_result
+from codex_rpc.quota import Quota
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ class LivingThread:
     """The ids of the calls whose outputs have come."""
     held_calls: list[ToolCall] = field(default_factory=list[ToolCall])
     """Calls of the last step that the client, which wants them one at a time, has not been told of."""
+    thoughts: frozenset[bytes] = frozenset()
+    """The marks of the encrypted reasoning that it holds."""
     fell_back: bool = False
 
 
@@ -57,7 +62,14 @@ class Turn:
     """The part of a turn that one request is answered with."""
 
     def __init__(
-        self, thread: LivingThread, prompt: Prompt, outputs: Mapping[str, Any], limits: Limits, idle_timeout: float
+        self,
+        thread: LivingThread,
+        prompt: Prompt,
+        outputs: Mapping[str, Any],
+        limits: Limits,
+        idle_timeout: float,
+        *,
+        dialect: Dialect = "chat",
     ) -> None:
         self._thread = thread
         self._prompt = prompt
@@ -66,8 +78,9 @@ class Turn:
         self._translator = Translator(prompt.toolbox, thread.answered)
         self._limiter = Limiter(limits) if limits else None
         self._idle_timeout = idle_timeout
-        self._text: list[str] = []
+        self._echo = Echo(prompt.toolbox, dialect)
         self._calls: list[ToolCall] = []
+        self._cancelled = False
         self.fate = ""
         self.outcome: Literal["running", "complete", "suspended", "failed"] = "running"
 
@@ -97,12 +110,24 @@ class Turn:
             if anyio.current_time() >= deadline:
                 raise upstream_timeout(self._idle_timeout)
 
+    async def cancel(self) -> None:
+        """Stop the model; the turn's last event then tells so.
+
+        Raises:
+            CodexError: codex did not stop it.
+        """
+        self._cancelled = True
+        if self._thread.turn_id is not None:
+            await self._thread.client.call(turn_interrupt(self._thread.id, self._thread.turn_id))
+
+    @property
+    def quota(self) -> Quota:
+        """What codex has last told of the account's quota."""
+        return self._thread.client.quota
+
     def echo(self) -> list[Item]:
         """Return this answer as the client will send it back, in the form in which a request is parsed."""
-        box = self._prompt.toolbox
-        calls = [function_call(call.call_id, *box.call_to_codex(call.name, call.arguments)) for call in self._calls]
-        text = "".join(self._text)
-        return [message("assistant", text), *calls] if text or not calls else calls
+        return self._echo.items()
 
     @property
     def items(self) -> list[Item]:
@@ -148,14 +173,14 @@ class Turn:
 
     def _passed_on(self, events: list[TurnEvent]) -> list[TurnEvent]:
         """What of the events goes out now; it is noted, because the client will send it back."""
+        if self._cancelled and events and isinstance(events[-1], Failed):
+            events = [*events[:-1], Finished("cancelled")]
         ending = events[-1] if events and isinstance(events[-1], Finished | Failed) else None
         if self._limiter is not None:
             events = self._limiter.feed(events)
         out: list[TurnEvent] = []
         for event in events:
             match event:
-                case TextDelta(text):
-                    self._text.append(text)
                 case ToolCall() if self._calls and self._prompt.one_call_at_a_time:
                     self._thread.held_calls.append(event)
                     continue
@@ -168,6 +193,7 @@ class Turn:
                 case _:
                     pass
             out.append(event)
+        self._echo.feed(out)
         return out
 
     def _estimate(self) -> TokenUsage:

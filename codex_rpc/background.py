@@ -27,3 +27,15 @@ async def running(*tasks: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGener
             group.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def first_of(*waits: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Wait until one of `waits` is over; the others are cancelled."""
+    async with anyio.create_task_group() as group:
+
+        async def wait(one: Callable[[], Coroutine[Any, Any, object]]) -> None:
+            await one()
+            group.cancel_scope.cancel()
+
+        for one in waits:
+            group.start_soon(wait, one)

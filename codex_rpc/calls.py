@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from codex_rpc.quota import RateLimit, read_rate_limit
+
 T = TypeVar("T")
 Params: TypeAlias = Mapping[str, Any]
 
@@ -61,6 +63,16 @@ def account_read() -> Call[Account]:
         return Account(account.get("type"), account.get("planType"), bool(result["requiresOpenaiAuth"]))
 
     return Call("account/read", {}, read)
+
+
+def rate_limits_read() -> Call[tuple[RateLimit, ...]]:
+    """The quota of the account; refused when the account has none, as one with an API key."""
+
+    def read(result: Any) -> tuple[RateLimit, ...]:
+        snapshots: Params = result.get("rateLimitsByLimitId") or {"": result["rateLimits"]}
+        return tuple(read_rate_limit(snapshot) for snapshot in snapshots.values())
+
+    return Call("account/rateLimits/read", {}, read)
 
 
 def config_read() -> Call[Mapping[str, Any]]:

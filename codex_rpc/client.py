@@ -31,7 +31,8 @@ from codex_rpc.inbox import Inbox
 from codex_rpc.messages import ErrorResponse, Notification, Request, RequestId, Response
 from codex_rpc.peer import Peer
 from codex_rpc.process import ByteStream
-from codex_rpc.protocol import UNWANTED, AccountChanged, MessageDelta, read_event, read_request
+from codex_rpc.protocol import UNWANTED, AccountChanged, MessageDelta, QuotaReported, read_event, read_request
+from codex_rpc.quota import Quota, updated
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,10 @@ class Client:
         self._something_to_write = anyio.Event()
         self._lost: CodexError | None = None
         self._ended = anyio.Event()
+        self._unsubscribed = anyio.Event()
         self.account_changes = 0
+        self.quota: Quota = {}
+        """What is known of the account's quota; told by codex beside the answers."""
         self.user_agent = ""
 
     # ── for callers ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -108,6 +112,7 @@ class Client:
         """Skip the events of a thread from now on, and refuse what codex asks for it."""
         self._inboxes.pop(thread_id, None)
         self._delta_lines.forget(thread_id)
+        self._unsubscribed.set()
 
     def answer(self, request: Request, result: Any) -> None:
         """Answer a call of codex; after the connection has ended nothing happens.
@@ -126,6 +131,12 @@ class Client:
         """Wait until the connection has ended; return why."""
         await self._ended.wait()
         return self._lost or ConnectionLostError("the connection to codex ended")
+
+    async def wait_until_unused(self) -> None:
+        """Wait until nobody subscribes to a thread."""
+        while self._inboxes:
+            self._unsubscribed = anyio.Event()
+            await self._unsubscribed.wait()
 
     # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -224,6 +235,8 @@ class Client:
                 return
             if isinstance(event, AccountChanged):
                 self.account_changes += 1
+            elif isinstance(event, QuotaReported):
+                self.quota = updated(self.quota, event.limit)
             elif inbox := self._inboxes.get(event.thread_id):
                 inbox.put(event, len(line))
                 if isinstance(event, MessageDelta):

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from codex_rpc.calls import Params
 from codex_rpc.messages import Request
+from codex_rpc.quota import RateLimit, read_rate_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class TokenUsage:
     cached_input: int
     output: int
     reasoning_output: int
+    cache_written: int = 0
+    """How much of the input was written to the cache."""
 
     def __add__(self, other: TokenUsage) -> TokenUsage:
         return TokenUsage(
@@ -28,6 +31,7 @@ class TokenUsage:
             self.cached_input + other.cached_input,
             self.output + other.output,
             self.reasoning_output + other.reasoning_output,
+            self.cache_written + other.cache_written,
         )
 
 
@@ -53,10 +57,11 @@ class MessageDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """A piece of what the model tells about its reasoning."""
+    """A piece of what the model tells about its reasoning; an empty one begins a new part of the summary."""
 
     thread_id: str
     turn_id: str
+    item_id: str
     text: str
 
 
@@ -121,6 +126,13 @@ class AccountChanged:
     """Somebody logged in or out."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaReported:
+    """What the upstream said of one limit, beside an answer; it may leave out what has not changed."""
+
+    limit: RateLimit
+
+
 ThreadEvent: TypeAlias = (
     MessageDelta
     | ReasoningDelta
@@ -131,10 +143,7 @@ ThreadEvent: TypeAlias = (
     | Warned
     | ToolCallAsked
 )
-Event: TypeAlias = ThreadEvent | AccountChanged
-
-PARAGRAPH = "\n\n"
-"""The text of a ReasoningDelta that only separates what follows from what came before."""
+Event: TypeAlias = ThreadEvent | AccountChanged | QuotaReported
 
 INJECTED = "auto-compact-"
 """The turn ids under which codex echoes injected items begin like this; they are no news."""
@@ -181,12 +190,13 @@ def _message_delta(params: Params) -> MessageDelta:
 
 
 def _reasoning_delta(params: Params) -> ReasoningDelta:
-    return ReasoningDelta(_text(params, "threadId"), _text(params, "turnId"), _text(params, "delta"))
+    return ReasoningDelta(
+        _text(params, "threadId"), _text(params, "turnId"), _text(params, "itemId"), _text(params, "delta")
+    )
 
 
 def _reasoning_part(params: Params) -> ReasoningDelta:
-    """Each part of a summary is a paragraph of its own."""
-    return ReasoningDelta(_text(params, "threadId"), _text(params, "turnId"), PARAGRAPH)
+    return ReasoningDelta(_text(params, "threadId"), _text(params, "turnId"), _text(params, "itemId"), "")
 
 
 def _raw_item_completed(params: Params) -> RawItemCompleted | None:
@@ -204,6 +214,7 @@ def _response_completed(params: Params) -> ResponseCompleted:
             cached_input=wire["cachedInputTokens"],
             output=wire["outputTokens"],
             reasoning_output=wire["reasoningOutputTokens"],
+            cache_written=wire.get("cacheWriteInputTokens", 0),
         )
         if wire
         else None
@@ -260,10 +271,10 @@ _READERS: Mapping[str, Callable[[Params], Event | None]] = {
     "warning": _warned,
     "account/updated": lambda _: AccountChanged(),
     "account/login/completed": lambda _: AccountChanged(),
+    "account/rateLimits/updated": lambda params: QuotaReported(read_rate_limit(params["rateLimits"])),
 }
 
 UNWANTED = (
-    "account/rateLimits/updated",
     "app/list/updated",
     "configWarning",
     "deprecationNotice",

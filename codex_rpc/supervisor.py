@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import anyio
 
+from codex_rpc.background import first_of
 from codex_rpc.client import Client
 from codex_rpc.errors import CodexError, CodexUnavailableError
 
@@ -45,6 +46,17 @@ class Down:
 State: TypeAlias = Starting | Up | Down
 
 
+class _Life:
+    """One process of codex, from its start to its end."""
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.retired = anyio.Event()
+        self.over = anyio.Event()
+        self.failure: CodexError | None = None
+        self.lasted = 0.0
+
+
 class Supervisor:
     """Owns the only client; `open_client` starts codex and yields the connection to it."""
 
@@ -52,9 +64,10 @@ class Supervisor:
         self._open_client = open_client
         self._state: State = Starting()
         self._changed = anyio.Event()
-        self._life = anyio.CancelScope()
+        self._life = _Life()
         self._restart = anyio.Event()
-        self._up_since = float("inf")
+        self.starts = 0
+        """How often codex has come up."""
 
     @property
     def state(self) -> State:
@@ -86,44 +99,58 @@ class Supervisor:
     async def run(self) -> None:
         """Keep codex alive until cancelled."""
         pause = FIRST_PAUSE
-        while True:
-            self._restart = anyio.Event()
-            self._up_since = float("inf")
-            failure = await self._live_once()
-            if failure is None:
-                continue
-            lived = anyio.current_time() - self._up_since
-            pause = FIRST_PAUSE if lived > STEADY_AFTER else pause
-            logger.error("%s; starting codex again in %.2g s", failure, pause)
-            self._become(Down(failure, pause))
-            with anyio.move_on_after(pause):
-                await self._restart.wait()
-            pause = min(pause * 2, LONGEST_PAUSE)
+        async with anyio.create_task_group() as lives:
+            while True:
+                self._restart = anyio.Event()
+                life = self._life = _Life()
+                lives.start_soon(self._live, life)
+                await life.over.wait()
+                if life.failure is None:
+                    continue
+                pause = FIRST_PAUSE if life.lasted > STEADY_AFTER else pause
+                logger.error("%s; starting codex again in %.2g s", life.failure, pause)
+                self._become(Down(life.failure, pause))
+                with anyio.move_on_after(pause):
+                    await self._restart.wait()
+                pause = min(pause * 2, LONGEST_PAUSE)
 
     def restart(self) -> None:
         """Stop the running codex, or end the pause after its end, and start a new one at once."""
         self._restart.set()
-        self._life.cancel()
+        self._life.scope.cancel()
         if not isinstance(self._state, Starting):
             self._become(Starting())
 
-    async def _live_once(self) -> CodexError | None:
-        """Return why codex ended; None when it was told to."""
-        with anyio.CancelScope() as self._life:
+    def replace(self, client: Client) -> None:
+        """Start a new codex in place of this one, which goes on until nobody subscribes to a thread of it any more."""
+        if self._state == Up(client):
+            self._life.retired.set()
+            self._become(Starting())
+
+    async def _live(self, life: _Life) -> None:
+        """Note why codex ended; nothing when it was told to, or lives on for those who still use it."""
+        with life.scope:
             try:
                 async with self._open_client() as client:
                     logger.info("codex is up: %s", client.user_agent)
-                    self._up_since = anyio.current_time()
+                    up_since = anyio.current_time()
+                    self.starts += 1
                     self._become(Up(client))
-                    failure = await client.wait_for_end()
+                    await first_of(client.wait_for_end, life.retired.wait)
+                    if client.alive:
+                        life.over.set()
+                        logger.info("a new codex replaces this one, which ends when nobody uses it any more")
+                        await first_of(client.wait_for_end, client.wait_until_unused)
+                        return
+                    life.failure = await client.wait_for_end()
+                    life.lasted = anyio.current_time() - up_since
                     self._become(Starting())
             except CodexError as error:
-                failure = error
+                life.failure = error
             except Exception as error:
                 logger.exception("codex could not be run")
-                failure = CodexError(f"codex could not be run: {error!r}")
-            return failure
-        return None
+                life.failure = CodexError(f"codex could not be run: {error!r}")
+        life.over.set()
 
     def _become(self, state: State) -> None:
         self._state = state

@@ -42,6 +42,7 @@ def home(tmp_path: Path, upstream: Upstream, transport: Transport, monkeypatch: 
             monkeypatch.delenv(name)
     monkeypatch.setenv("CODEX_HOME", str(folder))
     monkeypatch.setenv("SCRIPTED_KEY", "made-up")
+    monkeypatch.setenv("CODEX_OPENAI_PROXY_STORE", "memory")
     return folder
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +13,21 @@ import click
 
 from bridge import __version__
 from bridge.config import DEFAULT_ADDRESS, DEFAULTS, ReasoningDisplay, Settings, parse_address
+from bridge.key_file import read_key
+from bridge.logs import LogFormat, configure_logs
 from bridge.server import listen
 from bridge.server import serve as run_server
+from bridge.stored import StoreError
 from codex_rpc.errors import CodexError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PROGRAM = "codex-openai-proxy"
 ENVIRONMENT = "CODEX_OPENAI_PROXY_"
-CONFIG_FILE = Path(click.get_app_dir(PROGRAM, force_posix=False)) / "config.toml"
+APP_FOLDER = Path(click.get_app_dir(PROGRAM))
+CONFIG_FILE = APP_FOLDER / "config.toml"
+STORE_FILE = APP_FOLDER / "responses.sqlite3"
+IN_MEMORY = "memory"
 LOG_LEVELS = ("error", "warning", "info", "debug")
 SECRETS = frozenset({"api_key"})
 NO_SETTINGS = frozenset({"config", "print_config"})
@@ -71,6 +75,16 @@ def refuse_empty(_: click.Context, param: click.Parameter, value: str | None) ->
     return value
 
 
+def key_from_file(path: Path, given: str | None) -> str:
+    """Read the key; one that was also given as it is would leave it open which of the two holds."""
+    if given is not None:
+        raise click.UsageError("the API key is given twice, by --api-key and by --api-key-file; leave one of them out")
+    try:
+        return read_key(path)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--api-key-file") from None
+
+
 def show_settings(context: click.Context) -> None:
     """Print every setting with its value, secrets masked, and where the value came from."""
     for param in context.command.params:
@@ -103,6 +117,12 @@ def show_settings(context: click.Context) -> None:
     metavar="KEY",
 )
 @setting(
+    "--api-key-file",
+    "File that holds the key, readable by its owner alone.",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+)
+@setting(
     "--max-body",
     "Largest request body, in bytes.",
     default=DEFAULTS.max_body,
@@ -127,11 +147,45 @@ def show_settings(context: click.Context) -> None:
     metavar="N",
 )
 @seconds("--thread-age", "How long a thread waits, with or without a tool call open.", DEFAULTS.thread_age)
+@setting(
+    "--answers",
+    "How many answers run at once; others wait for their turn.",
+    default=DEFAULTS.answers,
+    type=click.IntRange(min=1),
+    metavar="N",
+)
+@seconds("--queue-patience", "How long an answer waits for its turn.", DEFAULTS.queue_patience)
+@setting(
+    "--store",
+    f"File of stored responses, for `previous_response_id`; `{IN_MEMORY}` keeps them until the server stops.  "
+    "[default: responses.sqlite3 beside the settings]",
+    metavar="FILE",
+)
+@setting(
+    "--store-size",
+    "How large the store may become; the longest unused responses go first.",
+    default=DEFAULTS.store_size,
+    type=click.IntRange(min=1024),
+    metavar="BYTES",
+)
+@seconds("--store-age", "How long a stored response is kept after it was last used.", DEFAULTS.store_age)
 @seconds("--grace", "How long open answers may go on after SIGTERM or Ctrl-C.", DEFAULTS.grace)
 @setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS))
+@setting("--log-format", "For people or for programs.", default="human", type=click.Choice(get_args(LogFormat)))
+@setting("--log-requests", "Log the text of requests too.", default=DEFAULTS.log_requests, type=bool, metavar="BOOL")
 @click.option("--print-config", is_flag=True, help="Show every setting and its source, then exit.")
 @click.pass_context
-def serve(context: click.Context, addr: str, log_level: str, *, print_config: bool, **values: Any) -> None:
+def serve(
+    context: click.Context,
+    addr: str,
+    api_key_file: Path | None,
+    store: str | None,
+    *,
+    log_level: str,
+    log_format: LogFormat,
+    print_config: bool,
+    **values: Any,
+) -> None:
     """Serve the OpenAI API until Ctrl-C or SIGTERM.
 
     Each setting can also be given in the environment (CODEX_OPENAI_PROXY_ADDR for --addr) or in the TOML file (addr).
@@ -140,14 +194,15 @@ def serve(context: click.Context, addr: str, log_level: str, *, print_config: bo
     if print_config:
         show_settings(context)
         return
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    )
+    if api_key_file is not None:
+        values["api_key"] = key_from_file(api_key_file, values["api_key"])
+    configure_logs(log_level, log_format)
     try:
         host, port = parse_address(addr)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--addr") from None
-    settings = Settings(host=host, port=port, **values)
+    file = None if store == IN_MEMORY else store or str(STORE_FILE)
+    settings = Settings(host=host, port=port, store=file, **values)
     try:
         listener = listen(host, port)
     except OSError as error:
@@ -156,7 +211,7 @@ def serve(context: click.Context, addr: str, log_level: str, *, print_config: bo
     announce = functools.partial(_announce, listener.getsockname(), needs_key=settings.api_key is not None)
     try:
         anyio.run(run_server, settings, listener, announce)
-    except CodexError as error:
+    except (CodexError, StoreError) as error:
         raise click.ClickException(str(error)) from None
 
 

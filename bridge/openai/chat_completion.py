@@ -11,7 +11,17 @@ from typing import Any
 import orjson
 
 from bridge.errors import ApiError
-from bridge.events import Failed, Finished, ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
+from bridge.events import (
+    Failed,
+    Finished,
+    ItemDone,
+    ReasoningDelta,
+    ReasoningPart,
+    TextDelta,
+    ToolCall,
+    TurnEvent,
+    Used,
+)
 from bridge.openai.chat_answer import ChatAnswer, tool_call
 from bridge.openai.reasoning_text import ReasoningBlocks
 from bridge.openai.usage import NO_USAGE, chat_usage, overflow_usage
@@ -44,12 +54,17 @@ class ChatCompletion:
             match event:
                 case TextDelta(text):
                     one.text += [one.blocks.close(), text]
+                case ReasoningPart():
+                    one.blocks.begin_part()
                 case ReasoningDelta(text):
-                    one.reasoning.append(text)
-                    one.text.append(one.blocks.reasoning(text))
+                    told = one.blocks.paragraph(text)
+                    one.reasoning.append(told)
+                    one.text.append(one.blocks.reasoning(told))
                 case ToolCall():
                     one.text.append(one.blocks.close())
                     one.calls.append(tool_call(event))
+                case ItemDone():
+                    pass
                 case Used(usage):
                     self._usage += usage
                 case Finished(reason):

@@ -11,16 +11,14 @@ from typing import Any, cast
 
 from bridge.config import ReasoningDisplay
 from bridge.errors import invalid_request
-from bridge.limits import Limits
-from bridge.model_names import ModelChoice
-from bridge.openai.answer_format import parse_format
 from bridge.openai.content import parse_content, parse_output
 from bridge.openai.fields import Object, expect_object, optional, optional_object, required, required_list, wrong_type
 from bridge.openai.history import check_calls, short_id
+from bridge.openai.model_settings import ModelSettings, parse_settings
 from bridge.openai.reasoning_text import BLOCK_DISPLAYS, strip_blocks
-from bridge.openai.response_items import ROLES, parse_input
-from bridge.openai.tool_specs import ToolChoice, parse_tool_choice, parse_tools
-from bridge.prompt import Item, Prompt, function_call, function_call_output, message
+from bridge.openai.response_items import ROLES, parse_input, tools_with_those_in
+from bridge.openai.tool_specs import parse_tools
+from bridge.prompt import Item, function_call, function_call_output, message
 from bridge.tools import Toolbox
 
 IGNORED = (
@@ -33,62 +31,33 @@ IGNORED = (
     "prediction",
     "presence_penalty",
     "previous_response_id",
-    "prompt_cache_key",
     "prompt_cache_retention",
     "safety_identifier",
     "seed",
-    "service_tier",
     "store",
     "temperature",
     "top_logprobs",
     "top_p",
     "truncation",
     "user",
-    "verbosity",
     "web_search_options",
 )
 """Parameters that tune or label an answer; codex has no place for them. Each one that was sent is named in a header."""
 
 MOST_CHOICES = 4
-MOST_STOPS = 4
-
-MUST_CALL = "Call at least one tool before you answer."
-MUST_CALL_ONE = "Call the tool `{name}` before you answer."
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request as it was read; the model is still the name that the client wrote."""
+    """A request as it was read."""
 
-    model: str
+    settings: ModelSettings
     items: tuple[Item, ...]
-    toolbox: Toolbox
-    effort: str | None
-    schema: Object | None
-    format_note: str | None
-    choice_note: str | None
-    one_call_at_a_time: bool
-    limits: Limits
     choices: int
     stream: bool
     usage_chunk: bool
     """Whether the client asked for the usage in a chunk of its own."""
     ignored: tuple[str, ...]
-
-    def prompt(self, choice: ModelChoice, summary: str | None) -> Prompt:
-        """What the model is to see; an effort in the request comes before one in the model's name."""
-        return Prompt(
-            choice.slug,
-            self.items,
-            self.toolbox,
-            effort=self.effort or choice.effort,
-            tier=choice.tier,
-            summary=summary,
-            schema=self.schema,
-            format_note=self.format_note,
-            choice_note=self.choice_note,
-            one_call_at_a_time=self.one_call_at_a_time,
-        )
 
 
 def parse(body: object, display: ReasoningDisplay = "off", model: str | None = None) -> ChatRequest:
@@ -103,20 +72,12 @@ def parse(body: object, display: ReasoningDisplay = "off", model: str | None = N
     if model is not None:
         fields = {"model": model, **fields}
     _refuse_what_would_be_a_lie(fields)
-    toolbox = parse_tools(fields.get("tools"))
-    choice = parse_tool_choice(fields.get("tool_choice"), toolbox)
-    schema, format_note = _format(fields)
+    toolbox = tools_with_those_in(fields.get("input"), parse_tools(fields.get("tools")))
+    settings = parse_settings(fields, toolbox)
     options = optional_object(fields, "stream_options")
     return ChatRequest(
-        model=required(fields, "model", str),
+        settings=settings,
         items=tuple(_items(fields, toolbox, display)),
-        toolbox=Toolbox() if choice.mode == "none" else toolbox,
-        effort=_effort(fields),
-        schema=schema,
-        format_note=format_note,
-        choice_note=_choice_note(choice),
-        one_call_at_a_time=optional(fields, "parallel_tool_calls", bool) is False,
-        limits=_limits(fields),
         choices=optional(fields, "n", int) or 1,
         stream=optional(fields, "stream", bool) or False,
         usage_chunk=optional(options, "include_usage", bool, "stream_options.include_usage") or False,
@@ -124,72 +85,14 @@ def parse(body: object, display: ReasoningDisplay = "off", model: str | None = N
     )
 
 
-# ── Settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _refuse_what_would_be_a_lie(fields: Object) -> None:
     """A parameter that changes what the answer means is honoured or refused, never ignored."""
     n = optional(fields, "n", int)
     if n is not None and not 1 <= n <= MOST_CHOICES:
         raise invalid_request(f"'n' must be between 1 and {MOST_CHOICES}.", "n", "unsupported_value")
-    if optional(fields, "logprobs", bool):
-        message = "Codex reports no log probabilities: 'logprobs' must be false."
-        raise invalid_request(message, "logprobs", "unsupported_value")
-    if optional(fields, "background", bool):
-        message = "This server has no background mode: 'background' must be false."
-        raise invalid_request(message, "background", "unsupported_value")
     for old, new in (("functions", "tools"), ("function_call", "tool_choice")):
         if fields.get(old):
             raise invalid_request(f"'{old}' is not supported; use '{new}'.", old, "unsupported_parameter")
-
-
-def _effort(fields: Object) -> str | None:
-    reasoning = optional_object(fields, "reasoning")
-    return optional(fields, "reasoning_effort", str) or optional(reasoning, "effort", str, "reasoning.effort")
-
-
-def _format(fields: Object) -> tuple[Object | None, str | None]:
-    if fields.get("response_format") is not None:
-        return parse_format(fields["response_format"], "response_format")
-    return parse_format(optional_object(fields, "text").get("format"), "text.format")
-
-
-def _choice_note(choice: ToolChoice) -> str | None:
-    match choice.mode:
-        case "required":
-            return MUST_CALL
-        case "named":
-            return MUST_CALL_ONE.format(name=choice.name)
-        case "auto" | "none":
-            return None
-
-
-def _limits(fields: Object) -> Limits:
-    most: int | None = None
-    for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
-        tokens = optional(fields, name, int)
-        if tokens is not None and tokens < 1:
-            raise invalid_request(f"'{name}' must be at least 1.", name, "invalid_value")
-        most = most or tokens
-    return Limits(_stops(fields.get("stop")), most)
-
-
-def _stops(value: object) -> tuple[str, ...]:
-    match value:
-        case None:
-            return ()
-        case str():
-            stops = [value]
-        case list():
-            stops = cast("list[object]", value)
-        case _:
-            raise wrong_type(value, "a string or an array of strings", "stop")
-    if len(stops) > MOST_STOPS:
-        raise invalid_request(f"'stop' takes at most {MOST_STOPS} sequences.", "stop", "invalid_value")
-    for number, stop in enumerate(stops):
-        if not isinstance(stop, str):
-            raise wrong_type(stop, "a string", f"stop[{number}]")
-    return tuple(stop for stop in cast("list[str]", stops) if stop)
 
 
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────

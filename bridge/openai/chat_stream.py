@@ -12,7 +12,17 @@ import orjson
 
 from bridge import sse
 from bridge.errors import ApiError
-from bridge.events import Failed, Finished, ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
+from bridge.events import (
+    Failed,
+    Finished,
+    ItemDone,
+    ReasoningDelta,
+    ReasoningPart,
+    TextDelta,
+    ToolCall,
+    TurnEvent,
+    Used,
+)
 from bridge.openai.chat_answer import ChatAnswer, tool_call
 from bridge.openai.reasoning_text import ReasoningBlocks
 from bridge.openai.usage import NO_USAGE, chat_usage, overflow_usage
@@ -69,12 +79,17 @@ class ChatStream:
         match event:
             case TextDelta(text):
                 return self._text(one, one.blocks.close() + text)
+            case ReasoningPart():
+                one.blocks.begin_part()
+                return b""
             case ReasoningDelta(text):
-                return self._reasoning(one, text)
+                return self._reasoning(one, one.blocks.paragraph(text))
             case ToolCall():
                 one.calls += 1
                 call = {"index": one.calls - 1, **tool_call(event)}
                 return self._closing(one) + self._chunk(one, {"tool_calls": [call]})
+            case ItemDone():
+                return b""
             case Used(usage):
                 self._usage += usage
                 return b""

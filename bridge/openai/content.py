@@ -66,6 +66,9 @@ def _part(part: Object, text_type: str, where: str) -> Mapping[str, Any]:
 
 def _image(part: Object, where: str) -> Mapping[str, Any]:
     """Chat nests the URL in an object, Responses has it flat; both are met in the wild."""
+    if part.get("image_url") is None and part.get("file_id") is not None:
+        message = "This server stores no files; send the image itself as a data URL in 'image_url'."
+        raise invalid_request(message, f"{where}.file_id", "unsupported_content")
     image = part.get("image_url")
     flat = {"url": image, "detail": part.get("detail")}
     nested = flat if isinstance(image, str) else expect_object(image, f"{where}.image_url")

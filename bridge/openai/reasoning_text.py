@@ -18,6 +18,9 @@ _BLOCKS = {
     for kind in OPEN
 }
 
+PARAGRAPH = "\n\n"
+"""What stands between two parts of the reasoning."""
+
 _UNSEEN = "\u200b"
 """Keeps a closing mark inside the reasoning from ending its block."""
 
@@ -34,6 +37,17 @@ class ReasoningBlocks:
         self._display = display
         self._open = False
         self._ends_in_bracket: bool = False
+        self._told = False
+        self._paragraph = ""
+
+    def begin_part(self) -> None:
+        """What comes next of the reasoning is a paragraph of its own."""
+        self._paragraph = PARAGRAPH if self._told else ""
+
+    def paragraph(self, text: str) -> str:
+        """Return a piece of reasoning, set off from what came before where a part begins."""
+        text, self._paragraph, self._told = self._paragraph + text, "", True
+        return text
 
     def reasoning(self, text: str) -> str:
         """Return what a piece of reasoning adds to the answer's text."""

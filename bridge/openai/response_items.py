@@ -1,6 +1,6 @@
 """The `input` of a Responses request becomes the items of a prompt.
 
-Source: the OpenAI API reference, "Create a model response".
+Source: the OpenAI API reference, "Create a model response"; items that are not in there are the Codex CLI's.
 """
 
 from __future__ import annotations
@@ -8,15 +8,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
+import orjson
+
 from bridge.errors import invalid_request
 from bridge.openai.content import parse_content, parse_output
-from bridge.openai.fields import Object, expect_object, optional, required, wrong_type
+from bridge.openai.fields import Object, expect, expect_object, optional, required, wrong_type
 from bridge.openai.history import short_id
+from bridge.openai.tool_specs import parse_tools
 from bridge.prompt import Item, function_call, function_call_output, message
-from bridge.tools import Toolbox
+from bridge.tools import TOOL_SEARCH, Toolbox
 
 ROLES = {"system": "developer", "developer": "developer", "user": "user", "assistant": "assistant"}
 """Codex drops items of the role `system`; `developer` is what the Responses API calls the same."""
+
+_DECLARING = frozenset({"additional_tools", "tool_search_output"})
+"""Items that declare tools."""
+
+
+def tools_with_those_in(value: object, toolbox: Toolbox) -> Toolbox:
+    """Return the toolbox with the tools besides that items of the `input` declare.
+
+    Raises:
+        ApiError: 400, `param` leads to the fault.
+    """
+    for number, item in enumerate(cast("list[Any]", value) if isinstance(value, list) else ()):
+        if isinstance(item, dict) and cast("Object", item).get("type") in _DECLARING:
+            toolbox = toolbox.joined(parse_tools(cast("Object", item).get("tools"), f"input[{number}].tools"))
+    return toolbox
 
 
 def parse_input(value: object, toolbox: Toolbox) -> Iterator[Item]:
@@ -31,12 +49,12 @@ def parse_input(value: object, toolbox: Toolbox) -> Iterator[Item]:
         case list():
             for number, item in enumerate(cast("list[Any]", value)):
                 where = f"input[{number}]"
-                yield _item(expect_object(item, where), toolbox, where)
+                yield from _items(expect_object(item, where), toolbox, where)
         case _:
             raise wrong_type(value, "a string or an array of items", "input")
 
 
-def _item(item: Object, toolbox: Toolbox, where: str) -> Item:
+def _items(item: Object, toolbox: Toolbox, where: str) -> Iterator[Item]:
     kind = item.get("type") or "message"
 
     def text(name: str) -> str:
@@ -44,32 +62,48 @@ def _item(item: Object, toolbox: Toolbox, where: str) -> Item:
 
     match kind:
         case "message":
-            role = text("role")
-            if role not in ROLES:
-                allowed = ", ".join(ROLES)
-                message = f"Invalid value for '{where}.role': {role!r}; use {allowed}."
-                raise invalid_request(message, f"{where}.role", "invalid_value")
-            content = parse_content(item.get("content"), ROLES[role], f"{where}.content")
-            if not content:
-                raise invalid_request(f"'{where}.content' must not be empty.", f"{where}.content", "missing_content")
-            return {"type": "message", "role": ROLES[role], "content": content}
-        case "function_call":
-            return function_call(short_id(text("call_id")), *toolbox.call_to_codex(text("name"), text("arguments")))
-        case "custom_tool_call":
-            return function_call(short_id(text("call_id")), *toolbox.call_to_codex(text("name"), text("input")))
+            yield _message(item, where)
+        case "function_call" | "custom_tool_call":
+            namespace = optional(item, "namespace", str, f"{where}.namespace")
+            said = text("arguments" if kind == "function_call" else "input")
+            yield function_call(short_id(text("call_id")), *toolbox.call_to_codex(text("name"), said, namespace))
         case "function_call_output" | "custom_tool_call_output":
-            return function_call_output(short_id(text("call_id")), parse_output(item.get("output"), f"{where}.output"))
+            yield function_call_output(short_id(text("call_id")), parse_output(item.get("output"), f"{where}.output"))
+        case "tool_search_call":
+            arguments = orjson.dumps(expect(item.get("arguments"), dict, f"{where}.arguments")).decode()
+            yield function_call(short_id(text("call_id")), TOOL_SEARCH, arguments)
+        case "tool_search_output":
+            found = orjson.dumps(expect(item.get("tools"), list, f"{where}.tools")).decode()
+            yield function_call_output(short_id(text("call_id")), found)
+        case "additional_tools":
+            pass
         case "reasoning":
             kept = {name: item[name] for name in ("id", "encrypted_content") if isinstance(item.get(name), str)}
-            parts = cast("list[Any]", optional(item, "summary", list, f"{where}.summary") or [])
-            summary = list(_summary(parts, f"{where}.summary"))
-            return {"type": "reasoning", "summary": summary, **kept}
+            yield {"type": "reasoning", "summary": list(_summary(item, where)), **kept}
+        case "web_search_call":
+            action = expect_object(item.get("action") or {}, f"{where}.action")
+            yield {"type": "web_search_call", "status": "completed", **({"action": action} if action else {})}
         case _:
             message = f"Items of the type {kind!r} are not supported."
             raise invalid_request(message, f"{where}.type", "unsupported_content")
 
 
-def _summary(parts: list[Any], where: str) -> Iterator[Item]:
+def _message(item: Object, where: str) -> Item:
+    role = required(item, "role", str, f"{where}.role")
+    if role not in ROLES:
+        allowed = ", ".join(ROLES)
+        message = f"Invalid value for '{where}.role': {role!r}; use {allowed}."
+        raise invalid_request(message, f"{where}.role", "invalid_value")
+    content = parse_content(item.get("content"), ROLES[role], f"{where}.content")
+    if not content:
+        raise invalid_request(f"'{where}.content' must not be empty.", f"{where}.content", "missing_content")
+    parsed = {"type": "message", "role": ROLES[role], "content": content}
+    phase = optional(item, "phase", str, f"{where}.phase") if role == "assistant" else None
+    return {**parsed, "phase": phase} if phase else parsed
+
+
+def _summary(item: Object, where: str) -> Iterator[Item]:
+    parts = cast("list[Any]", optional(item, "summary", list, f"{where}.summary") or [])
     for number, part in enumerate(parts):
-        here = f"{where}[{number}]"
+        here = f"{where}.summary[{number}]"
         yield {"type": "summary_text", "text": required(expect_object(part, here), "text", str, f"{here}.text")}

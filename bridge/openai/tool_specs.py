@@ -1,7 +1,9 @@
 """The fields `tools`, `functions` and `tool_choice` become a toolbox and a choice, whatever dialect they speak.
 
 One array may mix the nested form of Chat Completions, the flat form of Responses and the bare form of the old
-`functions`; Cursor does. Source: the OpenAI API reference, "Create chat completion" and "Create a model response".
+`functions`; Cursor does. Namespaces and the client's tool search are the Codex CLI's.
+
+Source: the OpenAI API reference, "Create chat completion" and "Create a model response".
 """
 
 from __future__ import annotations
@@ -13,9 +15,13 @@ from typing import Any, Literal, cast
 from bridge.errors import invalid_request
 from bridge.json_body import is_deeper_than
 from bridge.openai.fields import Object, expect, expect_object, optional, required
-from bridge.tools import Grammar, Tool, Toolbox
+from bridge.tools import Grammar, Kind, Tool, Toolbox
 
 MAX_NAME_LENGTH = 256
+
+WEB_SEARCH = "web_search"
+"""How the types of the upstream's own search begin; some carry a date."""
+SEARCH_SIZES = ("low", "medium", "high")
 
 MAX_SCHEMA_DEPTH = 60
 """Objects and arrays inside each other; twice as many and codex never answers."""
@@ -38,13 +44,19 @@ def parse_tools(value: object, where: str = "tools") -> Toolbox:
     """
     if value is None:
         return Toolbox()
-    tools: dict[str, Tool] = {}
+    tools: dict[tuple[str | None, str], Tool] = {}
+    web_search: Object | None = None
     for number, entry in enumerate(cast("list[object]", expect(value, list, where))):
         path = f"{where}[{number}]"
-        tool = _tool(expect_object(entry, path), path)
-        if tools.setdefault(tool.name, tool) != tool:
-            raise invalid_request(f"'{path}' is another tool with the name {tool.name!r}.", path, "invalid_value")
-    return Toolbox(tuple(tools.values()))
+        fields = expect_object(entry, path)
+        kind = optional(fields, "type", str, f"{path}.type")
+        if kind is not None and kind.startswith(WEB_SEARCH):
+            web_search = _web_search(fields, path)
+            continue
+        for tool in _namespace(fields, path) if kind == "namespace" else [_tool(fields, path)]:
+            if tools.setdefault(tool.path, tool) != tool:
+                raise invalid_request(f"'{path}' is another tool with the name {tool.name!r}.", path, "invalid_value")
+    return Toolbox(tuple(tools.values()), web_search)
 
 
 def parse_tool_choice(value: object, toolbox: Toolbox, where: str = "tool_choice") -> ToolChoice:
@@ -58,16 +70,49 @@ def parse_tool_choice(value: object, toolbox: Toolbox, where: str = "tool_choice
     if value is None:
         return ToolChoice()
     choice = _mode(value, where) if isinstance(value, str) else _choice(expect_object(value, where), where)
-    if choice.mode == "required" and not toolbox.tools:
+    if choice.mode == "required" and toolbox == Toolbox():
         raise invalid_request(f"'{where}' demands a tool call, but no tools are declared.", where, "invalid_value")
-    if choice.name is not None and toolbox.find(choice.name) is None:
+    names = [tool.name for tool in toolbox.tools] + ([WEB_SEARCH] if toolbox.web_search is not None else [])
+    if choice.name is not None and choice.name not in names:
         message = f"'{where}' names the tool {choice.name!r}, which is not declared in 'tools'."
         raise invalid_request(message, where, "invalid_value")
     return choice
 
 
+def _namespace(entry: Object, where: str) -> list[Tool]:
+    """The tools of a namespace; an empty one, which codex refuses, is no tools."""
+    name = _name(entry, where)
+    description = optional(entry, "description", str, f"{where}.description") or ""
+    tools = cast("list[object]", required(entry, "tools", list, f"{where}.tools"))
+    paths = [f"{where}.tools[{number}]" for number in range(len(tools))]
+    found = (_tool(expect_object(tool, path), path) for tool, path in zip(tools, paths, strict=True))
+    return [tool.in_namespace(name, description) for tool in found]
+
+
+def _web_search(entry: Object, where: str) -> Object:
+    """The settings of codex's own search, under codex's names."""
+    live = optional(entry, "external_web_access", bool, f"{where}.external_web_access") is not False
+    settings: dict[str, Any] = {"mode": "live" if live else "cached"}
+    if size := optional(entry, "search_context_size", str, f"{where}.search_context_size"):
+        if size not in SEARCH_SIZES:
+            message = f"Invalid value for '{where}.search_context_size': {size!r}; use {', '.join(SEARCH_SIZES)}."
+            raise invalid_request(message, f"{where}.search_context_size", "invalid_value")
+        settings["context_size"] = size
+    filters = expect_object(entry.get("filters") or {}, f"{where}.filters")
+    if domains := cast("list[Any]", optional(filters, "allowed_domains", list, f"{where}.filters.allowed_domains")):
+        allowed = enumerate(domains)
+        settings["allowed_domains"] = [expect(one, str, f"{where}.filters.allowed_domains[{n}]") for n, one in allowed]
+    place = expect_object(entry.get("user_location") or {}, f"{where}.user_location")
+    names = ("country", "region", "city", "timezone")
+    known = {name: expect(place[name], str, f"{where}.user_location.{name}") for name in names if place.get(name)}
+    return {**settings, "location": known} if known else settings
+
+
 def _tool(entry: Object, where: str) -> Tool:
     kind = _kind(entry, where)
+    if kind == "search":
+        description = optional(entry, "description", str, f"{where}.description") or ""
+        return Tool.search(description, _parameters(entry, f"{where}.parameters"))
     nested = entry.get(kind) is not None
     fields, path = (expect_object(entry[kind], f"{where}.{kind}"), f"{where}.{kind}") if nested else (entry, where)
     name = _name(fields, path)
@@ -77,7 +122,7 @@ def _tool(entry: Object, where: str) -> Tool:
     return Tool.function(name, description, _parameters(fields, f"{path}.parameters"))
 
 
-def _kind(entry: Object, where: str) -> Literal["function", "custom"]:
+def _kind(entry: Object, where: str) -> Kind:
     """The type, which sloppy clients leave out."""
     match optional(entry, "type", str, f"{where}.type"):
         case "custom":
@@ -86,8 +131,13 @@ def _kind(entry: Object, where: str) -> Literal["function", "custom"]:
             return "custom"
         case "function" | None:
             return "function"
+        case "tool_search" if entry.get("execution") == "client":
+            return "search"
         case kind:
-            message = f"'{where}' has the type {kind!r}; codex takes only tools of the types 'function' and 'custom'."
+            message = (
+                f"'{where}' has the type {kind!r}; there are only the types 'function', 'custom', 'namespace', "
+                "'web_search', and 'tool_search' with the execution 'client'."
+            )
             raise invalid_request(message, f"{where}.type", "unsupported_value")
 
 
@@ -169,6 +219,8 @@ def _choice(value: Object, where: str) -> ToolChoice:
             return _mode(optional(allowed, "mode", str, f"{path}.mode") or "auto", f"{path}.mode")
         case "auto" | "none" | "required" | "any":
             return _MODES[kind]
+        case str() if kind.startswith(WEB_SEARCH):
+            return ToolChoice("named", WEB_SEARCH)
         case _:
-            message = f"'{where}' has the type {kind!r}; codex has only tools of the types 'function' and 'custom'."
+            message = f"'{where}' has the type {kind!r}; only a function, a custom tool or web_search can be named."
             raise invalid_request(message, f"{where}.type", "unsupported_value")

@@ -23,9 +23,9 @@ def delta(text: str, item_id: str = "msg_1", pieces: int = 1) -> MessageDelta:
     return MessageDelta(THREAD, TURN, item_id, text, pieces)
 
 
-def reasoning(text: str) -> ReasoningDelta:
-    """A piece of what the model tells about its reasoning."""
-    return ReasoningDelta(THREAD, TURN, text)
+def reasoning(text: str, item_id: str = "rs_1") -> ReasoningDelta:
+    """A piece of what the model tells about its reasoning; an empty one begins a new part."""
+    return ReasoningDelta(THREAD, TURN, item_id, text)
 
 
 def item(wire: dict[str, Any]) -> RawItemCompleted:

@@ -4,14 +4,15 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any, TypeAlias, cast
 
 import anyio
 import pytest
 
 from bridge import answers
-from bridge.answers import Answer, Plan, Writer
-from bridge.drain import Drain
+from bridge.admission import Admission
+from bridge.answers import Answer, Plan
 from bridge.errors import ApiError, model_not_found
 from bridge.limits import Limits
 from bridge.openai.chat_answer import ChatAnswer
@@ -26,6 +27,7 @@ from codex_rpc.client import Client
 from codex_rpc.errors import CodexError, ConnectionLostError, DeadlineExceededError
 from codex_rpc.inbox import Inbox
 from codex_rpc.protocol import CodexFailure, Event, TokenUsage
+from codex_rpc.quota import Quota
 from tests.bridge.codex_events import THREAD, TURN, called, delta, ended, message, reasoning, used
 from tests.bridge.exchange import Exchange, http_scope
 
@@ -36,12 +38,15 @@ TOO_LONG = ended("failed", CodexFailure("Too long.", "contextWindowExceeded"))
 LOOK = Tool.function("look", "Looks.", {})
 
 
-def stream(choices: int = 1, *, cursor: bool = False) -> Writer:
+def stream(choices: int = 1, *, cursor: bool = False) -> ChatStream:
     return ChatStream(ChatAnswer("chatcmpl-codex-1", 7, "2.5-tpg", choices, cursor=cursor), usage_chunk=False)
 
 
-def whole(choices: int = 1, *, cursor: bool = False) -> Writer:
+def whole(choices: int = 1, *, cursor: bool = False) -> ChatCompletion:
     return ChatCompletion(ChatAnswer("chatcmpl-codex-1", 7, "2.5-tpg", choices, cursor=cursor))
+
+
+NewWriter: TypeAlias = Callable[..., ChatStream | ChatCompletion]
 
 
 class Stage:
@@ -49,7 +54,7 @@ class Stage:
 
     def __init__(
         self,
-        new_writer: Callable[..., Writer] = stream,
+        new_writer: NewWriter = stream,
         *,
         choices: int = 1,
         cursor: bool = False,
@@ -57,8 +62,9 @@ class Stage:
         pause: float = NEVER,
     ) -> None:
         self.exchange = Exchange()
-        self.drain = Drain()
+        self.admission = Admission()
         self.inboxes = [Inbox() for _ in range(choices)]
+        self.quota: Quota = {}
         self.opened = 0
         self.left = 0
         self.ended = False
@@ -74,8 +80,9 @@ class Stage:
             cursor=cursor,
             patience=patience,
             pause=pause,
+            overflow=(lambda: new_writer(choices, cursor=True).overflow()) if cursor else None,
         )
-        self._answer = Answer(plan, self.drain)
+        self._answer = Answer(plan, self.admission)
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Turn]:
@@ -85,7 +92,7 @@ class Stage:
         try:
             await self.while_opening()
             prompt = Prompt("gpt-5.2", (prompt_message("user", "Hello"),), Toolbox((LOOK,)))
-            thread = LivingThread(cast("Client", None), THREAD, inbox, TURN)
+            thread = LivingThread(cast("Client", SimpleNamespace(quota=self.quota)), THREAD, inbox, TURN)
             turn = Turn(thread, prompt, {}, Limits(), NEVER)
             turn.fate = "new; reason=first-request"
             yield turn
@@ -237,7 +244,7 @@ async def test_an_answer_that_is_not_streamed_is_sent_at_once_with_its_length() 
     ids=["ours", "a deadline", "any of codex"],
 )
 async def test_a_failure_to_open_the_turn_keeps_its_status(
-    failure: Exception, status: int, code: str, new_writer: Callable[..., Writer]
+    failure: Exception, status: int, code: str, new_writer: NewWriter
 ) -> None:
     async def fail() -> None:
         raise failure
@@ -253,7 +260,7 @@ async def test_a_failure_to_open_the_turn_keeps_its_status(
 
 
 @pytest.mark.parametrize("new_writer", [stream, whole])
-async def test_a_turn_that_fails_before_the_first_byte_keeps_its_status(new_writer: Callable[..., Writer]) -> None:
+async def test_a_turn_that_fails_before_the_first_byte_keeps_its_status(new_writer: NewWriter) -> None:
     stage = Stage(new_writer)
     async with answering(stage) as exchange:
         stage.say(used(TokenUsage(1, 0, 0, 0)), NO_QUOTA)
@@ -270,7 +277,7 @@ async def test_a_turn_that_fails_before_the_first_byte_keeps_its_status(new_writ
 
 async def test_a_failure_answer_carries_the_headers_of_its_error() -> None:
     stage = Stage()
-    await stage.drain.stop(grace=0)
+    await stage.admission.stop(grace=0)
     async with answering(stage) as exchange:
         pass
     assert (exchange.status, exchange.headers["retry-after"]) == (503, "5")
@@ -478,10 +485,10 @@ async def test_a_failure_after_the_patience_is_told_in_the_body(clock: Clock) ->
 
 
 @pytest.mark.parametrize("new_writer", [stream, whole])
-async def test_a_server_that_stops_ends_the_turn_and_says_so(new_writer: Callable[..., Writer]) -> None:
+async def test_a_server_that_stops_ends_the_turn_and_says_so(new_writer: NewWriter) -> None:
     stage = Stage(new_writer)
     async with answering(stage) as exchange:
-        await stage.drain.stop(grace=0)
+        await stage.admission.stop(grace=0)
     assert (exchange.status, exchange.headers["retry-after"]) == (503, "5")
     assert json.loads(exchange.body)["error"]["code"] == "codex_unavailable"
 
@@ -491,7 +498,7 @@ async def test_a_server_that_stops_mid_stream_ends_the_turn_and_the_stream_with_
     async with answering(stage) as exchange:
         stage.say(delta("Hel"))
         await exchange.until(lambda: text_of(exchange) == "Hel")
-        await stage.drain.stop(grace=0)
+        await stage.admission.stop(grace=0)
     assert (exchange.status, exchange.complete) == (200, True)
     error, done = events_of(exchange)[-2:]
     assert (error["error"]["code"], done) == ("codex_unavailable", "data: [DONE]")
@@ -503,7 +510,7 @@ async def test_a_server_that_stops_lets_an_answer_end_within_the_grace() -> None
         stage.say(delta("Hel"))
         await exchange.until(lambda: text_of(exchange) == "Hel")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(stage.drain.stop, NEVER)
+            tasks.start_soon(stage.admission.stop, NEVER)
             await anyio.wait_all_tasks_blocked()
             stage.say(delta("lo"), ended())
     assert text_of(exchange) == "Hello"
@@ -531,7 +538,7 @@ async def test_a_client_that_does_not_read_does_not_hold_up_a_server_that_stops(
         exchange.stop_reading()
         stage.say(delta("Hel"))
         await exchange.until_something_is_held_up()
-        await stage.drain.stop(grace=0)
+        await stage.admission.stop(grace=0)
     assert exchange.status is None
 
 
@@ -636,7 +643,7 @@ async def test_choices_that_are_not_streamed_come_together_in_their_order() -> N
     ],
 )
 async def test_the_end_of_the_answer_comes_last_even_if_an_earlier_choice_takes_long_to_leave(
-    new_writer: Callable[..., Writer],
+    new_writer: NewWriter,
 ) -> None:
     stage, may_leave = Stage(new_writer, choices=2), anyio.Event()
     stage.while_leaving = may_leave.wait
@@ -668,7 +675,7 @@ async def test_the_first_choice_that_fails_ends_them_all() -> None:
 
 
 @pytest.mark.parametrize("new_writer", [stream, whole])
-async def test_a_choice_that_fails_before_the_first_byte_keeps_its_status(new_writer: Callable[..., Writer]) -> None:
+async def test_a_choice_that_fails_before_the_first_byte_keeps_its_status(new_writer: NewWriter) -> None:
     stage = Stage(new_writer, choices=2)
     async with answering(stage) as exchange:
         await anyio.wait_all_tasks_blocked()
@@ -687,7 +694,7 @@ async def test_a_client_that_leaves_ends_all_choices() -> None:
 
 
 @pytest.mark.parametrize("new_writer", [stream, whole])
-async def test_when_codex_dies_before_any_choice_began_all_are_given_again(new_writer: Callable[..., Writer]) -> None:
+async def test_when_codex_dies_before_any_choice_began_all_are_given_again(new_writer: NewWriter) -> None:
     stage = Stage(new_writer, choices=2)
     stage.inboxes += [Inbox(), Inbox()]
     async with answering(stage) as exchange:
@@ -732,7 +739,7 @@ async def test_when_codex_dies_after_one_choice_began_no_choice_is_repeated() ->
     ids=["ours", "login", "a deadline", "unexpected"],
 )
 async def test_cursor_gets_every_error_as_a_400_because_it_shows_no_other(
-    failure: Exception, code: str, new_writer: Callable[..., Writer]
+    failure: Exception, code: str, new_writer: NewWriter
 ) -> None:
     async def fail() -> None:
         raise failure

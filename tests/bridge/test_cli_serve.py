@@ -21,6 +21,7 @@ DEFAULTS = {
     "addr": ("0.0.0.0:11435", "default"),
     "codex": ("-", "default"),
     "api_key": ("-", "default"),
+    "api_key_file": ("-", "default"),
     "max_body": ("67108864", "default"),
     "start_patience": ("10.0", "default"),
     "head_patience": ("4.0", "default"),
@@ -29,8 +30,15 @@ DEFAULTS = {
     "reasoning": ("off", "default"),
     "threads": ("64", "default"),
     "thread_age": ("1800.0", "default"),
+    "store": ("-", "default"),
+    "store_size": ("268435456", "default"),
+    "store_age": ("2592000.0", "default"),
+    "answers": ("200", "default"),
+    "queue_patience": ("30.0", "default"),
     "grace": ("5.0", "default"),
     "log_level": ("info", "default"),
+    "log_format": ("human", "default"),
+    "log_requests": ("False", "default"),
 }
 
 serve_module = importlib.import_module("bridge.cli.serve")
@@ -111,6 +119,7 @@ SETTINGS = {
     "addr": (":8000", ":8000"),
     "codex": ("/opt/codex", "/opt/codex"),
     "api_key": ("s3cret", "***"),
+    "api_key_file": ("/etc/key", "/etc/key"),
     "max_body": (1024, "1024"),
     "start_patience": (0.1, "0.1"),
     "head_patience": (0.1, "0.1"),
@@ -119,8 +128,15 @@ SETTINGS = {
     "reasoning": ("details", "details"),
     "threads": (0, "0"),
     "thread_age": (0.1, "0.1"),
+    "store": ("/var/lib/responses", "/var/lib/responses"),
+    "store_size": (1024, "1024"),
+    "store_age": (0.1, "0.1"),
+    "answers": (1, "1"),
+    "queue_patience": (0.1, "0.1"),
     "grace": (0.1, "0.1"),
     "log_level": ("debug", "debug"),
+    "log_format": ("json", "json"),
+    "log_requests": ("true", "True"),
 }
 
 
@@ -228,7 +244,7 @@ def test_a_wrong_value_in_the_file_is_refused_too(
 def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path) -> None:
     config_file.write_text("max_body = 4096\nkeep_alive = 3\n")
     options = ("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--reasoning", "think", "--threads", "0")
-    result = serve(*options, env={"API_KEY": "s3cret", "GRACE": "7", "THREAD_AGE": "90"})
+    result = serve(*options, env={"API_KEY": "s3cret", "GRACE": "7", "THREAD_AGE": "90", "STORE": "/var/responses"})
     assert result.exit_code == 0, result.output
     assert starts == [
         Settings(
@@ -241,6 +257,7 @@ def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path)
             reasoning="think",
             threads=0,
             thread_age=90,
+            store="/var/responses",
             grace=7,
         )
     ]
@@ -248,6 +265,12 @@ def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path)
 
 def test_without_anything_said_the_server_gets_the_default_settings(starts: list[Settings]) -> None:
     result = serve("--addr", "127.0.0.1:0")
+    assert result.exit_code == 0, result.output
+    assert starts == [Settings(host="127.0.0.1", port=0, store=str(serve_module.STORE_FILE))]
+
+
+def test_stored_responses_can_be_kept_in_memory(starts: list[Settings]) -> None:
+    result = serve("--addr", "127.0.0.1:0", "--store", "memory")
     assert result.exit_code == 0, result.output
     assert starts == [Settings(host="127.0.0.1", port=0)]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.conversations import LOST, AnswerTools, Continue, Conversations, Fresh, Known, Plan, advance, hashes
+from bridge.conversations import LOST, AnswerTools, Continue, Conversations, Fresh, Known, Plan, advance, hashes, marks
 from bridge.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.tools import Tool, Toolbox
 
@@ -27,7 +27,8 @@ def prompt(*items: Item, of: Prompt = PLAIN) -> Prompt:
 
 def thread(handle: str, *seen: Item, of: Prompt = PLAIN, awaits: Sequence[str] = ()) -> Known[str]:
     """A thread of which the client has seen these items."""
-    return Known(handle, hashes(prompt(*seen, of=of))[-1], of.notes, of.answer_format, frozenset(awaits))
+    end = hashes(prompt(*seen, of=of))[-1]
+    return Known(handle, end, of.notes, of.answer_format, frozenset(awaits), thoughts=marks(seen))
 
 
 def remembering(*threads: Known[str]) -> Conversations[str]:
@@ -363,16 +364,29 @@ def as_seen(item: Item) -> object:
     return {name: value for name, value in item.items() if name != "id"}
 
 
+def without_reasoning(items: Sequence[Item]) -> list[object]:
+    return [as_seen(item) for item in items if item["type"] != "reasoning"]
+
+
+def known_part(seen: Sequence[Item], asked: Prompt) -> int | None:
+    """How many items of a prompt a thread holds that has seen these; clients may leave reasoning out."""
+    same = (n for n in range(len(asked.items), 0, -1) if without_reasoning(asked.items[:n]) == without_reasoning(seen))
+    return next(same, None)
+
+
 def fits(handle: tuple[Prompt, Sequence[Item], bool], asked: Prompt) -> bool:
     """Whether a thread, suspended at the call c1 or not, may be used for a prompt."""
     of, seen, suspended = handle
-    begin, rest = asked.items[: len(seen)], asked.items[len(seen) :]
+    known = known_part(seen, asked)
+    if known is None:
+        return False
+    rest = asked.items[known:]
     answers = [
         item for item in rest if item.get("role") == "assistant" or item["type"] in {"function_call", "reasoning"}
     ]
     outputs = [item["type"] == "function_call_output" for item in rest]
     return (
-        list(map(as_seen, begin)) == list(map(as_seen, seen))
+        marks(asked.items) <= marks(seen)
         and replace(of, items=(), choice_note=None) == replace(asked, items=(), choice_note=None)
         and (suspended or of.notes == asked.notes)
         and bool(rest)
@@ -402,7 +416,7 @@ def test_a_thread_is_used_exactly_when_it_is_this_conversation(data: st.DataObje
         handles.append((of, seen, suspended))
         end = advance(hashes(prompt(of=of))[0], seen)
         awaits = frozenset({"c1"} if suspended else ())
-        conversations.put(Known(handles[-1], end, of.notes, of.answer_format, awaits))
+        conversations.put(Known(handles[-1], end, of.notes, of.answer_format, awaits, thoughts=marks(seen)))
     more = data.draw(st.lists(st.sampled_from([Q, OUT, Q2]), max_size=3))
     asked = prompt(*data.draw(edited(history)), *more, of=data.draw(PROMPTS))
     found = conversations.plan(asked, hashes(asked))
@@ -413,8 +427,8 @@ def test_a_thread_is_used_exactly_when_it_is_this_conversation(data: st.DataObje
             assert items == asked.items
         case Continue(known, items):
             assert known.handle in fitting
-            assert (known.handle[2], items) == (False, asked.items[len(known.handle[1]) :])
+            assert (known.handle[2], items) == (False, asked.items[known_part(known.handle[1], asked) :])
         case AnswerTools(known, outputs, items):
             assert known.handle in fitting
-            brought, *rest = asked.items[len(known.handle[1]) :]
+            brought, *rest = asked.items[known_part(known.handle[1], asked) :]
             assert (known.handle[2], outputs, items) == (True, {"c1": brought["output"]}, tuple(rest))

@@ -3,18 +3,24 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bridge.admission import Admission
 from bridge.answers import response_start
 from bridge.app import Api, build_app
 from bridge.backend import Backend
 from bridge.config import Settings
-from bridge.drain import Drain
+from bridge.ledger import Ledger
 from bridge.middleware import Access, CleanPath, Envelope
+from bridge.opener import Opener
+from bridge.responses import Responses
+from bridge.status import Status
+from bridge.store import SqliteStore
 from bridge.threads import Threads
 from codex_rpc.client import Client
 from codex_rpc.supervisor import Supervisor
@@ -45,8 +51,13 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     """The application with all its middleware, and no codex behind it."""
     settings = Settings(api_key=api_key, max_body=1024)
     threads = Threads("/nowhere", most=0, longest=1, idle_timeout=1)
-    api = Api(Backend(Supervisor(no_codex), patience=0), threads, Drain(), settings, 0)
-    return build_app(api, settings)
+    supervisor, admission, ledger = Supervisor(no_codex), Admission(), Ledger()
+    backend = Backend(supervisor, patience=0)
+    opener = Opener(backend, threads)
+    store = SqliteStore(None, most=1024, longest=1, now=time.time)
+    responses = Responses(opener, store, admission, settings)
+    status = Status(supervisor, backend, threads, admission, ledger)
+    return build_app(Api(backend, opener, admission, settings, 0), responses, status, settings)
 
 
 async def ask(app: ASGIApp, scope: Scope, body: bytes = b"") -> Exchange:
@@ -82,13 +93,13 @@ async def test_every_response_may_be_read_from_any_origin_and_has_a_request_id(
 
 
 async def test_the_request_id_of_the_client_comes_back() -> None:
-    exchange = await ask(Envelope(Inner()), http_scope("/", headers={"x-request-id": "mine-7"}))
+    exchange = await ask(Envelope(Inner(), Ledger()), http_scope("/models", headers={"x-request-id": "mine-7"}))
     assert exchange.headers["x-request-id"] == "mine-7"
 
 
 async def test_without_one_or_with_an_empty_one_each_request_gets_its_own_id() -> None:
-    app = Envelope(Inner())
-    scopes = [http_scope("/"), http_scope("/"), http_scope("/", headers={"x-request-id": ""})]
+    app = Envelope(Inner(), Ledger())
+    scopes = [http_scope("/models"), http_scope("/models"), http_scope("/models", headers={"x-request-id": ""})]
     ids = [(await ask(app, scope)).headers["x-request-id"] for scope in scopes]
     assert len(set(ids)) == 3
     assert all(one.startswith("req_") for one in ids)
@@ -96,7 +107,7 @@ async def test_without_one_or_with_an_empty_one_each_request_gets_its_own_id() -
 
 async def test_headers_of_the_application_stay_and_ours_stand_once() -> None:
     inner = Inner({"x-request-id": "theirs", "access-control-allow-origin": "https://one.example", "x-own": "1"})
-    exchange = await ask(Envelope(inner), http_scope("/", headers={"x-request-id": "mine"}))
+    exchange = await ask(Envelope(inner, Ledger()), http_scope("/models", headers={"x-request-id": "mine"}))
     assert exchange.headers == {
         "x-request-id": "mine",
         "access-control-allow-origin": "*",
@@ -109,7 +120,7 @@ async def test_headers_of_the_application_stay_and_ours_stand_once() -> None:
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/healthz", "/nowhere"])
 async def test_a_preflight_is_answered_before_all_else(path: str) -> None:
     inner = Inner()
-    app = Envelope(CleanPath(Access(inner, "s3cret")))
+    app = CleanPath(Envelope(Access(inner, "s3cret"), Ledger()))
     wanted = {"access-control-request-headers": "authorization,x-stainless-os"}
     exchange = await ask(app, http_scope(path, "OPTIONS", wanted, ELSEWHERE))
     assert (exchange.status, exchange.body) == (204, b"")
@@ -120,23 +131,23 @@ async def test_a_preflight_is_answered_before_all_else(path: str) -> None:
 
 
 async def test_a_preflight_that_asks_for_no_headers_is_told_the_usual_ones() -> None:
-    exchange = await ask(Envelope(Inner()), http_scope("/models", "OPTIONS"))
+    exchange = await ask(Envelope(Inner(), Ledger()), http_scope("/models", "OPTIONS"))
     assert exchange.headers["access-control-allow-headers"] == "authorization, content-type"
 
 
 async def test_every_response_leaves_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "bridge.middleware"):
-        await ask(Envelope(CleanPath(Inner())), http_scope("/v1/models", headers={"x-request-id": "mine"}))
+    with caplog.at_level(logging.INFO, "bridge.logs"):
+        await ask(CleanPath(Envelope(Inner(), Ledger())), http_scope("/v1/models", headers={"x-request-id": "mine"}))
     (line,) = caplog.messages
-    assert re.fullmatch(r"GET /v1/models 200 \d+\.\d{3} s mine", line)
+    assert re.fullmatch(r"GET /models 200 \d+\.\d{3}s mine", line)
 
 
 async def test_a_client_that_left_before_the_answer_is_logged_as_gone(caplog: pytest.LogCaptureFixture) -> None:
     async def leave_unanswered(scope: Scope, receive: Receive, send: Send) -> None:
         pass
 
-    with caplog.at_level(logging.INFO, "bridge.middleware"):
-        await ask(Envelope(leave_unanswered), http_scope("/v1/models"))
+    with caplog.at_level(logging.INFO, "bridge.logs"):
+        await ask(Envelope(leave_unanswered, Ledger()), http_scope("/v1/models"))
     (line,) = caplog.messages
     assert line.startswith("GET /v1/models gone ")
 
@@ -262,6 +273,6 @@ async def test_a_request_that_was_refused_does_not_use_up_the_warning(caplog: py
 
 async def test_what_is_no_http_request_passes_untouched() -> None:
     inner, scope, exchange = Inner(), {"type": "lifespan", "asgi": {"version": "3.0"}}, Exchange()
-    await Envelope(CleanPath(Access(inner, "s3cret")))(scope, exchange.receive, exchange.send)
+    await CleanPath(Envelope(Access(inner, "s3cret"), Ledger()))(scope, exchange.receive, exchange.send)
     assert inner.scopes == [scope]
     assert exchange.status is None

@@ -151,9 +151,9 @@ def test_a_tool_knows_its_kind() -> None:
 
 def test_tools_are_found_by_the_name_of_either_side() -> None:
     assert BOX.find("exec_command") is SHELL
-    assert BOX.to_client(codex_name("exec_command")) is SHELL
+    assert BOX.call_to_client(codex_name("exec_command"), "{}") == (SHELL, "{}")
     assert BOX.find(codex_name("exec_command")) is None
-    assert BOX.to_client("exec_command") is None
+    assert BOX.call_to_client("exec_command", "{}") is None
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_a_call_of_the_model_reaches_the_client(name: str, arguments: str, call:
     ],
 )
 def test_a_call_in_the_history_reads_as_the_model_wrote_it(name: str, arguments: str, call: tuple[str, str]) -> None:
-    assert BOX.call_to_codex(name, arguments) == call
+    assert BOX.call_to_codex(name, arguments) == (*call, None)
 
 
 @given(st.text())
 def test_the_raw_text_of_a_custom_call_survives_the_way_through_codex(text: str) -> None:
-    name, arguments = BOX.call_to_codex("ApplyPatch", text)
+    name, arguments, _ = BOX.call_to_codex("ApplyPatch", text)
     assume(arguments != text)
     assert BOX.call_to_client(name, arguments) == (PATCH, text)

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bridge.events import Failed, Finished, FinishReason, ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
+from bridge.events import (
+    Failed,
+    Finished,
+    FinishReason,
+    ItemDone,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    TurnEvent,
+    Used,
+)
 from bridge.tools import Tool, Toolbox
 from bridge.translate import Translator
 from codex_rpc.protocol import CodexFailure, Event, MessageDelta, RawItemCompleted, TokenUsage
@@ -22,14 +32,19 @@ BOX = Toolbox((LOOK, DOTTED, PATCH))
 
 
 def translate(events: Sequence[Event], toolbox: Toolbox = BOX, answered: Iterable[str] = ()) -> list[TurnEvent]:
-    """Return what the events mean, fed one by one as far as the first end."""
+    """Return what the events mean, fed one by one as far as the first end; what is told of items is left out."""
     translator = Translator(toolbox, answered)
     out: list[TurnEvent] = []
     for event in events:
-        out += translator.feed([event])
+        out += told(translator.feed([event]))
         if out and isinstance(out[-1], Finished | Failed):
             break
     return out
+
+
+def told(events: Iterable[TurnEvent]) -> list[TurnEvent]:
+    """Return the events but the ends of items."""
+    return [event for event in events if not isinstance(event, ItemDone)]
 
 
 def text_of(events: Sequence[TurnEvent]) -> str:
@@ -108,7 +123,7 @@ TEXT_CHANGED = (502, "upstream_error", "The model's stream broke off, and the te
 )
 def test_events_of_codex_become_turn_events(events: list[Event], expected: list[TurnEvent]) -> None:
     assert translate(events) == expected
-    assert Translator(BOX).feed(events) == expected
+    assert told(Translator(BOX).feed(events)) == expected
 
 
 @pytest.mark.parametrize(
@@ -252,7 +267,7 @@ def test_nothing_is_told_after_the_end(events: list[Event]) -> None:
         ),
         (
             [called("c1", "ApplyPatch", '{"input": "*** Begin"}'), used(USAGE)],
-            [ToolCall("c1", "ApplyPatch", "*** Begin"), Used(USAGE), Finished("tool_calls")],
+            [ToolCall("c1", "ApplyPatch", "*** Begin", "custom"), Used(USAGE), Finished("tool_calls")],
         ),
         ([called("c1"), used(None)], [ToolCall("c1", "look", "{}"), Finished("tool_calls")]),
         (
@@ -288,7 +303,7 @@ def test_calls_of_the_clients_tools_end_the_answer_when_the_response_is_complete
     events: list[Event], expected: list[TurnEvent]
 ) -> None:
     assert translate(events) == expected
-    assert Translator(BOX).feed(events) == expected
+    assert told(Translator(BOX).feed(events)) == expected
 
 
 def test_without_tools_no_call_is_told() -> None:
@@ -442,4 +457,18 @@ def test_events_mean_the_same_alone_and_together(data: st.DataObject, text: str)
     events = [*data.draw(answers(text)), message(text), used(USAGE), ended()]
     split = data.draw(st.integers(0, len(events)))
     translator = Translator(BOX)
-    assert translator.feed(events[:split]) + translator.feed(events[split:]) == translate(events)
+    assert told(translator.feed(events[:split]) + translator.feed(events[split:])) == translate(events)
+
+
+def test_a_search_that_codex_runs_itself_is_a_web_search() -> None:
+    arguments = '{"search_query": [{"q": "anyio"}, {"q": "trio"}, {}], "response_length": "short"}'
+    call = {**called("c1", "run", arguments).item, "namespace": "web"}
+    translator = Translator(BOX)
+    done = {
+        "type": "web_search_call",
+        "status": "completed",
+        "action": {"type": "search", "queries": ["anyio", "trio"]},
+    }
+    assert translator.feed([item(call), output("c1", "found")]) == [ItemDone(done)]
+    assert translator.items == [call, output("c1", "found").item]
+    assert translator.calls == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bridge import turns
 from bridge.config import ReasoningDisplay
 from bridge.errors import ApiError, upstream_failed
-from bridge.events import Failed, Finished, TextDelta, ToolCall, TurnEvent, Used
+from bridge.events import Failed, Finished, ItemDone, TextDelta, ToolCall, TurnEvent, Used
 from bridge.limits import Limits
 from bridge.openai.chat_answer import ChatAnswer
 from bridge.openai.chat_completion import ChatCompletion
@@ -91,12 +91,12 @@ def asked(call_id: str, turn_id: str = TURN) -> ToolCallAsked:
 
 
 async def read(turn: Turn) -> list[TurnEvent]:
-    """All events to the end of the answer."""
+    """All events to the end of the answer, but the ends of items."""
     events: list[TurnEvent] = []
     with anyio.fail_after(5):
         while not (events and isinstance(events[-1], Finished | Failed)):
             events += await turn.next_events()
-    return events
+    return [event for event in events if not isinstance(event, ItemDone)]
 
 
 def told(*calls: str) -> list[TurnEvent]:
@@ -107,7 +107,8 @@ async def test_an_answer_is_read_to_its_end() -> None:
     stage = Stage()
     turn = stage.turn()
     stage.say(delta("Hel"), delta("lo"), reported(), codex.message("Hello"), used(USAGE))
-    assert await turn.next_events() == [TextDelta("Hello", 2), Used(USAGE)]
+    whole = ItemDone(message("assistant", "Hello"))
+    assert await turn.next_events() == [TextDelta("Hello", 2), whole, Used(USAGE)]
     assert turn.outcome == "running"
     stage.say(ended())
     assert await read(turn) == [Finished("stop")]
@@ -150,7 +151,7 @@ async def test_the_call_of_a_custom_tool_is_echoed_as_the_model_wrote_it() -> No
     stage = Stage()
     turn = stage.turn(prompt=Prompt("gpt", PROMPT.items, Toolbox((Tool.custom("patch", "", None),))))
     stage.say(codex.item(dict(function_call("c1", "patch", '{"input": "+x"}'))), used(None))
-    assert await read(turn) == [ToolCall("c1", "patch", "+x"), CALLS]
+    assert await read(turn) == [ToolCall("c1", "patch", "+x", "custom"), CALLS]
     assert turn.echo() == [function_call("c1", "patch", '{"input":"+x"}')]
 
 
@@ -343,7 +344,7 @@ async def echoed(display: ReasoningDisplay, said: list[tuple[bool, str]], calls:
     """The answer as the client's next request brings it, and the turn's echo; `said` tells reasoning from text."""
     stage = Stage()
     names = [f"c{number}" for number in range(calls)]
-    stage.say(*(ReasoningDelta(THREAD, TURN, text) if hidden else delta(text) for hidden, text in said))
+    stage.say(*(ReasoningDelta(THREAD, TURN, "rs_1", text) if hidden else delta(text) for hidden, text in said))
     stage.say(*map(call, names), used(None), ended())
     turn, writer = stage.turn(), ChatCompletion(ChatAnswer("id", 0, "gpt", display=display))
     answer = orjson.loads(writer.feed(await read(turn)))["choices"][0]["message"]

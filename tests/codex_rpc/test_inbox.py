@@ -24,7 +24,7 @@ from codex_rpc.protocol import (
 COMPLETED = TurnCompleted("t", "u", "completed", None)
 RESPONSE = ResponseCompleted("t", "u", None)
 ITEM = RawItemCompleted("t", "u", {"type": "function_call"})
-THOUGHT = ReasoningDelta("t", "u", "hm")
+THOUGHT = ReasoningDelta("t", "u", "r", "hm")
 ASKED = ToolCallAsked("t", "u", "c", Request(0, "item/tool/call", {}))
 WARNED = Warned("t", "careful")
 

@@ -25,7 +25,6 @@ from codex_rpc.calls import (
 )
 from codex_rpc.messages import Request
 from codex_rpc.protocol import (
-    PARAGRAPH,
     UNWANTED,
     AccountChanged,
     CodexFailure,
@@ -156,17 +155,17 @@ EVENTS: list[tuple[str, dict[str, Any], Event]] = [
     (
         "item/reasoning/summaryTextDelta",
         {"threadId": "t", "turnId": "u", "itemId": "i", "summaryIndex": 0, "delta": "**Plan"},
-        ReasoningDelta("t", "u", "**Plan"),
+        ReasoningDelta("t", "u", "i", "**Plan"),
     ),
     (
         "item/reasoning/summaryPartAdded",
         {"threadId": "t", "turnId": "u", "itemId": "i", "summaryIndex": 1},
-        ReasoningDelta("t", "u", "\n\n"),
+        ReasoningDelta("t", "u", "i", ""),
     ),
     (
         "item/reasoning/textDelta",
         {"threadId": "t", "turnId": "u", "itemId": "i", "contentIndex": 0, "delta": "hm"},
-        ReasoningDelta("t", "u", "hm"),
+        ReasoningDelta("t", "u", "i", "hm"),
     ),
     ("warning", {"threadId": "t", "message": "careful"}, Warned("t", "careful")),
     (
@@ -232,7 +231,6 @@ LEFT_OPEN: dict[tuple[str, str], Event | None] = {
 
 UNREAD = {
     ("rawResponse/completed", "responseId"),
-    *((f"item/reasoning/{name}", "itemId") for name in ("summaryTextDelta", "summaryPartAdded", "textDelta")),
     ("item/reasoning/summaryTextDelta", "summaryIndex"),
     ("item/reasoning/summaryPartAdded", "summaryIndex"),
     ("item/reasoning/textDelta", "contentIndex"),
@@ -288,10 +286,10 @@ def test_the_echo_of_an_injected_item_is_no_event():
     assert read_event("rawResponseItem/completed", echo) is None
 
 
-def test_each_part_of_a_summary_begins_a_new_paragraph():
+def test_a_new_part_of_a_summary_is_an_empty_piece():
     part = {"threadId": "t", "turnId": "u", "itemId": "i", "summaryIndex": 0}
 
-    assert read_event("item/reasoning/summaryPartAdded", part) == ReasoningDelta("t", "u", PARAGRAPH)
+    assert read_event("item/reasoning/summaryPartAdded", part) == ReasoningDelta("t", "u", "i", "")
 
 
 @pytest.mark.parametrize("params", [{"message": "careful"}, {"threadId": None, "message": "careful"}])

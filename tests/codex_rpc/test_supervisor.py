@@ -66,6 +66,7 @@ class Starts:
         self.states_before: list[State] = []
         self.clients: list[MortalClient] = []
         self.closed: list[MortalClient] = []
+        self.together = 1
         self._opened = anyio.Event()
 
     async def up(self, number: int) -> MortalClient:
@@ -77,7 +78,8 @@ class Starts:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Client]:
         self.states_before.append(self.supervisor.state)
-        assert len(self.closed) == len(self.clients), "two processes of codex at the same time"
+        running = len(self.clients) - len(self.closed)
+        assert running < self.together, "more processes of codex at the same time than there may be"
         await self.may_start.wait()
         if self.failures:
             raise self.failures.pop(0)
@@ -379,3 +381,54 @@ async def test_a_cancelled_supervisor_stops_codex():
 
     assert starts.closed == starts.clients
     assert len(starts.clients) == 1
+
+
+# ── replacing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_codex_that_is_replaced_goes_on_until_nobody_uses_it(monkeypatch: pytest.MonkeyPatch):
+    long_pauses(monkeypatch)
+    starts = Starts()
+    starts.together = 2
+    async with supervised(starts) as supervisor:
+        old = await supervisor.client(patience=60)
+        old.subscribe("one")
+        old.subscribe("two")
+        supervisor.replace(old)
+        assert supervisor.state == Starting()
+        assert await supervisor.client(patience=60) is starts.clients[1]
+        old.unsubscribe("one")
+        await anyio.wait_all_tasks_blocked()
+        assert starts.closed == []
+        old.unsubscribe("two")
+        await anyio.wait_all_tasks_blocked()
+        assert starts.closed == starts.clients[:1]
+        assert supervisor.state == Up(starts.clients[1])
+
+
+async def test_a_replaced_codex_that_dies_is_no_failure_of_the_new_one():
+    starts = Starts()
+    starts.together = 2
+    async with supervised(starts) as supervisor:
+        old = await supervisor.client(patience=60)
+        old.subscribe("one")
+        supervisor.replace(old)
+        await supervisor.client(patience=60)
+        starts.clients[0].die("gone")
+        await anyio.wait_all_tasks_blocked()
+        assert starts.closed == starts.clients[:1]
+        assert supervisor.state == Up(starts.clients[1])
+
+
+async def test_a_codex_is_replaced_once_however_often_it_is_asked_for():
+    starts = Starts()
+    starts.together = 2
+    async with supervised(starts) as supervisor:
+        old = await supervisor.client(patience=60)
+        supervisor.replace(old)
+        supervisor.replace(old)
+        await supervisor.client(patience=60)
+        supervisor.replace(old)
+        await anyio.wait_all_tasks_blocked()
+        assert len(starts.clients) == 2
+        assert starts.closed == starts.clients[:1]

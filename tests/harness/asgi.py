@@ -90,6 +90,6 @@ async def asgi_client(app: ASGIApp, peer: str = "127.0.0.1") -> AsyncGenerator[h
     """Yield a client of the application; what still runs at the end is cancelled."""
     async with anyio.create_task_group() as tasks:
         transport = StreamingASGITransport(app, tasks, peer)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver/v1") as client:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost/v1") as client:
             yield client
         tasks.cancel_scope.cancel()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from bridge.errors import ApiError
 from bridge.limits import Limits
 from bridge.model_names import ModelChoice
 from bridge.openai.answer_format import BY_INSTRUCTION, JSON_OBJECT
-from bridge.openai.chat_request import MUST_CALL, MUST_CALL_ONE, ChatRequest, parse
+from bridge.openai.chat_request import ChatRequest, parse
 from bridge.openai.history import short_id
+from bridge.openai.model_settings import MUST_CALL, MUST_CALL_ONE, ModelSettings
 from bridge.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.tools import Tool, Toolbox, codex_name
 
@@ -58,22 +60,10 @@ def items(*messages: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def parsed(**changes: Any) -> ChatRequest:
     """The same request as it must be read, with these differences."""
-    plain: dict[str, Any] = {
-        "model": "2.5-tpg",
-        "items": (HELLO_ITEM,),
-        "toolbox": Toolbox(),
-        "effort": None,
-        "schema": None,
-        "format_note": None,
-        "choice_note": None,
-        "one_call_at_a_time": False,
-        "limits": Limits(),
-        "choices": 1,
-        "stream": False,
-        "usage_chunk": False,
-        "ignored": (),
-    }
-    return ChatRequest(**plain | changes)
+    plain: dict[str, Any] = {"items": (HELLO_ITEM,), "choices": 1, "stream": False, "usage_chunk": False, "ignored": ()}
+    own = {name: value for name, value in changes.items() if name in plain}
+    settings = {name: value for name, value in changes.items() if name not in plain}
+    return ChatRequest(settings=replace(ModelSettings(model="2.5-tpg"), **settings), **plain | own)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +99,14 @@ def parsed(**changes: Any) -> ChatRequest:
         ({"response_format": schema_format(STRICT, strict=False)}, {"format_note": BY_INSTRUCTION + STRICT_TEXT}),
         ({"response_format": schema_format(OPEN, strict=True)}, {"format_note": OPEN_NOTE}),
         ({"text": {"format": {"type": "json_schema", "schema": STRICT}}}, {"schema": STRICT}),
-        ({"text": {"format": {"type": "json_object"}, "verbosity": "low"}}, {"format_note": JSON_OBJECT}),
+        (
+            {"text": {"format": {"type": "json_object"}, "verbosity": "low"}},
+            {"format_note": JSON_OBJECT, "verbosity": "low"},
+        ),
+        ({"verbosity": "high"}, {"verbosity": "high"}),
+        ({"service_tier": "auto"}, {}),
+        ({"service_tier": "flex"}, {"tier": "flex"}),
+        ({"prompt_cache_key": "mine"}, {"hint": "mine"}),
         ({"reasoning": {"effort": "low"}}, {"effort": "low"}),
         ({"reasoning": {"effort": "low"}, "reasoning_effort": "high"}, {"effort": "high"}),
         ({"max_tokens": 5}, {"limits": Limits(max_tokens=5)}),
@@ -149,6 +146,10 @@ def parsed(**changes: Any) -> ChatRequest:
         "a schema that cannot be strict",
         "a schema of Responses",
         "a format of Responses",
+        "a verbosity",
+        "the default tier",
+        "a tier",
+        "a name for the conversation",
         "effort of Responses",
         "both efforts",
         "old limit",
@@ -176,18 +177,15 @@ def test_a_request_is_read(fields: dict[str, Any], changes: dict[str, Any]) -> N
         "prediction",
         "presence_penalty",
         "previous_response_id",
-        "prompt_cache_key",
         "prompt_cache_retention",
         "safety_identifier",
         "seed",
-        "service_tier",
         "store",
         "temperature",
         "top_logprobs",
         "top_p",
         "truncation",
         "user",
-        "verbosity",
         "web_search_options",
     ],
 )
@@ -329,7 +327,7 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"logprobs": True}, "logprobs", "unsupported_value"),
     ({"logprobs": 5}, "logprobs", "invalid_type"),
     ({"tools": [{"type": "function"}]}, "tools[0].name", "missing_parameter"),
-    ({"tools": [{"type": "web_search"}]}, "tools[0].type", "unsupported_value"),
+    ({"tools": [{"type": "file_search"}]}, "tools[0].type", "unsupported_value"),
     ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
     ({"tools": TOOLS, "tool_choice": {"name": "nobody"}}, "tool_choice", "invalid_value"),
     ({"parallel_tool_calls": "no"}, "parallel_tool_calls", "invalid_type"),
@@ -479,12 +477,13 @@ def test_a_wrong_message_is_refused_at_its_exact_place(message: object, param: s
 def test_an_effort_in_the_request_comes_before_one_in_the_models_name(
     effort: str | None, choice: ModelChoice, prompt: Prompt
 ) -> None:
-    assert request(reasoning_effort=effort).prompt(choice, None) == prompt
+    chat = request(reasoning_effort=effort)
+    assert chat.settings.prompt(chat.items, choice, None) == prompt
 
 
 def test_the_prompt_carries_all_that_the_request_asks_of_the_model() -> None:
     chat = request(tools=TOOLS, tool_choice="any", parallel_tool_calls=False, response_format=schema_format(STRICT))
-    assert chat.prompt(ModelChoice("gpt-5.2"), "auto") == Prompt(
+    assert chat.settings.prompt(chat.items, ModelChoice("gpt-5.2"), "auto") == Prompt(
         "gpt-5.2",
         (HELLO_ITEM,),
         BOX,
@@ -493,7 +492,8 @@ def test_the_prompt_carries_all_that_the_request_asks_of_the_model() -> None:
         choice_note=MUST_CALL,
         one_call_at_a_time=True,
     )
-    assert request(response_format=schema_format(OPEN)).prompt(ModelChoice("gpt-5.2"), None).notes == (OPEN_NOTE,)
+    noted = request(response_format=schema_format(OPEN))
+    assert noted.settings.prompt(noted.items, ModelChoice("gpt-5.2"), None).notes == (OPEN_NOTE,)
 
 
 @pytest.mark.parametrize(
@@ -502,7 +502,7 @@ def test_the_prompt_carries_all_that_the_request_asks_of_the_model() -> None:
     ids=["from the path", "the body comes first"],
 )
 def test_the_path_names_the_model_of_a_body_without_one(body: dict[str, Any], name: str) -> None:
-    assert parse({"messages": [HELLO], **body}, model="6-tpg").model == name
+    assert parse({"messages": [HELLO], **body}, model="6-tpg").settings.model == name
 
 
 LONG_ID = "toolu_" + "x" * 80

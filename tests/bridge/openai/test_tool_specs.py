@@ -128,7 +128,7 @@ def test_a_malformed_tool_is_refused_where_it_is(tools: object, param: str, code
     assert param.removesuffix(".parameters.type") in error.message
 
 
-@pytest.mark.parametrize("kind", ["web_search", "mcp", "file_search", "namespace"])
+@pytest.mark.parametrize("kind", ["mcp", "file_search", "tool_search"])
 def test_a_tool_that_codex_has_no_place_for_is_refused_by_its_type(kind: str) -> None:
     with pytest.raises(ApiError, match=kind) as caught:
         parse_tools([LOOK_FIELDS, {"type": kind}])
@@ -193,7 +193,7 @@ def test_a_choice_is_read(value: object, choice: ToolChoice) -> None:
         ({"type": "function", "name": ""}, "tool_choice.name", "invalid_value"),
         ({"type": "function", "name": "nobody"}, "tool_choice", "invalid_value"),
         ({"type": "custom", "custom": {"name": "nobody"}}, "tool_choice", "invalid_value"),
-        ({"type": "web_search"}, "tool_choice.type", "unsupported_value"),
+        ({"type": "web_search"}, "tool_choice", "invalid_value"),
         ({"type": "allowed_tools", "mode": "some"}, "tool_choice.mode", "invalid_value"),
         (
             {"type": "allowed_tools", "allowed_tools": {"mode": "some"}},

@@ -3,29 +3,29 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from bridge.drain import Drain
+from bridge.admission import Admission
 from bridge.errors import ApiError
 
 
 async def test_with_nothing_open_stopping_is_over_at_once() -> None:
-    drain = Drain()
+    admission = Admission()
     with anyio.fail_after(5):
-        await drain.stop(grace=3600)
-    assert drain.stopping
+        await admission.stop(grace=3600)
+    assert admission.stopping
 
 
 async def test_an_open_answer_may_end_within_the_grace() -> None:
-    drain, may_end, opened, stopped = Drain(), anyio.Event(), anyio.Event(), anyio.Event()
+    admission, may_end, opened, stopped = Admission(), anyio.Event(), anyio.Event(), anyio.Event()
     cancelled: list[bool] = []
 
     async def answer() -> None:
-        with drain.answer() as scope:
+        async with admission.answer() as scope:
             opened.set()
             await may_end.wait()
         cancelled.append(scope.cancelled_caught)
 
     async def stop() -> None:
-        await drain.stop(grace=3600)
+        await admission.stop(grace=3600)
         stopped.set()
 
     with anyio.fail_after(5):
@@ -41,15 +41,15 @@ async def test_an_open_answer_may_end_within_the_grace() -> None:
 
 
 async def test_stopping_waits_for_the_last_of_several_answers() -> None:
-    drain, stopped = Drain(), anyio.Event()
+    admission, stopped = Admission(), anyio.Event()
     may_end = [anyio.Event() for _ in range(3)]
 
     async def answer(gate: anyio.Event) -> None:
-        with drain.answer():
+        async with admission.answer():
             await gate.wait()
 
     async def stop() -> None:
-        await drain.stop(grace=3600)
+        await admission.stop(grace=3600)
         stopped.set()
 
     with anyio.fail_after(5):
@@ -66,11 +66,11 @@ async def test_stopping_waits_for_the_last_of_several_answers() -> None:
 
 
 async def test_an_answer_that_is_open_after_the_grace_is_cancelled() -> None:
-    drain, opened = Drain(), [anyio.Event(), anyio.Event()]
+    admission, opened = Admission(), [anyio.Event(), anyio.Event()]
     cancelled: list[bool] = []
 
     async def answer(is_open: anyio.Event) -> None:
-        with drain.answer() as scope:
+        async with admission.answer() as scope:
             is_open.set()
             await anyio.sleep_forever()
         cancelled.append(scope.cancelled_caught)
@@ -80,22 +80,24 @@ async def test_an_answer_that_is_open_after_the_grace_is_cancelled() -> None:
             for is_open in opened:
                 tasks.start_soon(answer, is_open)
                 await is_open.wait()
-            await drain.stop(grace=0)
+            await admission.stop(grace=0)
     assert cancelled == [True, True]
 
 
 async def test_an_answer_that_failed_is_open_no_more() -> None:
-    drain = Drain()
-    with pytest.raises(ZeroDivisionError), drain.answer():
-        raise ZeroDivisionError
+    admission = Admission()
+    with pytest.raises(ZeroDivisionError):
+        async with admission.answer():
+            raise ZeroDivisionError
     with anyio.fail_after(5):
-        await drain.stop(grace=3600)
+        await admission.stop(grace=3600)
 
 
 async def test_while_the_server_stops_no_answer_is_begun() -> None:
-    drain = Drain()
-    await drain.stop(grace=0)
-    with pytest.raises(ApiError, match="The server is stopping") as caught, drain.answer():
-        pytest.fail("the block was entered")
+    admission = Admission()
+    await admission.stop(grace=0)
+    with pytest.raises(ApiError, match="The server is stopping") as caught:
+        async with admission.answer():
+            pytest.fail("the block was entered")
     assert (caught.value.status, caught.value.code) == (503, "codex_unavailable")
     assert caught.value.headers == {"retry-after": "5"}

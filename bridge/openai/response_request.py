@@ -1,0 +1,256 @@
+"""A request to /responses becomes what the model is to see, and what the response repeats of it.
+
+Source: the OpenAI API reference, "Create a model response".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from bridge.errors import ApiError, invalid_request
+from bridge.openai.fields import Object, expect_object, optional, optional_object, required, wrong_type
+from bridge.openai.history import check_calls
+from bridge.openai.model_settings import ModelSettings, parse_settings
+from bridge.openai.response_items import parse_input, tools_with_those_in
+from bridge.openai.response_object import ENCRYPTED, ResponseFrame
+from bridge.openai.tool_specs import parse_tools
+from bridge.prompt import Item, message
+
+IGNORED = (
+    "context_management",
+    "max_tool_calls",
+    "moderation",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "temperature",
+    "top_logprobs",
+    "top_p",
+    "user",
+)
+"""Parameters that tune or label an answer; codex has no place for them. Each one that was sent is named in a header."""
+
+UNSUPPORTED = {
+    "conversation": "use 'previous_response_id', or send the items in 'input'",
+    "prompt": "send its text in 'instructions' or 'input'",
+}
+"""Parameters that stand for something that only the upstream stores."""
+
+LOGPROBS = "message.output_text.logprobs"
+SUMMARIES = ("auto", "concise", "detailed", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRequest:
+    """A request as it was read."""
+
+    settings: ModelSettings
+    items: tuple[Item, ...]
+    """Everything that the model is to see, the earlier responses included."""
+    input: Sequence[Object]
+    """The request's own input items as the client wrote them."""
+    summary: str
+    stream: bool
+    store: bool
+    previous: str | None
+    encrypted: bool
+    repeated: Object
+    """The fields of the request as the response repeats them."""
+    ignored: tuple[str, ...]
+
+    def frame(self, key: str, created: int) -> ResponseFrame:
+        """The frame of the response."""
+        return ResponseFrame(key, created, self.repeated, self.encrypted).in_tier(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """What has to be looked up before a request can be read."""
+
+    previous: str | None
+    items: tuple[str, ...]
+    """The ids of the items that the input refers to."""
+
+
+def lookups(body: object) -> Lookups:
+    """Return what a decoded JSON body refers to.
+
+    Raises:
+        ApiError: 400, `param` names the field.
+    """
+    if not isinstance(body, dict):
+        raise wrong_type(body, "an object", "body")
+    fields = cast("Object", body)
+    previous = optional(fields, "previous_response_id", str)
+    return Lookups(previous, tuple(item["id"] for item in _input(fields) if _refers(item)))
+
+
+def parse(body: object, history: Iterable[Object] = (), found: Mapping[str, Object] | None = None) -> ResponseRequest:
+    """Read a decoded JSON body.
+
+    `history` holds the items of the responses before it, `found` the items that it refers to, by id.
+
+    Raises:
+        ApiError: 400, `param` names the field.
+    """
+    if not isinstance(body, dict):
+        raise wrong_type(body, "an object", "body")
+    fields = cast("dict[str, Any]", body)
+    _refuse_what_would_be_a_lie(fields)
+    own = list(_resolved(_input(fields), found or {}))
+    if not own:
+        raise invalid_request("'input' must hold at least one item.", "input", "empty_array")
+    earlier = list(history)
+    toolbox = tools_with_those_in([*earlier, *own], parse_tools(fields.get("tools")))
+    settings = parse_settings(fields, toolbox)
+    items = [*parse_input(earlier, toolbox), *parse_input(own, toolbox)]
+    check_calls(items, "input")
+    instructions = optional(fields, "instructions", str)
+    head = [message("developer", instructions)] if instructions else []
+    includes = {str(one) for one in cast("list[Any]", optional(fields, "include", list) or [])}
+    reasoning = optional_object(fields, "reasoning")
+    return ResponseRequest(
+        settings=settings,
+        items=(*head, *items),
+        input=own,
+        summary=_summary(reasoning),
+        stream=optional(fields, "stream", bool) or False,
+        store=optional(fields, "store", bool) is not False,
+        previous=optional(fields, "previous_response_id", str),
+        encrypted=ENCRYPTED in includes,
+        repeated=_repeated(fields, settings, reasoning),
+        ignored=tuple(_ignored(fields, includes)),
+    )
+
+
+# ── Input ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _input(fields: Object) -> Sequence[Any]:
+    value: object = fields.get("input")
+    match value:
+        case None:
+            return []
+        case str():
+            part = {"type": "input_text", "text": value}
+            return [{"type": "message", "role": "user", "content": [part]}] if value else []
+        case list():
+            return cast("list[Any]", value)
+        case _:
+            raise wrong_type(value, "a string or an array of items", "input")
+
+
+def _refers(item: object) -> bool:
+    """Whether an item stands for another one; the API also takes a reference without a type."""
+    match item:
+        case {"type": "item_reference", "id": str()}:
+            return True
+        case {"id": str()}:
+            return len(cast("Object", item)) == 1
+        case _:
+            return False
+
+
+def _resolved(items: Sequence[Any], found: Mapping[str, Object]) -> Iterator[Object]:
+    for number, value in enumerate(items):
+        item = expect_object(value, f"input[{number}]")
+        if not _refers(item):
+            yield item
+        elif item["id"] in found:
+            yield found[item["id"]]
+        else:
+            text = f"There is no stored item with the id {item['id']!r}; send the item itself."
+            raise invalid_request(text, f"input[{number}].id", "item_not_found")
+
+
+# ── Settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _refuse_what_would_be_a_lie(fields: Object) -> None:
+    for name, instead in UNSUPPORTED.items():
+        if fields.get(name) is not None:
+            raise invalid_request(f"'{name}' is not supported; {instead}.", name, "unsupported_parameter")
+    if LOGPROBS in (optional(fields, "include", list) or ()):
+        message = f"Codex reports no log probabilities: 'include' must not hold {LOGPROBS!r}."
+        raise invalid_request(message, "include", "unsupported_value")
+    truncation = optional(fields, "truncation", str)
+    if truncation not in {None, "auto", "disabled"}:
+        message = f"Invalid value for 'truncation': {truncation!r}; use auto or disabled."
+        raise invalid_request(message, "truncation", "invalid_value")
+
+
+def _summary(reasoning: Object) -> str:
+    """Whether the model tells about its reasoning: only when it is asked to, as in the API."""
+    summary = optional(reasoning, "summary", str, "reasoning.summary")
+    summary = summary or optional(reasoning, "generate_summary", str, "reasoning.generate_summary") or "none"
+    if summary not in SUMMARIES:
+        message = f"Invalid value for 'reasoning.summary': {summary!r}; use {', '.join(SUMMARIES)}."
+        raise invalid_request(message, "reasoning.summary", "invalid_value")
+    return summary
+
+
+def _ignored(fields: Object, includes: Iterable[str]) -> Iterator[str]:
+    yield from (name for name in IGNORED if fields.get(name) is not None)
+    if fields.get("truncation") == "auto":
+        yield "truncation"
+    yield from (f"include[{name}]" for name in sorted(includes) if name != ENCRYPTED)
+
+
+def _repeated(fields: Object, settings: ModelSettings, reasoning: Object) -> Object:
+    text = optional_object(fields, "text")
+    known: dict[str, Any] = {
+        "model": settings.model,
+        "instructions": fields.get("instructions"),
+        "max_output_tokens": fields.get("max_output_tokens"),
+        "max_tool_calls": fields.get("max_tool_calls"),
+        "metadata": _metadata(fields),
+        "parallel_tool_calls": not settings.one_call_at_a_time,
+        "previous_response_id": fields.get("previous_response_id"),
+        "prompt_cache_key": settings.hint,
+        "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
+        "store": optional(fields, "store", bool) is not False,
+        "safety_identifier": optional(fields, "safety_identifier", str),
+        "temperature": _number(fields, "temperature"),
+        "text": {"format": {"type": "text"}, **{name: value for name, value in text.items() if value is not None}},
+        "tool_choice": fields.get("tool_choice") or "auto",
+        "tools": [_repeated_tool(tool) for tool in cast("list[Any]", fields.get("tools") or [])],
+        "top_logprobs": 0,
+        "top_p": _number(fields, "top_p"),
+        "truncation": "disabled",
+    }
+    user = optional(fields, "user", str)
+    return known if user is None else {**known, "user": user}
+
+
+def _metadata(fields: Object) -> Object:
+    metadata = optional_object(fields, "metadata")
+    for name, value in metadata.items():
+        if not isinstance(value, str):
+            raise wrong_type(value, "a string", f"metadata.{name}")
+    return metadata
+
+
+def _number(fields: Object, name: str) -> float:
+    value = fields.get(name)
+    if value is None:
+        return 1.0
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise wrong_type(value, "a number", name)
+
+
+def _repeated_tool(tool: Object) -> Object:
+    """A function as it is in every response: flat, with all its fields. Codex has no place for `strict`."""
+    if tool.get("type", "function") != "function":
+        return tool
+    flat: Object = tool.get("function") or tool
+    described = {"description": flat.get("description"), "parameters": flat.get("parameters"), "strict": False}
+    return {"type": "function", "name": required(flat, "name", str), **described}
+
+
+def previous_not_found(previous: str) -> ApiError:
+    """The request continues a response that is not, or no longer, stored."""
+    message = f"There is no stored response {previous!r} (any more); send its items in 'input' instead."
+    return invalid_request(message, "previous_response_id", "previous_response_not_found")

@@ -1,0 +1,63 @@
+"""Opens the turn that answers a request: a ready codex, the model that the name means, a thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from bridge.backend import Backend
+from bridge.echo import Dialect
+from bridge.errors import model_not_found
+from bridge.model_names import NAMED, ModelChoice, choose, listed, reverse
+from bridge.openai.model_settings import ModelSettings
+from bridge.prompt import Item, Prompt
+from bridge.threads import Threads
+from bridge.turns import Turn
+
+logger = logging.getLogger(__name__)
+
+
+class Opener:
+    """What the requests of both dialects share."""
+
+    def __init__(self, backend: Backend, threads: Threads) -> None:
+        self._backend = backend
+        self._threads = threads
+
+    @asynccontextmanager
+    async def open(
+        self,
+        settings: ModelSettings,
+        items: tuple[Item, ...],
+        headers: dict[str, str],
+        *,
+        summary: str | None,
+        dialect: Dialect,
+        ignored: tuple[str, ...] = (),
+        fall_back: bool = False,
+    ) -> AsyncGenerator[tuple[Turn, Prompt]]:
+        """Run the turn for the length of the block; `headers` get what the client is to know of it.
+
+        `ignored` names the parameters that have no effect, to which this may add. With `fall_back` a model that there
+        is not is replaced by the default one.
+
+        Raises:
+            ApiError: 401, nobody is logged in; 404, there is no such model.
+            CodexError: codex did not take the prompt.
+        """
+        session = await self._backend.ready_session()
+        choice = choose(settings.model, session.models)
+        if choice is None and fall_back:
+            choice = ModelChoice(NAMED[0])
+            headers["x-codex-proxy-model"] = reverse(choice.slug)
+            logger.warning("there is no model %r; its client gets %s", settings.model, choice.slug)
+        if choice is None:
+            raise model_not_found(settings.model, listed(session.models))
+        if settings.tier is not None and not settings.has_tier(choice):
+            ignored = (*ignored, "service_tier")
+        if ignored:
+            headers["x-codex-proxy-ignored"] = ", ".join(ignored)
+        prompt = settings.prompt(items, choice, summary)
+        async with self._threads.answer(session, prompt, settings.limits, dialect) as turn:
+            yield turn, prompt
