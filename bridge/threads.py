@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from bridge.backend import Session
-from bridge.conversations import AnswerTools, Continue, Conversations, Fresh, Known, Plan, advance, hashes, marks
+from bridge.conversations import AnswerTools, Continue, Conversations, Fresh, Hashes, Known, Plan, advance, marks
 from bridge.echo import Dialect
 from bridge.limits import Limits
 from bridge.plain_model import thread_start_params
@@ -37,6 +37,7 @@ class Threads:
         self._most = most
         self._longest = longest
         self._idle_timeout = idle_timeout
+        self._hashes = Hashes()
         self._conversations: Conversations[LivingThread] = Conversations()
         self._waiting: OrderedDict[LivingThread, tuple[Known[LivingThread], float]] = OrderedDict()
         """The threads that nobody uses, the longest unused first, with the time since when."""
@@ -65,7 +66,7 @@ class Threads:
             CodexError: codex did not take the prompt.
         """
         self._forget_other_clients(session.client)
-        chain = hashes(prompt)
+        chain = self._hashes.of(prompt)
         thread, turn = await self._open(session, prompt, limits, dialect, chain)
         self._running += 1
         try:

@@ -21,7 +21,7 @@ from bridge.tools import TOOL_SEARCH, Toolbox
 ROLES = {"system": "developer", "developer": "developer", "user": "user", "assistant": "assistant"}
 """Codex drops items of the role `system`; `developer` is what the Responses API calls the same."""
 
-_DECLARING = frozenset({"additional_tools", "tool_search_output"})
+_DECLARING = ("additional_tools", "tool_search_output")
 """Items that declare tools."""
 
 

@@ -42,7 +42,7 @@ Action = Event | Pause | Hold | Cut
 class Reply:
     """What answers one request: an event stream (`status` 200) or an HTTP error with a JSON body."""
 
-    actions: Iterable[Action] = ()
+    actions: tuple[Action, ...] = ()
     status: int = 200
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
