@@ -29,8 +29,9 @@ ASK_DEADLINE = 10.0
 class Launcher:
     """Opens connections to new codex children; `workspace` is a directory of ours, `cwd` an empty one inside it."""
 
-    def __init__(self, codex: str | None, workspace: Path) -> None:
+    def __init__(self, codex: str | None, ca_file: str | None, workspace: Path) -> None:
         self._codex = codex
+        self._trust = {} if ca_file is None else {"SSL_CERT_FILE": ca_file}
         self._workspace = workspace
         self.cwd = workspace / "cwd"
         self.cwd.mkdir(mode=0o700)
@@ -55,7 +56,7 @@ class Launcher:
         """
         codex = find_codex(self._codex)
         home = home_without_instructions(real_home(os.environ), self._workspace / "home")
-        env = child_environment(os.environ, home)
+        env = child_environment(os.environ, home) | self._trust
         check_version((await self._ask(codex, env, "--version")).decode(), codex)
         catalogue = self._workspace / "models.json"
         catalogue.write_bytes(await self._plain_catalogue(codex, env))
@@ -89,7 +90,10 @@ class Launcher:
 
 
 @asynccontextmanager
-async def launcher(codex: str | None) -> AsyncGenerator[Launcher]:
-    """Yield a launcher whose workspace is removed at the end; `codex` is as for `find_codex`."""
+async def launcher(codex: str | None, ca_file: str | None = None) -> AsyncGenerator[Launcher]:
+    """Yield a launcher whose workspace is removed at the end; `codex` is as for `find_codex`.
+
+    `ca_file` holds the only certificates that codex is to trust; None leaves it the system's.
+    """
     with tempfile.TemporaryDirectory(prefix="codex-openai-proxy-", ignore_cleanup_errors=True) as workspace:
-        yield Launcher(codex, Path(workspace))
+        yield Launcher(codex, ca_file, Path(workspace))

@@ -79,12 +79,13 @@ async def service(settings: Settings) -> AsyncGenerator[Service]:
     path = None if settings.store is None else Path(settings.store)
     stored = sqlite_store(path, most=settings.store_size, longest=settings.store_age, now=time.time)
     with stored as store:
-        async with launcher(settings.codex) as launch:
+        async with launcher(settings.codex, settings.codex_ca_file) as launch:
             supervisor, admission = Supervisor(launch.open_client), Admission(settings.answers, settings.queue_patience)
             backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
             threads = Threads(
                 str(launch.cwd),
                 most=settings.threads,
+                spares=settings.spares,
                 longest=settings.thread_age,
                 idle_timeout=settings.idle_timeout,
             )
@@ -92,7 +93,7 @@ async def service(settings: Settings) -> AsyncGenerator[Service]:
             api = Api(backend, opener, admission, settings, int(time.time()))
             responses = Responses(opener, store, admission, settings)
             status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
-            async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
+            async with running(supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares):
                 yield Service(build_app(api, responses, status, settings), supervisor, threads, admission)
 
 

@@ -78,6 +78,7 @@ ORDER = {
         "bridge.backend",
         "bridge.admission",
         "bridge.turns",
+        "bridge.spares",
         "bridge.threads",
         "bridge.opener",
         "bridge.answers",

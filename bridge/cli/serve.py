@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Callable
+from importlib import util
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -110,6 +111,12 @@ def show_settings(context: click.Context) -> None:
 @setting("--addr", "Address to listen on.", default=DEFAULT_ADDRESS, metavar="HOST:PORT")
 @setting("--codex", "The codex executable.  [default: the one on PATH, else the installed wheel]", metavar="PATH")
 @setting(
+    "--codex-ca-file",
+    "PEM file with the only certificates that codex is to trust. It loads the system's again for each conversation, which "
+    "takes half of its time; with the wrong certificate, or when the upstream changes to another, nothing works.",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+)
+@setting(
     "--api-key",
     "Key that every client must send; without it only this machine may connect. Other users of the machine can read a "
     "command line: prefer the environment or the file.",
@@ -143,6 +150,13 @@ def show_settings(context: click.Context) -> None:
     "--threads",
     "How many threads wait for their conversation to go on.",
     default=DEFAULTS.threads,
+    type=click.IntRange(min=0),
+    metavar="N",
+)
+@setting(
+    "--spares",
+    "How many threads are started ahead of new conversations, for the models and tools used last.",
+    default=DEFAULTS.spares,
     type=click.IntRange(min=0),
     metavar="N",
 )
@@ -210,7 +224,8 @@ def serve(
         raise click.ClickException(f"cannot listen on {addr}: {reason}. Choose another address with --addr.") from None
     announce = functools.partial(_announce, listener.getsockname(), needs_key=settings.api_key is not None)
     try:
-        anyio.run(run_server, settings, listener, announce)
+        loop = {"use_uvloop": util.find_spec("uvloop") is not None}
+        anyio.run(run_server, settings, listener, announce, backend_options=loop)
     except (CodexError, StoreError) as error:
         raise click.ClickException(str(error)) from None
 
