@@ -51,6 +51,11 @@ class Spares:
         """Threads to be let go."""
         self._changed = anyio.Event()
 
+    @property
+    def ready(self) -> int:
+        """How many threads wait for a conversation to begin."""
+        return len(self._ready)
+
     def take(self, client: Client, params: Mapping[str, Any]) -> LivingThread | None:
         """Return the spare thread with these parameters, if there is one; it belongs to the caller."""
         spare = self._ready.pop(orjson.dumps(params), None)

@@ -55,6 +55,11 @@ class Threads:
         """How many threads wait for their conversation to go on."""
         return len(self._waiting)
 
+    @property
+    def spares(self) -> int:
+        """How many threads wait for a conversation to begin."""
+        return self._spares.ready
+
     def states(self) -> Mapping[str, int]:
         """How many threads run, are idle between two turns, and wait for the outputs of tools."""
         suspended = sum(thread.turn_id is not None for thread in self._waiting)

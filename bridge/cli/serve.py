@@ -112,8 +112,8 @@ def show_settings(context: click.Context) -> None:
 @setting("--codex", "The codex executable.  [default: the one on PATH, else the installed wheel]", metavar="PATH")
 @setting(
     "--codex-ca-file",
-    "PEM file with the only certificates that codex is to trust. It loads the system's again for each conversation, which "
-    "takes half of its time; with the wrong certificate, or when the upstream changes to another, nothing works.",
+    "PEM file with the only certificates that codex is to trust. It loads the system's anew for each conversation, "
+    "which is half of its work. With a wrong one, or when the upstream gets another, nothing works any more.",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True),
 )
 @setting(
