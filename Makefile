@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 $(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run login test check bench format lock clean
+.PHONY: help run login test check bench fixtures format lock clean
 
 help: ## show this list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3]'
@@ -17,7 +17,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile
 
 run: $(VENV)/run.stamp ## start the server; ARGS go to `codex-openai-proxy serve`
-	@exec $(BIN)/codex-openai-proxy serve $(ARGS)
+	@exec $(BIN)/codex-openai-proxy serve --demo true $(ARGS)
 
 login: $(VENV)/run.stamp ## log in to Codex; ARGS=--device-auth on a machine without a browser
 	@exec $(BIN)/codex-openai-proxy login $(ARGS)
@@ -34,6 +34,9 @@ check: $(VENV)/dev.stamp ## verify formatting, lint and types
 
 bench: $(VENV)/dev.stamp ## measure the proxy beside a bare reader of codex
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+fixtures: $(VENV)/dev.stamp ## record the cases in fixtures/ anew, from the real codex and a scripted upstream
+	@$(BIN)/python -m tests.record_fixtures $(ARGS)
 
 format: $(VENV)/dev.stamp ## format the code and apply the safe lint fixes
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -76,7 +74,9 @@ class Api:
         chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"), self._recent)
         entry_of(request.scope).model = chat.settings.model
         cursor = is_cursor(request.headers)
-        answer_id, created = f"chatcmpl-codex-{uuid.uuid4()}", int(time.time())
+        summary = None if settings.reasoning == "off" else "auto"
+        exchange = self._opener.begin(request, body, chat.settings, chat.items, summary=summary, fall_back=cursor)
+        answer_id, created = f"chatcmpl-codex-{exchange.mint.unique()}", exchange.mint.now()
         answer = ChatAnswer(answer_id, created, chat.settings.model, chat.choices, settings.reasoning, cursor)
         headers: dict[str, str] = {}
 
@@ -89,7 +89,8 @@ class Api:
                 chat.settings,
                 chat.items,
                 headers,
-                summary=None if settings.reasoning == "off" else "auto",
+                exchange,
+                summary=summary,
                 dialect="chat",
                 ignored=chat.ignored,
                 fall_back=cursor,
@@ -107,7 +108,7 @@ class Api:
             cursor=cursor,
             overflow=(lambda: new_writer().overflow()) if cursor else None,
         )
-        return Answer(plan, self._admission)
+        return exchange.around(Answer(plan, self._admission))
 
 
 def build_app(api: Api, responses: Responses, status: Status, settings: Settings) -> ASGIApp:

@@ -21,9 +21,12 @@ OUR_SETTINGS = "CODEX_OPENAI_PROXY_"
 
 
 def child_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
-    """Return the environment of the codex child: the user's own, without our settings, with the home to use."""
+    """Return the environment of the codex child: the user's own, without our settings, with the home to use.
+
+    The user's own home is not named: codex makes its usual one if there is none yet, and refuses a named one.
+    """
     inherited = {name: value for name, value in environ.items() if not name.startswith(OUR_SETTINGS)}
-    return {**inherited, "CODEX_HOME": str(home)}
+    return inherited if home == real_home(environ) else {**inherited, "CODEX_HOME": str(home)}
 
 
 def real_home(environ: Mapping[str, str]) -> Path:

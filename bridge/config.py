@@ -41,9 +41,9 @@ class Settings:
     thread_age: float = 1800
     """How long a thread waits, with or without a tool call open."""
     store: str | None = None
-    """The file of stored responses; None keeps them in memory for as long as the server runs."""
+    """The file or the redis:// URL of stored responses; None keeps them in memory for as long as the server runs."""
     store_size: int = 256 * 1024 * 1024
-    """How large the store may become; the longest unused responses go first."""
+    """How large a file may become; the longest unused responses go first."""
     store_age: float = 30 * 24 * 3600
     """How long a stored response is kept after it was last used."""
     answers: int = 200
@@ -54,6 +54,14 @@ class Settings:
     """Whether the text of requests is logged."""
     grace: float = 5
     """How long open answers may go on after the server was told to stop."""
+    record: str | None = None
+    """The folder into which every conversation is recorded."""
+    replay: str | None = None
+    """The folder of recorded cases that are served in the place of codex."""
+    pace: float = 1
+    """What the pauses of a replay are divided by; infinity leaves none."""
+    demo: bool = False
+    """Whether the replay is only there because nobody is logged in."""
 
 
 DEFAULTS = Settings()

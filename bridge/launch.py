@@ -6,9 +6,10 @@ import logging
 import os
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 
@@ -17,7 +18,7 @@ from bridge.codex_home import child_environment, home_without_instructions, real
 from bridge.plain_model import command_line, plain_catalogue
 from codex_rpc.client import Client, connect
 from codex_rpc.errors import CodexError
-from codex_rpc.process import CodexProcess, check_version, codex_process, find_codex
+from codex_rpc.process import ByteStream, CodexProcess, check_version, codex_process, find_codex
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +27,15 @@ ASK_DEADLINE = 10.0
 """Seconds for `codex debug models`, which may ask the network for the newest catalogue."""
 
 
+Tap: TypeAlias = Callable[[ByteStream], ByteStream]
+
+
 class Launcher:
     """Opens connections to new codex children; `workspace` is a directory of ours, `cwd` an empty one inside it."""
 
-    def __init__(self, codex: str | None, ca_file: str | None, workspace: Path) -> None:
+    def __init__(self, codex: str | None, workspace: Path, tap: Tap, ca_file: str | None) -> None:
         self._codex = codex
+        self._tap = tap
         self._trust = {} if ca_file is None else {"SSL_CERT_FILE": ca_file}
         self._workspace = workspace
         self.cwd = workspace / "cwd"
@@ -44,7 +49,7 @@ class Launcher:
             CodexNotFoundError, CodexTooOldError: the machine's set-up is to be mended.
             CodexError: codex did not start.
         """
-        async with self.open_process() as process, connect(process, CLIENT_NAME, __version__) as client:
+        async with self.open_process() as process, connect(self._tap(process), CLIENT_NAME, __version__) as client:
             yield client
 
     @asynccontextmanager
@@ -90,10 +95,13 @@ class Launcher:
 
 
 @asynccontextmanager
-async def launcher(codex: str | None, ca_file: str | None = None) -> AsyncGenerator[Launcher]:
+async def launcher(
+    codex: str | None, tap: Tap = lambda stream: stream, ca_file: str | None = None
+) -> AsyncGenerator[Launcher]:
     """Yield a launcher whose workspace is removed at the end; `codex` is as for `find_codex`.
 
-    `ca_file` holds the only certificates that codex is to trust; None leaves it the system's.
+    Each client speaks through what `tap` makes of the connection to its codex. `ca_file` holds the only certificates
+    that codex is to trust; None leaves it the system's.
     """
     with tempfile.TemporaryDirectory(prefix="codex-openai-proxy-", ignore_cleanup_errors=True) as workspace:
-        yield Launcher(codex, ca_file, Path(workspace))
+        yield Launcher(codex, Path(workspace), tap, ca_file)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.requests import Request
 
 from bridge.backend import Backend
 from bridge.echo import Dialect
 from bridge.errors import model_not_found
+from bridge.exchanges import Asked, Exchange, Exchanges
 from bridge.model_names import NAMED, ModelChoice, choose, listed, reverse
+from bridge.openai.clients import is_cursor
 from bridge.openai.model_settings import ModelSettings
 from bridge.prompt import Item, Prompt
 from bridge.threads import Threads
 from bridge.turns import Turn
+from codex_rpc.calls import Model
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +27,30 @@ logger = logging.getLogger(__name__)
 class Opener:
     """What the requests of both dialects share."""
 
-    def __init__(self, backend: Backend, threads: Threads) -> None:
+    def __init__(self, backend: Backend, threads: Threads, exchanges: Exchanges) -> None:
         self._backend = backend
         self._threads = threads
+        self._exchanges = exchanges
+
+    def begin(
+        self,
+        request: Request,
+        body: dict[str, Any],
+        settings: ModelSettings,
+        items: tuple[Item, ...],
+        *,
+        summary: str | None,
+        fall_back: bool = False,
+    ) -> Exchange:
+        """Return what goes on beside the request, and where its id and time come from; the rest as for `open`.
+
+        Raises:
+            ApiError: 404, it is to be answered from recordings, and there is none of it.
+        """
+        asked = Asked(request.url.path, body, is_cursor(request.headers))
+        return self._exchanges.begin(
+            asked, lambda models: settings.prompt(items, _choice(settings, models, {}, fall_back=fall_back), summary)
+        )
 
     @asynccontextmanager
     async def open(
@@ -31,6 +58,7 @@ class Opener:
         settings: ModelSettings,
         items: tuple[Item, ...],
         headers: dict[str, str],
+        exchange: Exchange,
         *,
         summary: str | None,
         dialect: Dialect,
@@ -47,17 +75,25 @@ class Opener:
             CodexError: codex did not take the prompt.
         """
         session = await self._backend.ready_session()
-        choice = choose(settings.model, session.models)
-        if choice is None and fall_back:
-            choice = ModelChoice(NAMED[0])
-            headers["x-codex-proxy-model"] = reverse(choice.slug)
-            logger.warning("there is no model %r; its client gets %s", settings.model, choice.slug)
-        if choice is None:
-            raise model_not_found(settings.model, listed(session.models))
+        choice = _choice(settings, session.models, headers, fall_back=fall_back)
         if settings.tier is not None and not settings.has_tier(choice):
             ignored = (*ignored, "service_tier")
         if ignored:
             headers["x-codex-proxy-ignored"] = ", ".join(ignored)
         prompt = settings.prompt(items, choice, summary)
         async with self._threads.answer(session, prompt, settings.limits, dialect) as turn:
+            exchange.runs_on(turn.thread_id)
             yield turn, prompt
+
+
+def _choice(
+    settings: ModelSettings, models: Sequence[Model], headers: dict[str, str], *, fall_back: bool
+) -> ModelChoice:
+    choice = choose(settings.model, models)
+    if choice is None and fall_back:
+        choice = ModelChoice(NAMED[0])
+        headers["x-codex-proxy-model"] = reverse(choice.slug)
+        logger.warning("there is no model %r; its client gets %s", settings.model, choice.slug)
+    if choice is None:
+        raise model_not_found(settings.model, listed(models))
+    return choice

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
-import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from bridge.admission import Admission
 from bridge.answers import WHOLE_PATIENCE, Answer, Plan
 from bridge.config import Settings
 from bridge.errors import ApiError, invalid_request, response_not_found, store_failed, upstream_failed
+from bridge.exchanges import Exchange
 from bridge.ledger import entry_of
 from bridge.openai import response_request
 from bridge.openai.input_items import Page, input_items, page
@@ -59,7 +58,8 @@ class Responses:
         chain = await self._chain(wanted.previous)
         asked = response_request.parse(body, history(chain), await self._items(wanted.items))
         entry_of(request.scope).model = asked.settings.model
-        return self._answer(asked)
+        exchange = self._opener.begin(request, body, asked.settings, asked.items, summary=asked.summary)
+        return exchange.around(self._answer(asked, exchange))
 
     async def retrieve(self, request: Request) -> Response:
         """GET /responses/{id}."""
@@ -111,8 +111,8 @@ class Responses:
 
     # ── making one ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _answer(self, asked: response_request.ResponseRequest) -> ASGIApp:
-        frame = asked.frame(uuid.uuid4().hex, int(time.time()))
+    def _answer(self, asked: response_request.ResponseRequest, exchange: Exchange) -> ASGIApp:
+        frame = asked.frame(exchange.mint.unique().replace("-", ""), exchange.mint.now())
         headers: dict[str, str] = {}
         running = _Running()
 
@@ -127,6 +127,7 @@ class Responses:
                 asked.settings,
                 asked.items,
                 headers,
+                exchange,
                 summary=asked.summary,
                 dialect="responses",
                 ignored=asked.ignored,

@@ -9,12 +9,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import anyio
 from hypercorn.asyncio import serve as hypercorn_serve  # pyright: ignore[reportUnknownVariableType] - WSGI half
@@ -26,18 +26,25 @@ from bridge.app import Api, build_app
 from bridge.backend import Backend
 from bridge.codex_home import login_stamp, real_home
 from bridge.config import Settings
-from bridge.launch import launcher
+from bridge.demo import DemoNotice
 from bridge.ledger import Ledger
+from bridge.mint import Mint
 from bridge.opener import Opener
 from bridge.responses import Responses
+from bridge.stage import Stage, stage
 from bridge.status import Status
-from bridge.store import sqlite_store
+from bridge.stores import open_store
 from bridge.threads import Threads
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.supervisor import Down, Supervisor
 
 logger = logging.getLogger(__name__)
+
+MINT = Mint(unique=lambda: str(uuid.uuid4()), now=lambda: int(time.time()))
+
+Watch: TypeAlias = Callable[[anyio.Event], Coroutine[Any, Any, None]]
+"""Sets the event when the server is to stop."""
 
 CLOSE_CONNECTIONS = 1.0
 """Seconds that Hypercorn may take for connections that are still open after every answer has ended."""
@@ -74,33 +81,55 @@ class Service:
 
 
 @asynccontextmanager
-async def service(settings: Settings) -> AsyncGenerator[Service]:
-    """Keep codex running for the length of the block; afterwards no process of it is left."""
-    path = None if settings.store is None else Path(settings.store)
-    stored = sqlite_store(path, most=settings.store_size, longest=settings.store_age, now=time.time)
-    with stored as store:
-        async with launcher(settings.codex, settings.codex_ca_file) as launch:
-            supervisor, admission = Supervisor(launch.open_client), Admission(settings.answers, settings.queue_patience)
-            backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
-            threads = Threads(
-                str(launch.cwd),
-                most=settings.threads,
-                spares=settings.spares,
-                longest=settings.thread_age,
-                idle_timeout=settings.idle_timeout,
-            )
-            opener = Opener(backend, threads)
-            api = Api(backend, opener, admission, settings, int(time.time()))
-            responses = Responses(opener, store, admission, settings)
-            status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
-            async with running(supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares):
-                yield Service(build_app(api, responses, status, settings), supervisor, threads, admission)
+async def service(settings: Settings, behind: Stage | None = None) -> AsyncGenerator[Service]:
+    """Keep codex running for the length of the block; afterwards no process of it is left.
+
+    What stands behind the server is what the settings say unless it is given.
+    """
+    behind_it = stage(settings, MINT) if behind is None else nullcontext(behind)
+    async with open_store(settings) as store, behind_it as it:
+        supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
+        backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
+        threads = Threads(
+            it.cwd,
+            most=settings.threads,
+            # Neither a recording nor a replay knows threads that nobody asked for.
+            spares=settings.spares if it.join_deltas else 0,
+            longest=settings.thread_age,
+            idle_timeout=settings.idle_timeout,
+            join_deltas=it.join_deltas,
+        )
+        opener = Opener(backend, threads, it.exchanges)
+        api = Api(backend, opener, admission, settings, MINT.now())
+        responses = Responses(opener, store, admission, settings)
+        status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
+        app = build_app(api, responses, status, settings)
+        async with running(supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares):
+            yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission)
 
 
-async def serve(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve on `listener` until a signal says stop; `announce` is called when requests are answered.
+async def watch_signals(stop: anyio.Event) -> None:
+    """Set `stop` at the first SIGINT or SIGTERM; the second one ends the process at once, as it would without us."""
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    if sys.platform == "win32":
+        loop = asyncio.get_running_loop()
+        for number in wanted:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        return
+    with anyio.open_signal_receiver(*wanted) as signals:
+        async for number in signals:
+            logger.info("received %s; stopping", signal.Signals(number).name)
+            stop.set()
+            break
+
+
+async def serve(
+    settings: Settings, listener: socket.socket, announce: Callable[[], None], watch: Watch = watch_signals
+) -> None:
+    """Serve on `listener` until `watch` says stop; `announce` is called when requests are answered.
 
     Raises:
+        CaseError: the recordings that are to be served cannot be read.
         CodexNotFoundError, CodexTooOldError: at the first start; the machine's set-up is to be mended.
     """
     stop = anyio.Event()
@@ -117,7 +146,7 @@ async def serve(settings: Settings, listener: socket.socket, announce: Callable[
             await stop.wait()
             await it.admission.stop(settings.grace)
 
-        async with running(partial(_watch_signals, stop), stop_if_codex_cannot_start):
+        async with running(partial(watch, stop), stop_if_codex_cannot_start):
             announce()
             async with anyio.create_task_group() as web:
                 # A task of its own, because Hypercorn on Python 3.11 leaves its task marked as cancelled.
@@ -138,18 +167,3 @@ async def _run_hypercorn(app: ASGIApp, listener: socket.socket, shutdown: Callab
     config.errorlog.setLevel(logging.WARNING)
     # Hypercorn and Starlette each have their own type for the same application.
     await hypercorn_serve(cast("Any", app), config, shutdown_trigger=shutdown, mode="asgi")
-
-
-async def _watch_signals(stop: anyio.Event) -> None:
-    """Set `stop` at the first SIGINT or SIGTERM; the second one ends the process at once, as it would without us."""
-    wanted = (signal.SIGINT, signal.SIGTERM)
-    if sys.platform == "win32":
-        loop = asyncio.get_running_loop()
-        for number in wanted:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-        return
-    with anyio.open_signal_receiver(*wanted) as signals:
-        async for number in signals:
-            logger.info("received %s; stopping", signal.Signals(number).name)
-            stop.set()
-            break

@@ -33,15 +33,28 @@ LOOK_AROUND = 5.0
 
 
 class Threads:
-    """All living threads. `cwd` is the empty directory in which they run."""
+    """All living threads. `cwd` is the empty directory in which they run.
 
-    def __init__(self, cwd: str, *, most: int, longest: float, idle_timeout: float, spares: int = 0) -> None:
+    Without `join_deltas` each delta is an event of its own, so that the answers do not depend on when they came.
+    """
+
+    def __init__(
+        self,
+        cwd: str,
+        *,
+        most: int,
+        longest: float,
+        idle_timeout: float,
+        spares: int = 0,
+        join_deltas: bool = True,
+    ) -> None:
         self._cwd = cwd
         self._most = most
         self._longest = longest
         self._idle_timeout = idle_timeout
         self._hashes = Hashes()
         self._spares = Spares(spares)
+        self._join_deltas = join_deltas
         self._conversations: Conversations[LivingThread] = Conversations()
         self._waiting: OrderedDict[LivingThread, tuple[Known[LivingThread], float]] = OrderedDict()
         """The threads that nobody uses, the longest unused first, with the time since when."""
@@ -136,7 +149,15 @@ class Threads:
                 params = self._start_params(session, prompt)
                 if (spare := self._spares.take(session.client, params)) is not None:
                     spare.notes = prompt.notes
-                    turn = Turn(spare, prompt, outputs, limits, self._idle_timeout, dialect=dialect)
+                    turn = Turn(
+                        spare,
+                        prompt,
+                        outputs,
+                        limits,
+                        self._idle_timeout,
+                        dialect=dialect,
+                        join_deltas=self._join_deltas,
+                    )
                     turn.fate = fate
                     with suppress(RequestRefusedError):
                         return await self._run(spare, turn, prompt, items)
@@ -146,7 +167,7 @@ class Threads:
             case AnswerTools(known, outputs, items):
                 thread, fate = known.handle, "resumed-tools; reason=outputs-came"
         self._waiting.pop(thread, None)
-        turn = Turn(thread, prompt, outputs, limits, self._idle_timeout, dialect=dialect)
+        turn = Turn(thread, prompt, outputs, limits, self._idle_timeout, dialect=dialect, join_deltas=self._join_deltas)
         turn.fate = fate
         return await self._run(thread, turn, prompt, items)
 

@@ -18,7 +18,7 @@ from bridge.prompt import Item, Prompt
 from bridge.translate import Translator
 from codex_rpc.calls import turn_interrupt
 from codex_rpc.client import Client
-from codex_rpc.inbox import Inbox, merge_deltas
+from codex_rpc.inbox import Inbox
 from codex_rpc.protocol import ErrorReported, Event, TokenUsage, ToolCallAsked, Warned, tool_call_result
 from codex_rpc.quota import Quota
 
@@ -70,6 +70,7 @@ class Turn:
         idle_timeout: float,
         *,
         dialect: Dialect = "chat",
+        join_deltas: bool = True,
     ) -> None:
         self._thread = thread
         self._prompt = prompt
@@ -78,6 +79,7 @@ class Turn:
         self._translator = Translator(prompt.toolbox, thread.answered)
         self._limiter = Limiter(limits) if limits else None
         self._idle_timeout = idle_timeout
+        self._join_deltas = join_deltas and self._limiter is None
         self._echo = Echo(prompt.toolbox, dialect)
         self._calls: list[ToolCall] = []
         self._cancelled = False
@@ -98,7 +100,7 @@ class Turn:
         deadline = anyio.current_time() + self._idle_timeout
         while True:
             with anyio.move_on_at(min(deadline, self._end_of_patience())):
-                arrived = await self._thread.inbox.take()
+                arrived = await self._thread.inbox.take(joined=self._join_deltas)
                 if not all(isinstance(event, ErrorReported) for event in arrived):
                     deadline = anyio.current_time() + self._idle_timeout
                 if events := self._passed_on(self._translated(arrived)):
@@ -130,6 +132,11 @@ class Turn:
         return self._echo.items()
 
     @property
+    def thread_id(self) -> str:
+        """The thread that it runs on."""
+        return self._thread.id
+
+    @property
     def items(self) -> list[Item]:
         """What the model really said."""
         return self._translator.items
@@ -148,7 +155,7 @@ class Turn:
         return anyio.current_time() + CALLS_WITHOUT_END if self._thread.asked else float("inf")
 
     def _translated(self, arrived: list[Event]) -> list[TurnEvent]:
-        """Only this turn's events count; deltas are joined unless each has to be counted."""
+        """Only this turn's events count."""
         mine: list[Event] = []
         for event in arrived:
             if isinstance(event, Warned):
@@ -157,7 +164,7 @@ class Turn:
                 mine.append(event)
             if isinstance(event, ToolCallAsked):
                 self._asked(event)
-        return self._translator.feed(mine if self._limiter else merge_deltas(mine))
+        return self._translator.feed(mine)
 
     def _asked(self, event: ToolCallAsked) -> None:
         """Codex asks for one call after the other, in an order of its own."""

@@ -6,6 +6,8 @@ import click
 
 from bridge import __version__
 from bridge.cli.login import login
+from bridge.cli.record import record
+from bridge.cli.replay import replay
 from bridge.cli.serve import serve
 
 
@@ -16,4 +18,6 @@ def main() -> None:
 
 
 main.add_command(login)
+main.add_command(record)
+main.add_command(replay)
 main.add_command(serve)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import util
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -13,7 +15,9 @@ import anyio
 import click
 
 from bridge import __version__
+from bridge.cases import CaseError
 from bridge.config import DEFAULT_ADDRESS, DEFAULTS, ReasoningDisplay, Settings, parse_address
+from bridge.demo import nobody_is_logged_in, shipped_cases
 from bridge.key_file import read_key
 from bridge.logs import LogFormat, configure_logs
 from bridge.server import listen
@@ -29,9 +33,15 @@ APP_FOLDER = Path(click.get_app_dir(PROGRAM))
 CONFIG_FILE = APP_FOLDER / "config.toml"
 STORE_FILE = APP_FOLDER / "responses.sqlite3"
 IN_MEMORY = "memory"
+PACES = ("1", "4", "max")
 LOG_LEVELS = ("error", "warning", "info", "debug")
 SECRETS = frozenset({"api_key"})
 NO_SETTINGS = frozenset({"config", "print_config"})
+
+DEMO = """
+  DEMO: nobody is logged in to Codex, so the answers are recordings; only recorded requests have one.
+  For live answers log in (`make login`, or `codex-openai-proxy login`) and start the server again.
+"""
 
 SOURCES = {
     "COMMANDLINE": "command line",
@@ -171,9 +181,10 @@ def show_settings(context: click.Context) -> None:
 @seconds("--queue-patience", "How long an answer waits for its turn.", DEFAULTS.queue_patience)
 @setting(
     "--store",
-    f"File of stored responses, for `previous_response_id`; `{IN_MEMORY}` keeps them until the server stops.  "
+    "Where responses are stored, for `previous_response_id`: a file, or a Redis that several servers may share "
+    f"(redis://HOST:PORT/0); `{IN_MEMORY}` keeps them until the server stops.  "
     "[default: responses.sqlite3 beside the settings]",
-    metavar="FILE",
+    metavar="FILE|URL",
 )
 @setting(
     "--store-size",
@@ -184,6 +195,16 @@ def show_settings(context: click.Context) -> None:
 )
 @seconds("--store-age", "How long a stored response is kept after it was last used.", DEFAULTS.store_age)
 @seconds("--grace", "How long open answers may go on after SIGTERM or Ctrl-C.", DEFAULTS.grace)
+@setting("--record", "Folder into which every conversation is recorded, redacted.", metavar="DIR")
+@setting("--replay", "Folder of recorded conversations that are served in the place of Codex.", metavar="DIR")
+@setting("--pace", "Speed of a replay; `max` leaves no pauses.", default="1", type=click.Choice(PACES))
+@setting(
+    "--demo",
+    "Serve the recordings that come with the program if nobody is logged in to Codex.",
+    default=DEFAULTS.demo,
+    type=bool,
+    metavar="BOOL",
+)
 @setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS))
 @setting("--log-format", "For people or for programs.", default="human", type=click.Choice(get_args(LogFormat)))
 @setting("--log-requests", "Log the text of requests too.", default=DEFAULTS.log_requests, type=bool, metavar="BOOL")
@@ -197,6 +218,8 @@ def serve(
     *,
     log_level: str,
     log_format: LogFormat,
+    pace: str,
+    demo: bool,
     print_config: bool,
     **values: Any,
 ) -> None:
@@ -216,21 +239,35 @@ def serve(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--addr") from None
     file = None if store == IN_MEMORY else store or str(STORE_FILE)
-    settings = Settings(host=host, port=port, store=file, **values)
+    speed = math.inf if pace == "max" else float(pace)
+    settings = Settings(host=host, port=port, store=file, pace=speed, **values)
+    if settings.record is not None and settings.replay is not None:
+        raise click.UsageError("--record and --replay exclude each other: only what codex says is worth recording.")
+    if demo and settings.record is settings.replay is None and anyio.run(nobody_is_logged_in, settings.codex):
+        settings = replace(settings, replay=str(shipped_cases()), demo=True)
+    if settings.replay is not None:
+        settings = replace(settings, store=None)  # recorded responses do not belong among the user's own
     try:
         listener = listen(host, port)
     except OSError as error:
         reason = error.strerror or error
         raise click.ClickException(f"cannot listen on {addr}: {reason}. Choose another address with --addr.") from None
-    announce = functools.partial(_announce, listener.getsockname(), needs_key=settings.api_key is not None)
+    announce = functools.partial(_announce, listener.getsockname(), settings)
     try:
         loop = {"use_uvloop": util.find_spec("uvloop") is not None}
         anyio.run(run_server, settings, listener, announce, backend_options=loop)
-    except (CodexError, StoreError) as error:
+    except (CodexError, StoreError, CaseError) as error:
         raise click.ClickException(str(error)) from None
 
 
-def _announce(address: tuple[Any, ...], *, needs_key: bool) -> None:
+def _announce(address: tuple[Any, ...], settings: Settings) -> None:
     host = "localhost" if address[0] in {"0.0.0.0", "::", "127.0.0.1"} else address[0]  # noqa: S104 - a comparison
-    who = "clients need the API key" if needs_key else "only this machine may connect; set an API key to allow others"
+    anyone = "only this machine may connect; set an API key to allow others"
+    who = "clients need the API key" if settings.api_key else anyone
     click.echo(f"{PROGRAM} {__version__} listens on http://{host}:{address[1]}/v1 ({who})", err=True)
+    if settings.demo:
+        click.secho(DEMO, err=True, bold=True)
+    elif settings.replay is not None:
+        click.echo(f"It replays the recordings in {settings.replay}; no codex runs.", err=True)
+    elif settings.record is not None:
+        click.echo(f"It records every conversation in {settings.record}.", err=True)

@@ -21,9 +21,6 @@ from bridge.tools import TOOL_SEARCH, Toolbox
 ROLES = {"system": "developer", "developer": "developer", "user": "user", "assistant": "assistant"}
 """Codex drops items of the role `system`; `developer` is what the Responses API calls the same."""
 
-_DECLARING = ("additional_tools", "tool_search_output")
-"""Items that declare tools."""
-
 
 def tools_with_those_in(value: object, toolbox: Toolbox) -> Toolbox:
     """Return the toolbox with the tools besides that items of the `input` declare.
@@ -32,8 +29,11 @@ def tools_with_those_in(value: object, toolbox: Toolbox) -> Toolbox:
         ApiError: 400, `param` leads to the fault.
     """
     for number, item in enumerate(cast("list[Any]", value) if isinstance(value, list) else ()):
-        if isinstance(item, dict) and cast("Object", item).get("type") in _DECLARING:
-            toolbox = toolbox.joined(parse_tools(cast("Object", item).get("tools"), f"input[{number}].tools"))
+        match item:
+            case {"type": "additional_tools" | "tool_search_output", "tools": tools}:
+                toolbox = toolbox.joined(parse_tools(tools, f"input[{number}].tools"))
+            case _:
+                pass
     return toolbox
 
 

@@ -38,6 +38,10 @@ DEFAULTS = {
     "answers": ("200", "default"),
     "queue_patience": ("30.0", "default"),
     "grace": ("5.0", "default"),
+    "record": ("-", "default"),
+    "replay": ("-", "default"),
+    "pace": ("1", "default"),
+    "demo": ("False", "default"),
     "log_level": ("info", "default"),
     "log_format": ("human", "default"),
     "log_requests": ("False", "default"),
@@ -138,6 +142,10 @@ SETTINGS = {
     "answers": (1, "1"),
     "queue_patience": (0.1, "0.1"),
     "grace": (0.1, "0.1"),
+    "record": ("cases", "cases"),
+    "replay": ("cases", "cases"),
+    "pace": ("max", "max"),
+    "demo": ("true", "True"),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
     "log_requests": ("true", "True"),
@@ -355,3 +363,58 @@ def test_the_url_that_is_announced_is_one_to_type(
     monkeypatch.setattr(serve_module, "listen", listen)
     assert f" listens on {url} (" in serve("--addr", "a.example:80").stderr
     assert asked == [("a.example", 80)]
+
+
+def test_recordings_go_into_a_folder_and_come_out_of_one(starts: list[Settings]) -> None:
+    assert serve("--record", "cases").stderr.endswith("It records every conversation in cases.\n")
+    assert "It replays the recordings in cases" in serve("--replay", "cases", "--pace", "4").stderr
+    serve("--replay", "cases", "--pace", "max")
+    assert [(start.record, start.replay, start.pace) for start in starts] == [
+        ("cases", None, 1),
+        (None, "cases", 4),
+        (None, "cases", float("inf")),
+    ]
+
+
+def test_a_replay_is_not_recorded(starts: list[Settings]) -> None:
+    refused = serve("--replay", "cases", "--record", "more")
+    assert refused.exit_code == 2
+    assert "--record and --replay exclude each other" in refused.stderr
+    assert not starts
+
+
+@pytest.mark.parametrize(("nobody", "served"), [(True, True), (False, False)])
+def test_the_demo_is_served_only_if_nobody_is_logged_in(
+    starts: list[Settings], monkeypatch: pytest.MonkeyPatch, *, nobody: bool, served: bool
+) -> None:
+    async def asked(codex: str | None) -> bool:
+        assert codex == "/opt/codex"
+        return nobody
+
+    monkeypatch.setattr(serve_module, "nobody_is_logged_in", asked)
+    done = serve("--codex", "/opt/codex", "--demo", "true")
+    assert [(start.demo, start.replay is not None) for start in starts] == [(served, served)]
+    assert ("DEMO: nobody is logged in" in done.stderr) is served
+
+
+@pytest.mark.parametrize("asked", ["--replay", "--record"])
+def test_who_asks_for_recordings_gets_no_demo(
+    starts: list[Settings], monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(serve_module, "nobody_is_logged_in", None)
+    serve("--demo", "true", asked, "cases")
+    assert not starts[0].demo
+
+
+@pytest.mark.parametrize("command", ["record", "replay"])
+def test_a_command_of_its_own_is_serve_with_a_folder(starts: list[Settings], command: str) -> None:
+    done = CliRunner().invoke(main, [command, "cases", "--addr", "127.0.0.1:0", "--grace", "3"])
+    assert done.exit_code == 0
+    assert getattr(starts[0], command) == "cases"
+    assert starts[0].grace == 3
+
+
+def test_a_check_serves_nothing() -> None:
+    done = CliRunner().invoke(main, ["replay", "cases", "--check", "--grace", "3"])
+    assert done.exit_code == 2
+    assert "--check serves nothing: --grace has no meaning with it." in done.stderr

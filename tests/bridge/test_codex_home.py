@@ -149,3 +149,9 @@ def test_a_file_that_cannot_be_linked_at_all_is_named_in_the_log(
         str(real / "auth.json"),
         str(real / "config.toml"),
     ]
+
+
+@pytest.mark.parametrize("named", [{}, {"CODEX_HOME": "/elsewhere"}])
+def test_the_users_own_home_is_named_only_if_the_user_named_it(named: dict[str, str]) -> None:
+    environ = {"PATH": "/bin", **named}
+    assert child_environment(environ, real_home(environ)) == environ

@@ -15,8 +15,10 @@ from bridge.answers import response_start
 from bridge.app import Api, build_app
 from bridge.backend import Backend
 from bridge.config import Settings
+from bridge.exchanges import Exchanges
 from bridge.ledger import Ledger
 from bridge.middleware import Access, CleanPath, Envelope
+from bridge.mint import Mint
 from bridge.opener import Opener
 from bridge.responses import Responses
 from bridge.status import Status
@@ -53,7 +55,7 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     threads = Threads("/nowhere", most=0, longest=1, idle_timeout=1)
     supervisor, admission, ledger = Supervisor(no_codex), Admission(), Ledger()
     backend = Backend(supervisor, patience=0)
-    opener = Opener(backend, threads)
+    opener = Opener(backend, threads, Exchanges(Mint(unique=lambda: "0", now=lambda: 0)))
     store = SqliteStore(None, most=1024, longest=1, now=time.time)
     responses = Responses(opener, store, admission, settings)
     status = Status(supervisor, backend, threads, admission, ledger)

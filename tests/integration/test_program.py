@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,16 +43,19 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def command(*arguments: str) -> list[str]:
+def command(*arguments: str, does: Sequence[str]) -> list[str]:
     codex = os.environ.get("CODEX_UNDER_TEST")
-    return [sys.executable, "-m", "bridge", "serve", *(["--codex", codex] if codex else []), *arguments]
+    return [sys.executable, "-m", "bridge", *does, *(["--codex", codex] if codex else []), *arguments]
 
 
 @asynccontextmanager
-async def program(*arguments: str) -> AsyncGenerator[Program]:
+async def program(*arguments: str, does: Sequence[str] = ("serve",)) -> AsyncGenerator[Program]:
     port = free_port()
     running = await anyio.open_process(
-        command("--addr", f"127.0.0.1:{port}", *arguments), stdin=subprocess.DEVNULL, stdout=None, stderr=None
+        command("--addr", f"127.0.0.1:{port}", *arguments, does=does),
+        stdin=subprocess.DEVNULL,
+        stdout=None,
+        stderr=None,
     )
     base_url = f"http://127.0.0.1:{port}/v1"
     try:

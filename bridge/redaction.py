@@ -1,0 +1,188 @@
+"""Takes out of a recording what identifies or admits somebody: tokens, keys, e-mails, account ids, home paths.
+
+1. What a name calls secret goes, whatever it looks like: as a JSON member, or as `name: value` inside a text.
+2. What looks like a secret goes wherever it stands.
+3. A value that was once called secret is a secret from then on.
+4. The same value becomes the same placeholder, and a placeholder stays: redacting twice changes nothing, and a request
+   that is redacted equals a recorded one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias, cast
+
+_NAMES = {
+    "account_id": "account-id",
+    "account_user_id": "account-id",
+    "chatgpt_account_id": "account-id",
+    "chatgpt_user_id": "account-id",
+    "user_id": "account-id",
+    "workspace_id": "account-id",
+    "organization_id": "account-id",
+    "installation_id": "installation-id",
+    "email": "email",
+    "access_token": "token",
+    "id_token": "token",
+    "refresh_token": "token",
+    "session_token": "token",
+    "bearer_token": "token",
+    "client_secret": "token",
+    "secret": "token",
+    "password": "token",
+    "token": "token",
+    "authorization": "token",
+    "api_key": "api-key",
+    "apikey": "api-key",
+    "openai_api_key": "api-key",
+}
+"""Names of secrets, in snake case, → what is put in the place of their values."""
+
+_IDENTITY_FIELDS = frozenset({"user", "safety_identifier"})
+"""Fields of a request that name its user."""
+
+_BEARER = re.compile(r"(?i)^bearer\s+")
+_TELLING = re.compile(r"[0-9@]")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[-\s]")
+_NAME = "|".join(sorted((name.replace("_", r"[_\-]?") for name in _NAMES), key=len, reverse=True))
+_NAMED = re.compile(
+    rf"""(?i)(?<![a-z0-9])({_NAME})((?:\\*["'])?\s*[:=]\s*(?:\\*["'])?(?:bearer\s+)?)((?=[^\s"'\\,;&<>{{}}()\[\]]*\d)[^\s"'\\,;&<>{{}}()\[\]]{{8,}})"""
+)
+
+_PATTERNS = (
+    ("token", re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]+)*")),
+    ("token", re.compile(r"(?i)(?<=\bbearer )[A-Za-z0-9._~+/-]{8,}=*")),
+    ("token", re.compile(r"\b(?:rt|at|sess|oaistb_rt)[_-][A-Za-z0-9_.-]{16,}")),
+    ("token", re.compile(r"\b(?:gh[opsur]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,})")),
+    ("api-key", re.compile(r"\b(?:sk|rk|pk)-[A-Za-z0-9_-]{8,}")),
+    ("api-key", re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}")),
+    ("account-id", re.compile(r"\b(?:org|user|acct|account|proj)[-_](?=[A-Za-z]*\d)[A-Za-z0-9]{12,}\b")),
+    ("email", re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")),
+)
+_HOMES = re.compile(r"((?:/home/|/Users/|/var/home/|[A-Za-z]:\\+Users\\+|[A-Za-z]:/Users/))([^/\\\s\"'<>:|?*]+)")
+_LONG_ENOUGH = 8
+"""Characters. A shorter value that a name calls secret is not looked for elsewhere, nor one without a digit or an @."""
+
+Span: TypeAlias = tuple[int, int, str]
+"""Where a secret begins and ends in a text, and what is put in its place."""
+
+
+class Redactor:
+    """Redacts texts and JSON values. Remembers what was called a secret.
+
+    `secrets` are values known beforehand; `home` is the home directory and `user` the name of the one who records.
+    """
+
+    def __init__(self, secrets: Iterable[str] = (), home: str = "", user: str = "") -> None:
+        self._learned = {secret: "<api-key>" for secret in secrets if len(secret) >= _LONG_ENOUGH}
+        home = home.rstrip("/\\")
+        self._home = re.compile(rf"(?<![\w/]){re.escape(home)}(?![\w-])") if home else None
+        self._segment = re.compile(rf"(?<=[/\\]){re.escape(user)}(?=[/\\]|$)") if user else None
+
+    def learn(self, value: object) -> None:
+        """Note every value that a name inside the JSON value calls secret, without changing anything."""
+        match value:
+            case dict():
+                for name, inner in cast("dict[str, object]", value).items():
+                    if (kind := _kind(name)) and isinstance(inner, str):
+                        self._note(inner, kind)
+                    self.learn(inner)
+            case list():
+                for inner in cast("list[object]", value):
+                    self.learn(inner)
+            case str():
+                for found in _NAMED.finditer(value):
+                    self._note(found[3], _kind(found[1]) or "token")
+            case _:
+                pass
+
+    def json(self, value: Any) -> Any:
+        """Return the JSON value without secrets; the names of members are redacted like texts."""
+        self.learn(value)
+        return self._json(value)
+
+    def text(self, text: str) -> str:
+        """Return the text without secrets."""
+        self.learn(text)
+        return self._text(text)
+
+    def pieces(self, pieces: Sequence[str]) -> list[str]:
+        """Redact a text that came in pieces, so that nothing hides behind a cut; return as many pieces.
+
+        What replaces a secret stands in the piece in which the secret began.
+        """
+        whole = "".join(pieces)
+        self.learn(whole)
+        spans = self._spans(whole)
+        out: list[str] = []
+        start = 0
+        for piece in pieces:
+            end = start + len(piece)
+            out.append(_without(whole, spans, start, end))
+            start = end
+        return out
+
+    def _note(self, value: str, kind: str) -> None:
+        value = _BEARER.sub("", value)
+        if len(value) >= _LONG_ENOUGH and _TELLING.search(value):
+            self._learned.setdefault(value, f"<{kind}>")
+
+    def _json(self, value: Any, name: str = "") -> Any:
+        match value:
+            case dict():
+                members = cast("dict[str, Any]", value).items()
+                return {self._text(member): self._json(inner, member) for member, inner in members}
+            case list():
+                return [self._json(inner) for inner in cast("list[Any]", value)]
+            case str() if value and (kind := _kind(name)):
+                return f"<{kind}>"
+            case str() if value and name in _IDENTITY_FIELDS:
+                return "<user>"
+            case str():
+                return self._text(value)
+            case _:
+                return value
+
+    def _text(self, text: str) -> str:
+        return _without(text, self._spans(text), 0, len(text))
+
+    def _spans(self, text: str) -> list[Span]:
+        """Everything that has to go, in order; what overlaps goes as one."""
+        found: list[Span] = []
+        for secret, placeholder in self._learned.items():
+            at = -1
+            while (at := text.find(secret, at + 1)) >= 0:
+                found.append((at, at + len(secret), placeholder))
+        found += [(*named.span(3), f"<{_kind(named[1])}>") for named in _NAMED.finditer(text)]
+        found += [(*like.span(), f"<{kind}>") for kind, pattern in _PATTERNS for like in pattern.finditer(text)]
+        if self._home is not None:
+            found += [(*home.span(), "/home/user") for home in self._home.finditer(text)]
+        found += [(*home.span(2), "user") for home in _HOMES.finditer(text)]
+        if self._segment is not None:
+            found += [(*segment.span(), "user") for segment in self._segment.finditer(text)]
+        spans: list[Span] = []
+        for start, end, placeholder in sorted(found, key=lambda span: (span[0], -span[1])):
+            if spans and start < spans[-1][1]:
+                spans[-1] = (spans[-1][0], max(end, spans[-1][1]), spans[-1][2])
+            else:
+                spans.append((start, end, placeholder))
+        return spans
+
+
+def _without(text: str, spans: Iterable[Span], start: int, end: int) -> str:
+    """The part of the text from `start` to `end`, with placeholders for the secrets that begin in it."""
+    parts: list[str] = []
+    for first, behind, placeholder in spans:
+        if behind <= start or first >= end:
+            continue
+        parts.append(text[start : max(first, start)])
+        if first >= start:
+            parts.append(placeholder)
+        start = min(behind, end)
+    return "".join([*parts, text[start:end]])
+
+
+def _kind(name: str) -> str | None:
+    snake = _CAMEL.sub("_", name).lower()
+    return _NAMES.get(snake) or _NAMES.get(snake.replace("_", ""))

@@ -1,0 +1,35 @@
+"""A byte stream that plays codex: gives the lines of a `Player` when they are due."""
+
+from __future__ import annotations
+
+import anyio
+
+from codex_rpc.framing import LineSplitter
+from codex_rpc.player import Player
+
+
+class ReplayedCodex:
+    """Takes the place of a codex child under `connect`; needs no process and no login."""
+
+    def __init__(self, player: Player) -> None:
+        self._player = player
+        self._splitter = LineSplitter()
+        self._fed = anyio.Event()
+
+    async def receive(self) -> bytes:
+        """Return everything that is due, waiting until something is; a replay never ends by itself."""
+        while not (lines := self._player.take(anyio.current_time())):
+            self._fed = anyio.Event()
+            with anyio.move_on_at(self._player.due()):
+                await self._fed.wait()
+        return b"".join(lines)
+
+    async def send(self, data: bytes) -> None:
+        """Give the player our lines; never waits."""
+        for line in self._splitter.feed(data):
+            self._player.feed(line, anyio.current_time())
+        self._fed.set()
+
+    def last_words(self) -> str:
+        """A replay has no stderr."""
+        return ""

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import anyio
+
+from codex_rpc.player import Player
+from codex_rpc.recording import RecordedStream
+from codex_rpc.replay import ReplayedCodex
+
+
+class Scripted:
+    """Gives what it was told to, and records what it is sent."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks: Iterator[bytes] = iter(chunks)
+        self.sent: list[bytes] = []
+
+    async def receive(self) -> bytes:
+        return next(self._chunks, b"")
+
+    async def send(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def last_words(self) -> str:
+        return "bye"
+
+
+async def test_a_recorded_stream_passes_everything_on_and_tells_each_whole_line() -> None:
+    noted: list[tuple[bool, bytes]] = []
+    inner = Scripted(b"one\ntw", b"o\nthree")
+    stream = RecordedStream(inner, lambda to_codex, line: noted.append((to_codex, line)))
+    await stream.send(b"a\nb\n")
+    assert [await stream.receive() for _ in range(3)] == [b"one\ntw", b"o\nthree", b""]
+    assert inner.sent == [b"a\nb\n"]
+    assert noted == [(True, b"a"), (True, b"b"), (False, b"one"), (False, b"two")]
+    assert stream.last_words() == "bye"
+
+
+async def test_a_played_codex_answers_when_it_is_asked_and_waits_until_then() -> None:
+    stream = ReplayedCodex(Player(lambda _: None, {"account/read": {}}))
+    received: list[bytes] = []
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+
+            async def receive() -> None:
+                received.append(await stream.receive())
+
+            tasks.start_soon(receive)
+            await anyio.lowlevel.checkpoint()
+            assert received == []
+            await stream.send(b'{"id":1,"method":"acc')
+            await stream.send(b'ount/read","params":{}}\n')
+    assert received == [b'{"id":1,"result":{}}\n']
+    assert stream.last_words() == ""

@@ -1,0 +1,345 @@
+"""Records `fixtures/` anew, from the real codex CLI and a scripted upstream, with ids and times held still.
+
+`make fixtures` runs it; with names as arguments only these cases. To add a case, write a function below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import itertools
+import json
+import os
+import shutil
+import struct
+import tempfile
+import uuid
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+
+from bridge.case_folders import load_cases, save_case
+from bridge.config import ReasoningDisplay, Settings
+from bridge.launch import launcher
+from bridge.mint import Mint
+from bridge.recorder import Recorder
+from bridge.redaction import Redactor
+from bridge.server import service
+from bridge.stage import Stage
+from tests.harness.asgi import asgi_client
+from tests.harness.codex_home import write_home
+from tests.harness.proxy import MODEL, user
+from tests.harness.script import Call, Cut, Hold, Text, Thought, Usage, begun, failed, reply
+from tests.harness.upstream import Upstream, scripted_upstream
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+CREATED = 1_767_225_600
+"""The time of every recorded answer, in epoch seconds: 2026-01-01."""
+BETWEEN_LINES = 0.02
+"""Seconds that pass from line to line, whatever the clock says."""
+CURSOR = {"user-agent": "Cursor/1.0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a case has at hand."""
+
+    upstream: Upstream
+    client: httpx2.AsyncClient
+
+    async def ask(self, messages: list[dict[str, Any]], **fields: Any) -> None:
+        """Send a streamed request and add the answer to the messages, as a client would."""
+        body = {"model": MODEL, "stream": True, "messages": messages, **fields}
+        response = await self.client.post("/chat/completions", json=body)
+        if response.status_code == 200:
+            messages.append(assistant(response.text))
+
+    async def post(
+        self, body: dict[str, Any], path: str = "/chat/completions", headers: dict[str, str] | None = None
+    ) -> httpx2.Response:
+        """Send any other request."""
+        return await self.client.post(path, json=body, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a case is recorded."""
+
+    play: Callable[[Scene], Awaitable[None]]
+    reasoning: ReasoningDisplay = "off"
+
+
+RECIPES: dict[str, Recipe] = {}
+
+
+def case(
+    name: str, reasoning: ReasoningDisplay = "off"
+) -> Callable[[Callable[[Scene], Awaitable[None]]], Callable[[Scene], Awaitable[None]]]:
+    """Make the function the recipe of the case `name`."""
+
+    def register(play: Callable[[Scene], Awaitable[None]]) -> Callable[[Scene], Awaitable[None]]:
+        RECIPES[name] = Recipe(play, reasoning)
+        return play
+
+    return register
+
+
+def assistant(stream: str) -> dict[str, Any]:
+    """Put the message of a streamed answer together."""
+    content, calls = "", list[dict[str, Any]]()
+    for line in stream.splitlines():
+        if line.startswith("data: {"):
+            for choice in json.loads(line.removeprefix("data: ")).get("choices", ()):
+                content += choice["delta"].get("content") or ""
+                calls += choice["delta"].get("tool_calls") or ()
+    calls = [{name: call[name] for name in ("id", "type", "function")} for call in calls]
+    message: dict[str, Any] = {"role": "assistant", "content": content or None}
+    return {**message, "tool_calls": calls} if calls else message
+
+
+def words(text: str) -> Text:
+    """A message that comes word by word."""
+    *beginning, last = text.split(" ")
+    return Text((*(word + " " for word in beginning), last))
+
+
+def function(name: str, description: str, **properties: str) -> dict[str, Any]:
+    """A tool whose arguments are texts, each with a description."""
+    parameters = {
+        "type": "object",
+        "properties": {name: {"type": "string", "description": text} for name, text in properties.items()},
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+def output(call_id: str, content: str) -> dict[str, Any]:
+    """The result of a tool."""
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+WEATHER = function("get_weather", "Tells the weather of a city.", city="The name of the city.")
+
+
+# ── The cases ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@case("plain-text")
+async def plain_text(scene: Scene) -> None:
+    scene.upstream.will_reply(
+        reply(words("Hi! I am a recording. What can I do for you?"), usage=Usage(9, 0, 12, 0)),
+        reply(words("You are welcome."), usage=Usage(26, 0, 4, 0)),
+    )
+    messages = [user("Say hi.")]
+    await scene.ask(messages)
+    await scene.ask([*messages, user("Thanks.")])
+
+
+@case("long-text")
+async def long_text(scene: Scene) -> None:
+    lines = (f"{bottles} bottles of water stand on the wall; take one down." for bottles in range(30, 0, -1))
+    scene.upstream.will_reply(reply(words(" ".join(lines)), usage=Usage(12, 0, 330, 0)))
+    await scene.ask([user("Sing me a long song.")])
+
+
+@case("reasoning", reasoning="reasoning_content")
+async def reasoning(scene: Scene) -> None:
+    thought = Thought("The smaller even numbers are no primes, but two is.", "made-up-ciphertext")
+    scene.upstream.will_reply(reply(thought, words("Yes: two is the only even prime."), usage=Usage(14, 0, 40, 31)))
+    await scene.ask([user("Is there an even prime?")], reasoning_effort="high")
+
+
+@case("one-tool")
+async def one_tool(scene: Scene) -> None:
+    scene.upstream.will_reply(
+        reply(
+            Thought("", "made-up"), Call("get_weather", '{"city": "Paris"}', "call_paris"), usage=Usage(60, 0, 18, 8)
+        ),
+        reply(words("In Paris it is 20 degrees and sunny."), usage=Usage(95, 60, 10, 0)),
+    )
+    messages = [user("What is the weather in Paris?")]
+    await scene.ask(messages, tools=[WEATHER])
+    await scene.ask([*messages, output("call_paris", "20 degrees, sunny")], tools=[WEATHER])
+
+
+@case("parallel-tools")
+async def parallel_tools(scene: Scene) -> None:
+    cities = ("Paris", "Rome", "Oslo")
+    calls = (Call("get_weather", json.dumps({"city": city}), f"call_{city.lower()}") for city in cities)
+    scene.upstream.will_reply(
+        reply(words("I will look all of them up."), *calls, usage=Usage(64, 0, 58, 0)),
+        reply(words("Paris 20, Rome 27, Oslo 9 degrees: Rome is the warmest."), usage=Usage(160, 64, 16, 0)),
+    )
+    messages = [user("Where is it warmest: Paris, Rome or Oslo?")]
+    await scene.ask(messages, tools=[WEATHER])
+    outputs = [output("call_rome", "27"), output("call_paris", "20"), output("call_oslo", "9")]
+    await scene.ask([*messages, *outputs], tools=[WEATHER])
+
+
+@case("custom-tool")
+async def custom_tool(scene: Scene) -> None:
+    patch = "*** Begin Patch\n*** Add File: hello.txt\n+hello\n*** End Patch"
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /(.|\\n)+/"}
+    tool = {"type": "custom", "name": "ApplyPatch", "description": "Applies a patch.", "format": grammar}
+    scene.upstream.will_reply(
+        reply(Call("ApplyPatch", json.dumps({"input": patch}), "call_patch"), usage=Usage(110, 0, 40, 0)),
+        reply(words("hello.txt is there."), usage=Usage(170, 110, 5, 0)),
+    )
+    messages = [user("Make a file hello.txt that says hello.")]
+    await scene.ask(messages, tools=[tool])
+    await scene.ask([*messages, output("call_patch", "Done.")], tools=[tool])
+
+
+@case("image")
+async def image(scene: Scene) -> None:
+    scene.upstream.will_reply(reply(words("One red pixel."), usage=Usage(90, 0, 4, 0)))
+    parts = [{"type": "text", "text": "What is in this picture?"}, {"type": "image_url", "image_url": {"url": red()}}]
+    await scene.ask([user(parts)])
+
+
+@case("json-schema")
+async def json_schema(scene: Scene) -> None:
+    properties = {"name": {"type": "string"}, "inhabitants": {"type": "integer"}}
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    named = {"name": "city", "strict": True, "schema": schema}
+    scene.upstream.will_reply(
+        reply(Text(('{"name":', '"Paris",', '"inhabitants":', "2100000}")), usage=Usage(40, 0, 16, 0))
+    )
+    body = {"model": MODEL, "messages": [user("Describe Paris.")]}
+    await scene.post({**body, "response_format": {"type": "json_schema", "json_schema": named}})
+
+
+@case("stop")
+async def stop(scene: Scene) -> None:
+    scene.upstream.will_reply(begun(words("one two three four ")).then(Hold(anyio.Event())))
+    await scene.ask([user("Count, but stop before four.")], stop=["four"])
+
+
+@case("quota-error")
+async def quota_error(scene: Scene) -> None:
+    scene.upstream.will_reply(failed("insufficient_quota", "The quota is used up."))
+    await scene.ask([user("Is there any quota left?")])
+
+
+@case("resumed-stream")
+async def resumed_stream(scene: Scene) -> None:
+    scene.upstream.will_reply(
+        begun(words("The stream is cut and the rest never comes.")).then(Cut()),
+        reply(words("The stream is cut and the rest never comes."), words(" But it did!"), usage=Usage(16, 0, 14, 0)),
+    )
+    await scene.ask([user("What happens when a stream is cut?")])
+
+
+@case("cursor-verify")
+async def cursor_verify(scene: Scene) -> None:
+    scene.upstream.will_reply(reply("Hi!", usage=Usage(14, 0, 2, 0)))
+    said = user("Testing. Just say hi and nothing else.")
+    await scene.post({"model": "gpt-4o", "messages": [said], "temperature": 0}, headers=CURSOR)
+
+
+@case("cursor-agent-loop")
+async def cursor_agent_loop(scene: Scene) -> None:
+    read = {"type": "function", "name": "read_file", "description": "Reads a file.", "strict": False}
+    read["parameters"] = WEATHER["function"]["parameters"] | {
+        "properties": {"path": {"type": "string"}},
+        "required": ["path"],
+    }
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /(.|\\n)+/"}
+    tools = [read, {"type": "custom", "name": "ApplyPatch", "description": "Applies a patch.", "format": grammar}]
+    patch = "*** Begin Patch\n*** Update File: sum.py\n-return a - b\n+return a + b\n*** End Patch"
+    scene.upstream.will_reply(
+        reply(
+            words("I read it first."), Call("read_file", '{"path": "sum.py"}', "call_read"), usage=Usage(300, 0, 20, 0)
+        ),
+        reply(Call("ApplyPatch", json.dumps({"input": patch}), "call_patch"), usage=Usage(360, 300, 45, 0)),
+        reply(words("The sign was wrong; now it adds."), usage=Usage(430, 360, 9, 0)),
+    )
+    asked: list[dict[str, Any]] = [
+        {"role": "system", "content": "You are an agent in an editor."},
+        {"role": "user", "content": [{"type": "input_text", "text": "Fix sum.py."}]},
+    ]
+    body = {"model": "xedoc-2.5-tpg-high", "stream": True, "tools": tools, "store": False}
+    results = {"call_read": "def add(a, b):\n    return a - b", "call_patch": "Applied."}
+    while True:
+        answer = assistant((await scene.post({**body, "input": asked}, headers=CURSOR)).text)
+        if "tool_calls" not in answer:
+            return
+        if answer["content"]:
+            asked.append({"role": "assistant", "content": [{"type": "output_text", "text": answer["content"]}]})
+        for call in answer["tool_calls"]:
+            asked.append({"type": "function_call", "call_id": call["id"], **call["function"]})
+            asked.append({"type": "function_call_output", "call_id": call["id"], "output": results[call["id"]]})
+
+
+@case("responses-chain")
+async def responses_chain(scene: Scene) -> None:
+    scene.upstream.will_reply(
+        reply(
+            Thought("A city on the Seine.", "made-up-ciphertext"),
+            words("Paris is in France."),
+            usage=Usage(14, 0, 20, 9),
+        ),
+        reply(words("About two million people live there."), usage=Usage(38, 14, 8, 0)),
+    )
+    body = {"model": "gpt-5.2-codex", "reasoning": {"summary": "auto"}}
+    first = await scene.post({**body, "stream": True, "input": "Where is Paris?"}, "/responses")
+    key = first.text.partition('"id":"resp_')[2].partition('"')[0]
+    following = {"input": "How many people live there?", "previous_response_id": f"resp_{key}"}
+    await scene.post({**body, **following}, "/responses")
+
+
+def red() -> str:
+    """A PNG of one red pixel, as a data URL."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
+    png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\x00\xff\x00\x00")) + chunk(b"IEND", b"")
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+# ── Recording ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def record(name: str, recipe: Recipe, folder: Path) -> None:
+    """Record one case into `folder`: ids, times and pauses are the same each time."""
+    numbers, ticks = itertools.count(1), itertools.count()
+    mint = Mint(
+        unique=lambda: str(uuid.uuid5(uuid.NAMESPACE_URL, f"{name}/{next(numbers)}")),
+        now=lambda: CREATED,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "made"
+        recorder = Recorder(made, mint, Redactor(), lambda: next(ticks) * BETWEEN_LINES, recipe.reasoning)
+        async with scripted_upstream() as upstream:
+            write_home(Path(scratch) / "home", upstream.base_url, stream_retries=2)
+            os.environ["CODEX_HOME"] = f"{scratch}/home"
+            async with launcher(os.environ.get("CODEX_UNDER_TEST"), recorder.tap) as launch:
+                behind = Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
+                settings = Settings(reasoning=recipe.reasoning)
+                async with service(settings, behind) as it, asgi_client(it.app) as client:
+                    await recipe.play(Scene(upstream, client))
+        [recorded] = load_cases(made)
+    shutil.rmtree(folder / name, ignore_errors=True)
+    save_case(replace(recorded, name=name), folder / name)
+
+
+async def main(names: list[str], folder: Path) -> None:
+    """Record the named cases, or all."""
+    os.environ["SCRIPTED_KEY"] = "made-up"
+    for name in names or RECIPES:
+        await record(name, RECIPES[name], folder)
+        print(name)  # noqa: T201 - a program for people
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("names", nargs="*", choices=[*RECIPES, []], metavar="CASE")
+    anyio.run(main, arguments.parse_args().names, FIXTURES)
