@@ -108,7 +108,7 @@ def merge_deltas(events: list[Event]) -> list[Event]:
 
     for event in events:
         if isinstance(event, MessageDelta):
-            if run and run[0].item_id != event.item_id:
+            if run and (run[0].item_id, run[0].turn_id) != (event.item_id, event.turn_id):
                 close_run()
             run.append(event)
         else:
