@@ -123,7 +123,7 @@ def show_settings(context: click.Context) -> None:
 @setting(
     "--codex-ca-file",
     "PEM file with the only certificates that codex is to trust. It loads the system's anew for each conversation, "
-    "which is half of its work. With a wrong one, or when the upstream gets another, nothing works any more.",
+    "a third of its work or more. With a wrong one, or when the upstream gets another, nothing works any more.",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True),
 )
 @setting(

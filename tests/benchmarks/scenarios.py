@@ -170,14 +170,13 @@ async def agent(lab: Lab, rounds: int) -> list[Row]:
     """Ten steps of an agent: what the upstream receives, with and without threads that live on."""
     del rounds
     sizes: dict[str, float] = {}
-    async with proxy("--threads", "0") as stateless:
-        for name, one in (("proxy", lab.proxy), ("proxy --threads 0", stateless)):
-            await lab.upstream.received()
-            conversation = ProxyConversation(one, [LOOK])
-            for _ in range(10):
-                await conversation.ask({"call": "look", "note": "a line of a file or of a log " * 30})
-            requests, size = await lab.upstream.received()
-            sizes[name] = size / requests / 1000
+    for name, edited in (("proxy", False), ("a new thread each step", True)):
+        await lab.upstream.received()
+        conversation = ProxyConversation(lab.proxy, [LOOK], edited=edited)
+        for _ in range(10):
+            await conversation.ask({"call": "look", "note": "a line of a file or of a log " * 30})
+        requests, size = await lab.upstream.received()
+        sizes[name] = size / requests / 1000
     return [Row(f"Ten steps of an agent, sent upstream ({lab.transport})", "kB a step", sizes)]
 
 

@@ -253,8 +253,10 @@ class Proxy:
 class ProxyConversation:
     """Sends its whole history with each question, as clients of the Chat Completions API do."""
 
-    def __init__(self, proxy: Proxy, tools: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, proxy: Proxy, tools: Sequence[Mapping[str, Any]] = (), *, edited: bool = False) -> None:
+        """With `edited` the beginning changes each time, so that no thread can go on with it."""
         self._proxy = proxy
+        self._edited = edited
         self._fields = {"model": MODEL, "stream": True, **({"tools": tools} if tools else {})}
         self.messages: list[dict[str, Any]] = []
 
@@ -265,7 +267,8 @@ class ProxyConversation:
         self.messages += [{"role": "tool", "tool_call_id": call["id"], "content": said} for call in calls] or [
             {"role": "user", "content": said}
         ]
-        body = orjson.dumps({**self._fields, "messages": self.messages})
+        edit = [{"role": "system", "content": f"{len(self.messages)}"}] if self._edited else []
+        body = orjson.dumps({**self._fields, "messages": [*edit, *self.messages]})
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
