@@ -29,6 +29,8 @@ STALE = 300.0
 """Seconds that a spare thread waits: who begins no conversation for so long has gone away."""
 LOOK_AROUND = 5.0
 """Seconds between two looks for stale threads; wishes are noticed at once."""
+QUIET = 0.5
+"""Seconds before a wanted thread is started: an agent that answers at once is not to wait for codex to start it."""
 CLEAN_UP = 5.0
 """Seconds that codex may take to unload a thread."""
 
@@ -101,6 +103,8 @@ class Spares:
                     self._left.append(spare.thread)
             while self._left:
                 await _unload(self._left.pop())
+            if self._wanted:
+                await anyio.sleep(QUIET)
             while self._wanted:
                 await self._start(*self._wanted.popitem())
 

@@ -34,6 +34,8 @@ BURST = 20_000
 STREAMS, PACED, PAUSE, OPENING = 64, 100, 0.05, 6
 SHORT, AT_ONCE = 300, 32
 LONG = 100
+REST = 0.7
+"""Seconds between two conversations, as people pause."""
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
@@ -81,8 +83,9 @@ async def first_content(lab: Lab, rounds: int) -> list[Row]:
     """Time from the question to the first text, in a new conversation and in the one that goes on."""
     new: dict[str, list[float]] = {subject.name: [] for subject in lab.subjects}
     living: dict[str, list[float]] = {subject.name: [] for subject in lab.subjects}
-    for _ in range(rounds * 5):
+    for _ in range(rounds * 3):
         for subject in lab.subjects:
+            await anyio.sleep(REST)
             conversation = subject.conversation()
             new[subject.name].append((await conversation.ask({"deltas": 2})).first)
             living[subject.name].append((await conversation.ask({"deltas": 2})).first)

@@ -22,6 +22,11 @@ T = TypeVar("T")
 ONE, TWO, THREE = ({"model": name} for name in ("one", "two", "three"))
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spares_module, "QUIET", 0)
+
+
 class FakeClient:
     """Starts and unloads threads, which are called by their model."""
 

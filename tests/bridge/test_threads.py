@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from bridge import spares as spares_module
 from bridge import threads as threads_module
 from bridge.backend import Session
 from bridge.errors import ApiError
@@ -303,7 +304,8 @@ async def test_an_answer_whose_calls_are_told_one_at_a_time_is_rebuilt_as_the_cl
     assert next_codex.told[1] == ("inject_items", "t1", [Q, CALL, OUT])
 
 
-async def test_a_spare_thread_that_does_not_go_on_is_replaced_by_a_new_one() -> None:
+async def test_a_spare_thread_that_does_not_go_on_is_replaced_by_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spares_module, "QUIET", 0)
     threads, codex = Threads("/empty", most=9, longest=600, idle_timeout=60, spares=1), FakeCodex()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(threads.keep_spares)
@@ -325,7 +327,8 @@ async def test_a_spare_thread_that_does_not_go_on_is_replaced_by_a_new_one() -> 
         tasks.cancel_scope.cancel()
 
 
-async def test_a_spare_thread_is_no_thread_that_waits_for_its_conversation() -> None:
+async def test_a_spare_thread_is_no_thread_that_waits_for_its_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spares_module, "QUIET", 0)
     threads, codex = Threads("/empty", most=9, longest=600, idle_timeout=60, spares=1), FakeCodex()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(threads.keep_spares)
