@@ -39,7 +39,7 @@ soak: $(VENV)/dev.stamp ## run thousands of conversations of all kinds and show 
 	@$(BIN)/python -m tests.load.soak $(ARGS)
 
 bench: $(VENV)/dev.stamp ## measure the proxy beside a bare reader of codex
-	@$(BIN)/python -m tests.benchmarks.burst $(ARGS)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 fixtures: $(VENV)/dev.stamp ## record the cases in fixtures/ anew, from the real codex and a scripted upstream
 	@$(BIN)/python -m tests.record_fixtures $(ARGS)

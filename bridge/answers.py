@@ -79,7 +79,7 @@ class _Body:
         self._patience = plan.patience
         self._pause = plan.pause
         self.headers = {**plan.headers, **writer.media}
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._last_sent = anyio.current_time()
         self._ended = False
         self.begun = False

@@ -53,6 +53,7 @@ class Api:
         self._admission = admission
         self._settings = settings
         self._started = started
+        self._recent = chat_request.Recent()
 
     async def models(self, request: Request) -> Response:
         """GET /models."""
@@ -71,7 +72,7 @@ class Api:
         """POST /chat/completions, and the Azure form of it, whose path names the model."""
         settings = self._settings
         body = await read_json(request, settings)
-        chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"))
+        chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"), self._recent)
         entry_of(request.scope).model = chat.settings.model
         cursor = is_cursor(request.headers)
         summary = None if settings.reasoning == "off" else "auto"

@@ -19,6 +19,8 @@ class Settings:
     port: int = 11435
     codex: str | None = None
     """The codex executable; None looks for it on PATH, then in the wheel."""
+    codex_ca_file: str | None = None
+    """PEM file with the only certificates that codex trusts; None: the system's, loaded for each conversation."""
     api_key: str | None = None
     """What every peer must send; None admits loopback peers with any key and nobody else."""
     max_body: int = 64 * 1024 * 1024
@@ -34,6 +36,8 @@ class Settings:
     """How what the model tells about its reasoning is shown."""
     threads: int = 64
     """How many threads wait for their conversation to go on; each takes about 1 MB of codex and a connection."""
+    spares: int = 2
+    """How many threads are started ahead of new conversations: one for the model and tools of each kind used last."""
     thread_age: float = 1800
     """How long a thread waits, with or without a tool call open."""
     store: str | None = None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import orjson
 
 from bridge.json_body import is_deeper_than
+from bridge.prefixes import Prefix, Prefixes, size_of
 from bridge.prompt import Item, Prompt
 
 H = TypeVar("H")
@@ -37,12 +39,30 @@ LOST = 4096
 # ── Hashes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def hashes(prompt: Prompt) -> list[bytes]:
-    """Return n + 1 hashes for n items: the first of the settings alone, each further one of one item more.
+class Hashes:
+    """Hashes of prompts; what is new in a prompt whose beginning was hashed before is all that it costs."""
 
-    An item that clients may leave out does not change the hash.
-    """
-    return list(_chain(_digest(prompt.thread_settings()), prompt.items))
+    def __init__(self) -> None:
+        self._recent: Prefixes[list[bytes]] = Prefixes(operator.is_)
+
+    def of(self, prompt: Prompt) -> list[bytes]:
+        """Return n + 1 hashes for n items: the first of the settings alone, each further one of one item more.
+
+        An item that clients may leave out does not change the hash.
+        """
+        settings = _digest(prompt.thread_settings())
+        before = self._recent.find(settings, prompt.items)
+        known, size = (before.value, before.size) if before else ([settings], 0)
+        new = prompt.items[len(known) - 1 :]
+        chain = [*known[:-1], *_chain(known[-1], new)]
+        if new:
+            self._recent.remember(Prefix(settings, prompt.items, chain, size + size_of(new)), before)
+        return chain
+
+
+def hashes(prompt: Prompt) -> list[bytes]:
+    """Return the hashes of a prompt of which nothing is known."""
+    return Hashes().of(prompt)
 
 
 def advance(start: bytes, items: Sequence[Item]) -> bytes:

@@ -21,14 +21,8 @@ def decode_json(body: bytes) -> Any:
     """Decode a body; half of a surrogate pair, as cutting a string in JavaScript leaves it, becomes U+FFFD.
 
     Raises:
-        ApiError: 400, it is not JSON, nested too deeply, or has too long an array.
+        ApiError: 400, it is not JSON.
     """
-    value = _decoded(body)
-    _refuse_extremes(value)
-    return value
-
-
-def _decoded(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -62,8 +56,12 @@ def is_deeper_than(value: object, levels: int) -> bool:
     return levels == 0 or any(is_deeper_than(one, levels - 1) for one in inner)
 
 
-def _refuse_extremes(value: object) -> None:
-    """Look at the body level by level, so that no depth is too much for the looking."""
+def refuse_extremes(value: object) -> None:
+    """Look at a part of the body level by level, so that no depth is too much for the looking.
+
+    Raises:
+        ApiError: 400, it is nested too deeply, or has too long an array.
+    """
     level = [value]
     for _ in range(DEEPEST):
         below: list[object] = []

@@ -33,9 +33,10 @@ Tap: TypeAlias = Callable[[ByteStream], ByteStream]
 class Launcher:
     """Opens connections to new codex children; `workspace` is a directory of ours, `cwd` an empty one inside it."""
 
-    def __init__(self, codex: str | None, workspace: Path, tap: Tap) -> None:
+    def __init__(self, codex: str | None, workspace: Path, tap: Tap, ca_file: str | None) -> None:
         self._codex = codex
         self._tap = tap
+        self._trust = {} if ca_file is None else {"SSL_CERT_FILE": ca_file}
         self._workspace = workspace
         self.cwd = workspace / "cwd"
         self.cwd.mkdir(mode=0o700)
@@ -60,7 +61,7 @@ class Launcher:
         """
         codex = find_codex(self._codex)
         home = home_without_instructions(real_home(os.environ), self._workspace / "home")
-        env = child_environment(os.environ, home)
+        env = child_environment(os.environ, home) | self._trust
         check_version(await self.version(codex, env), codex)
         catalogue = self._workspace / "models.json"
         catalogue.write_bytes(await self._plain_catalogue(codex, env))
@@ -118,10 +119,13 @@ async def account_client(codex: str | None) -> AsyncGenerator[Client]:
 
 
 @asynccontextmanager
-async def launcher(codex: str | None, tap: Tap = lambda stream: stream) -> AsyncGenerator[Launcher]:
+async def launcher(
+    codex: str | None, tap: Tap = lambda stream: stream, ca_file: str | None = None
+) -> AsyncGenerator[Launcher]:
     """Yield a launcher whose workspace is removed at the end; `codex` is as for `find_codex`.
 
-    Each client speaks through what `tap` makes of the connection to its codex.
+    Each client speaks through what `tap` makes of the connection to its codex. `ca_file` holds the only certificates
+    that codex is to trust; None leaves it the system's.
     """
     with tempfile.TemporaryDirectory(prefix="codex-openai-proxy-", ignore_cleanup_errors=True) as workspace:
-        yield Launcher(codex, Path(workspace), tap)
+        yield Launcher(codex, Path(workspace), tap, ca_file)

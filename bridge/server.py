@@ -59,7 +59,7 @@ MAX_HEADERS = 32 * 1024
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the address before anything else starts, so that a port in use is noticed first.
+    """Take the address before anything else starts: a port in use is noticed first, and early clients wait.
 
     Raises:
         OSError: it cannot be bound.
@@ -70,6 +70,7 @@ def listen(host: str, port: int) -> socket.socket:
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()
         listener.setblocking(False)
     except OSError:
         listener.close()
@@ -100,6 +101,8 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
         threads = Threads(
             it.cwd,
             most=settings.threads,
+            # Neither a recording nor a replay knows threads that nobody asked for.
+            spares=settings.spares if it.join_deltas else 0,
             longest=settings.thread_age,
             idle_timeout=settings.idle_timeout,
             join_deltas=it.join_deltas,
@@ -109,7 +112,7 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
         responses = Responses(opener, store, admission, settings)
         status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
         app = build_app(api, responses, status, Page(settings), settings)
-        async with running(supervisor.run, backend.warm_up, threads.keep_tidy):
+        async with running(supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares):
             yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission)
 
 

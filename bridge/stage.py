@@ -47,10 +47,10 @@ async def stage(settings: Settings, mint: Mint) -> AsyncGenerator[Stage]:
         yield Stage(replay.open_client, "", replay, join_deltas=False)
     elif settings.record is not None:
         recorder = Recorder(Path(settings.record), mint, redactor(settings), time.monotonic, settings.reasoning)
-        async with launcher(settings.codex, recorder.tap) as launch:
+        async with launcher(settings.codex, recorder.tap, settings.codex_ca_file) as launch:
             yield Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
     else:
-        async with launcher(settings.codex) as launch:
+        async with launcher(settings.codex, ca_file=settings.codex_ca_file) as launch:
             yield Stage(launch.open_client, str(launch.cwd), Exchanges(mint), join_deltas=True)
 
 

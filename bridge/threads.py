@@ -11,11 +11,12 @@ from typing import Any
 import anyio
 
 from bridge.backend import Session
-from bridge.conversations import AnswerTools, Continue, Conversations, Fresh, Known, Plan, advance, hashes, marks
+from bridge.conversations import AnswerTools, Continue, Conversations, Fresh, Hashes, Known, Plan, advance, marks
 from bridge.echo import Dialect
 from bridge.limits import Limits
 from bridge.plain_model import thread_start_params
 from bridge.prompt import Item, Prompt, message
+from bridge.spares import Spares
 from bridge.turns import LivingThread, Turn
 from codex_rpc.calls import thread_inject_items, thread_start, thread_unsubscribe, turn_interrupt, turn_start
 from codex_rpc.client import Client
@@ -23,6 +24,8 @@ from codex_rpc.errors import CodexError, ConnectionLostError, RequestRefusedErro
 
 logger = logging.getLogger(__name__)
 
+STARTED = ("new", "rebuilt")
+"""How the fates of the turns begin that needed a thread of their own."""
 CLEAN_UP = 5.0
 """Seconds that codex may take to confirm what we tell it on the way out."""
 LOOK_AROUND = 5.0
@@ -35,11 +38,22 @@ class Threads:
     Without `join_deltas` each delta is an event of its own, so that the answers do not depend on when they came.
     """
 
-    def __init__(self, cwd: str, *, most: int, longest: float, idle_timeout: float, join_deltas: bool = True) -> None:
+    def __init__(
+        self,
+        cwd: str,
+        *,
+        most: int,
+        longest: float,
+        idle_timeout: float,
+        spares: int = 0,
+        join_deltas: bool = True,
+    ) -> None:
         self._cwd = cwd
         self._most = most
         self._longest = longest
         self._idle_timeout = idle_timeout
+        self._hashes = Hashes()
+        self._spares = Spares(spares)
         self._join_deltas = join_deltas
         self._conversations: Conversations[LivingThread] = Conversations()
         self._waiting: OrderedDict[LivingThread, tuple[Known[LivingThread], float]] = OrderedDict()
@@ -53,6 +67,11 @@ class Threads:
     def waiting(self) -> int:
         """How many threads wait for their conversation to go on."""
         return len(self._waiting)
+
+    @property
+    def spares(self) -> int:
+        """How many threads wait for a conversation to begin."""
+        return self._spares.ready
 
     def states(self) -> Mapping[str, int]:
         """How many threads run, are idle between two turns, and wait for the outputs of tools."""
@@ -69,7 +88,7 @@ class Threads:
             CodexError: codex did not take the prompt.
         """
         self._forget_other_clients(session.client)
-        chain = hashes(prompt)
+        chain = self._hashes.of(prompt)
         thread, turn = await self._open(session, prompt, limits, dialect, chain)
         self._running += 1
         try:
@@ -77,6 +96,12 @@ class Threads:
         finally:
             self._running -= 1
             await self._put_back(thread, turn, prompt, chain[-1])
+            if turn.fate.startswith(STARTED):
+                self._spares.want(session.client, self._start_params(session, prompt))
+
+    async def keep_spares(self) -> None:
+        """Have threads ready for new conversations, until cancelled."""
+        await self._spares.keep_ready()
 
     async def keep_tidy(self) -> None:
         """Let threads go that are too old or too many, until cancelled."""
@@ -119,9 +144,24 @@ class Threads:
         outputs: Mapping[str, Any] = {}
         match plan:
             case Fresh(items, fate, reason):
-                thread = await self._start(session, prompt)
                 fate = f"{fate}; reason={reason}"
                 items = (*(message("developer", note) for note in prompt.notes), *items)
+                params = self._start_params(session, prompt)
+                if (spare := self._spares.take(session.client, params)) is not None:
+                    spare.notes = prompt.notes
+                    turn = Turn(
+                        spare,
+                        prompt,
+                        outputs,
+                        limits,
+                        self._idle_timeout,
+                        dialect=dialect,
+                        join_deltas=self._join_deltas,
+                    )
+                    turn.fate = fate
+                    with suppress(RequestRefusedError):
+                        return await self._run(spare, turn, prompt, items)
+                thread = await self._start(session, prompt, params)
             case Continue(known, items):
                 thread, fate = known.handle, "continued; reason=same-history"
             case AnswerTools(known, outputs, items):
@@ -129,18 +169,25 @@ class Threads:
         self._waiting.pop(thread, None)
         turn = Turn(thread, prompt, outputs, limits, self._idle_timeout, dialect=dialect, join_deltas=self._join_deltas)
         turn.fate = fate
+        return await self._run(thread, turn, prompt, items)
+
+    def _start_params(self, session: Session, prompt: Prompt) -> dict[str, Any]:
+        return thread_start_params(prompt, self._cwd, session.mcp_servers)
+
+    async def _start(self, session: Session, prompt: Prompt, params: dict[str, Any]) -> LivingThread:
+        # Shielded, because a thread whose start was under way stays loaded until it is unsubscribed by its id.
+        thread_id = await session.client.call(thread_start(params), shield=True)
+        return LivingThread(session.client, thread_id, session.client.subscribe(thread_id), notes=prompt.notes)
+
+    async def _run(
+        self, thread: LivingThread, turn: Turn, prompt: Prompt, items: tuple[Item, ...]
+    ) -> tuple[LivingThread, Turn]:
         try:
             await self._begin(thread, turn, prompt, items)
         except BaseException:
             await _close(thread)
             raise
         return thread, turn
-
-    async def _start(self, session: Session, prompt: Prompt) -> LivingThread:
-        params = thread_start_params(prompt, self._cwd, session.mcp_servers)
-        # Shielded, because a thread whose start was under way stays loaded until it is unsubscribed by its id.
-        thread_id = await session.client.call(thread_start(params), shield=True)
-        return LivingThread(session.client, thread_id, session.client.subscribe(thread_id), notes=prompt.notes)
 
     async def _begin(self, thread: LivingThread, turn: Turn, prompt: Prompt, items: tuple[Item, ...]) -> None:
         """Items that are injected while a turn waits for outputs come to stand behind the outputs."""
@@ -178,6 +225,7 @@ class Threads:
     def _forget_other_clients(self, client: Client) -> None:
         """The threads of a codex that is gone are gone with it; one that was replaced ends when it has none left."""
         self._client = client
+        self._spares.forget_other_clients(client)
         for thread, (known, _) in tuple(self._waiting.items()):
             if thread.client is not client:
                 del self._waiting[thread]

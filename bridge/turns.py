@@ -18,7 +18,7 @@ from bridge.prompt import Item, Prompt
 from bridge.translate import Translator
 from codex_rpc.calls import turn_interrupt
 from codex_rpc.client import Client
-from codex_rpc.inbox import Inbox, merge_deltas
+from codex_rpc.inbox import Inbox
 from codex_rpc.protocol import ErrorReported, Event, TokenUsage, ToolCallAsked, Warned, tool_call_result
 from codex_rpc.quota import Quota
 
@@ -100,7 +100,7 @@ class Turn:
         deadline = anyio.current_time() + self._idle_timeout
         while True:
             with anyio.move_on_at(min(deadline, self._end_of_patience())):
-                arrived = await self._thread.inbox.take()
+                arrived = await self._thread.inbox.take(joined=self._join_deltas)
                 if not all(isinstance(event, ErrorReported) for event in arrived):
                     deadline = anyio.current_time() + self._idle_timeout
                 if events := self._passed_on(self._translated(arrived)):
@@ -155,7 +155,7 @@ class Turn:
         return anyio.current_time() + CALLS_WITHOUT_END if self._thread.asked else float("inf")
 
     def _translated(self, arrived: list[Event]) -> list[TurnEvent]:
-        """Only this turn's events count; deltas are joined unless each has to be counted or recorded."""
+        """Only this turn's events count."""
         mine: list[Event] = []
         for event in arrived:
             if isinstance(event, Warned):
@@ -164,7 +164,7 @@ class Turn:
                 mine.append(event)
             if isinstance(event, ToolCallAsked):
                 self._asked(event)
-        return self._translator.feed(merge_deltas(mine) if self._join_deltas else mine)
+        return self._translator.feed(mine)
 
     def _asked(self, event: ToolCallAsked) -> None:
         """Codex asks for one call after the other, in an order of its own."""

@@ -16,6 +16,7 @@ import anyio
 
 from codex_rpc.background import running
 from codex_rpc.calls import Call, initialize
+from codex_rpc.delta_lines import DeltaLines
 from codex_rpc.errors import (
     OVERLOADED,
     CodexError,
@@ -30,7 +31,15 @@ from codex_rpc.inbox import Inbox
 from codex_rpc.messages import ErrorResponse, Notification, Request, RequestId, Response
 from codex_rpc.peer import Peer
 from codex_rpc.process import ByteStream
-from codex_rpc.protocol import UNWANTED, AccountChanged, LoginCompleted, QuotaReported, read_event, read_request
+from codex_rpc.protocol import (
+    UNWANTED,
+    AccountChanged,
+    LoginCompleted,
+    MessageDelta,
+    QuotaReported,
+    read_event,
+    read_request,
+)
 from codex_rpc.quota import Quota, updated
 
 logger = logging.getLogger(__name__)
@@ -59,6 +68,7 @@ class Client:
         self._peer = Peer()
         self._waiters: dict[RequestId, _Waiter] = {}
         self._inboxes: dict[str, Inbox] = {}
+        self._delta_lines = DeltaLines()
         self._outgoing: list[bytes] = []
         self._something_to_write = anyio.Event()
         self._lost: CodexError | None = None
@@ -111,6 +121,7 @@ class Client:
     def unsubscribe(self, thread_id: str) -> None:
         """Skip the events of a thread from now on, and refuse what codex asks for it."""
         self._inboxes.pop(thread_id, None)
+        self._delta_lines.forget(thread_id)
         self._unsubscribed.set()
 
     def answer(self, request: Request, result: Any) -> None:
@@ -220,6 +231,10 @@ class Client:
         self._ended.set()
 
     def _arrived(self, line: bytes) -> None:
+        if (more := self._delta_lines.read(line)) is not None:
+            earlier, text = more
+            self._inboxes[earlier.thread_id].put_text(earlier, text, len(line))
+            return
         try:
             message = self._peer.receive(line)
         except ProtocolError as error:
@@ -227,7 +242,7 @@ class Client:
             return
         match message:
             case Notification(method, params):
-                self._notified(method, params, len(line))
+                self._notified(method, params, line)
             case Response(request_id) | ErrorResponse(request_id):
                 waiter = self._waiters[request_id]
                 waiter.answer = message
@@ -237,7 +252,7 @@ class Client:
             case None:
                 logger.debug("skipped an answer that nobody waits for any more")
 
-    def _notified(self, method: str, params: Any, size: int) -> None:
+    def _notified(self, method: str, params: Any, line: bytes) -> None:
         try:
             event = read_event(method, params)
             if event is None:
@@ -250,7 +265,9 @@ class Client:
             elif isinstance(event, QuotaReported):
                 self.quota = updated(self.quota, event.limit)
             elif inbox := self._inboxes.get(event.thread_id):
-                inbox.put(event, size)
+                inbox.put(event, len(line))
+                if isinstance(event, MessageDelta):
+                    self._delta_lines.learn(line, event)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             logger.warning("skipped a %s notification of codex: %r", method, error)
 

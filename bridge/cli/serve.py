@@ -7,6 +7,7 @@ import math
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import util
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -124,6 +125,12 @@ def show_settings(context: click.Context) -> None:
 @setting("--addr", "Address to listen on.", default=DEFAULT_ADDRESS, metavar="HOST:PORT")
 @setting("--codex", "The codex executable.  [default: the one on PATH, else the installed wheel]", metavar="PATH")
 @setting(
+    "--codex-ca-file",
+    "PEM file with the only certificates that codex is to trust. It loads the system's anew for each conversation, "
+    "a third of its work or more. With a wrong one, or when the upstream gets another, nothing works any more.",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+)
+@setting(
     "--api-key",
     "Key that every client must send; without it only this machine may connect. Other users of the machine can read a "
     "command line: prefer the environment or the file.",
@@ -164,6 +171,13 @@ def show_settings(context: click.Context) -> None:
     "--threads",
     "How many threads wait for their conversation to go on.",
     default=DEFAULTS.threads,
+    type=click.IntRange(min=0),
+    metavar="N",
+)
+@setting(
+    "--spares",
+    "How many threads are started ahead of new conversations, for the models and tools used last.",
+    default=DEFAULTS.spares,
     type=click.IntRange(min=0),
     metavar="N",
 )
@@ -257,7 +271,9 @@ def serve(
     announce = functools.partial(_announce, listener.getsockname(), settings)
     try:
         beside = _tunnel(tunnel, listener.getsockname()[1], cloudflared, settings.api_key) if tunnel else ()
-        anyio.run(functools.partial(run_server, beside=beside), settings, listener, announce)
+        run = functools.partial(run_server, beside=beside)
+        loop = {"use_uvloop": util.find_spec("uvloop") is not None}
+        anyio.run(run, settings, listener, announce, backend_options=loop)
     except (CodexError, StoreError, CaseError, TunnelError) as error:
         listener.close()
         raise click.ClickException(str(error)) from None

@@ -5,12 +5,14 @@ Source: the OpenAI API reference, "Create chat completion"; the second shape is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from bridge.config import ReasoningDisplay
 from bridge.errors import invalid_request
+from bridge.json_body import refuse_extremes
 from bridge.openai.content import parse_content, parse_output
 from bridge.openai.fields import Object, expect_object, optional, optional_object, required, required_list, wrong_type
 from bridge.openai.history import check_calls, short_id
@@ -18,6 +20,7 @@ from bridge.openai.model_settings import ModelSettings, parse_settings
 from bridge.openai.reasoning_text import BLOCK_DISPLAYS, strip_blocks
 from bridge.openai.response_items import ROLES, parse_input, tools_with_those_in
 from bridge.openai.tool_specs import parse_tools
+from bridge.prefixes import Prefix, Prefixes, size_of
 from bridge.prompt import Item, function_call, function_call_output, message
 from bridge.tools import Toolbox
 
@@ -60,8 +63,22 @@ class ChatRequest:
     ignored: tuple[str, ...]
 
 
-def parse(body: object, display: ReasoningDisplay = "off", model: str | None = None) -> ChatRequest:
+class Recent(Prefixes[tuple[Item, ...]]):
+    """The messages of recent requests and the items that they are: a conversation is read on where it was left.
+
+    Equal messages are the same items, although `1` and `True` are equal: all that is read in a message is text.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(operator.eq)
+
+
+def parse(
+    body: object, display: ReasoningDisplay = "off", model: str | None = None, recent: Recent | None = None
+) -> ChatRequest:
     """Read a decoded JSON body; `model` is the name that the path gives to a body without one.
+
+    `recent` belongs to one display.
 
     Raises:
         ApiError: 400, `param` names the field.
@@ -71,13 +88,14 @@ def parse(body: object, display: ReasoningDisplay = "off", model: str | None = N
     fields = cast("dict[str, Any]", body)
     if model is not None:
         fields = {"model": model, **fields}
+    refuse_extremes({name: value for name, value in fields.items() if name != "messages"})
     _refuse_what_would_be_a_lie(fields)
     toolbox = tools_with_those_in(fields.get("input"), parse_tools(fields.get("tools")))
     settings = parse_settings(fields, toolbox)
     options = optional_object(fields, "stream_options")
     return ChatRequest(
         settings=settings,
-        items=tuple(_items(fields, toolbox, display)),
+        items=tuple(_items(fields, toolbox, display, recent or Recent())),
         choices=optional(fields, "n", int) or 1,
         stream=optional(fields, "stream", bool) or False,
         usage_chunk=optional(options, "include_usage", bool, "stream_options.include_usage") or False,
@@ -98,18 +116,38 @@ def _refuse_what_would_be_a_lie(fields: Object) -> None:
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _items(fields: Object, toolbox: Toolbox, display: ReasoningDisplay) -> list[Item]:
+def _items(fields: Object, toolbox: Toolbox, display: ReasoningDisplay, recent: Recent) -> list[Item]:
     """An empty or null `messages` may stand beside a real `input`: the content decides."""
     if fields.get("input") and not fields.get("messages"):
-        items, param = list(parse_input(fields["input"], toolbox)), "input"
+        items, param = _checked(parse_input(fields["input"], toolbox), "input", display), "input"
     else:
-        items, param = list(_message_items(required_list(fields, "messages"), toolbox)), "messages"
+        items, param = _messages(required_list(fields, "messages"), toolbox, display, recent), "messages"
     if not items:
         raise invalid_request(f"'{param}' must hold at least one message.", param, "empty_array")
-    check_calls(items, param)
     instructions = optional(fields, "instructions", str)
     head = [message("developer", instructions)] if instructions else []
-    return [*head, *(_without_blocks(items, display) if display in BLOCK_DISPLAYS else items)]
+    return [*head, *items]
+
+
+def _messages(messages: list[Any], toolbox: Toolbox, display: ReasoningDisplay, recent: Recent) -> Sequence[Item]:
+    """What is known has been checked; it ends behind a message that no block of the next one belongs to."""
+    before = recent.find(toolbox, messages)
+    known, size = (before.value, before.size) if before else ((), 0)
+    start = len(before.sequence) if before else 0
+    if before and start == len(messages):
+        return known
+    refuse_extremes(messages[start:])
+    new = _checked(_message_items(messages, toolbox, start), "messages", display)
+    items = (*known, *new)
+    if messages and messages[-1]["role"] != "assistant":
+        recent.remember(Prefix(toolbox, messages, items, size + size_of(new)), before)
+    return items
+
+
+def _checked(items: Iterator[Item], param: str, display: ReasoningDisplay) -> list[Item]:
+    read = list(items)
+    check_calls(read, param)
+    return list(_without_blocks(read, display)) if read and display in BLOCK_DISPLAYS else read
 
 
 def _without_blocks(items: list[Item], display: ReasoningDisplay) -> Iterator[Item]:
@@ -123,8 +161,8 @@ def _without_blocks(items: list[Item], display: ReasoningDisplay) -> Iterator[It
             yield {**item, "content": parts}
 
 
-def _message_items(messages: list[Any], toolbox: Toolbox) -> Iterator[Item]:
-    for number, value in enumerate(messages):
+def _message_items(messages: list[Any], toolbox: Toolbox, start: int) -> Iterator[Item]:
+    for number, value in enumerate(messages[start:], start):
         where = f"messages[{number}]"
         one = expect_object(value, where)
         role = required(one, "role", str, f"{where}.role")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from bridge.errors import ApiError, invalid_request
+from bridge.json_body import refuse_extremes
 from bridge.openai.fields import Object, expect, expect_object, optional, optional_object, wrong_type
 from bridge.openai.history import check_calls
 from bridge.openai.model_settings import ModelSettings, parse_settings
@@ -86,6 +87,7 @@ def lookups(body: object) -> Lookups:
     if not isinstance(body, dict):
         raise wrong_type(body, "an object", "body")
     fields = cast("Object", body)
+    refuse_extremes(fields)
     previous = optional(fields, "previous_response_id", str)
     return Lookups(previous, tuple(item["id"] for item in _input(fields) if _refers(item)))
 

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.conversations import LOST, AnswerTools, Continue, Conversations, Fresh, Known, Plan, advance, hashes, marks
+from bridge.conversations import (
+    LOST,
+    AnswerTools,
+    Continue,
+    Conversations,
+    Fresh,
+    Hashes,
+    Known,
+    Plan,
+    advance,
+    hashes,
+    marks,
+)
 from bridge.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.tools import Tool, Toolbox
 
@@ -476,3 +488,21 @@ def test_a_thread_is_used_exactly_when_it_is_this_conversation(data: st.DataObje
             assert known.handle in fitting
             brought, *rest = asked.items[known_part(known.handle[1], asked) :]
             assert (known.handle[2], outputs, items) == (True, {"c1": brought["output"]}, tuple(rest))
+
+
+def test_hashes_of_a_prompt_that_goes_on_are_those_of_a_new_one():
+    known, items = Hashes(), (Q, A, Q2)
+
+    for of in (PLAIN, Prompt("another", ()), PLAIN):
+        for length in (1, 2, 3, 2):
+            one = prompt(*items[:length], of=of)
+            assert known.of(one) == hashes(one)
+
+
+def test_only_the_very_same_items_are_not_hashed_again():
+    known = Hashes()
+    known.of(prompt({**Q, "number": 1}))
+
+    changed = prompt({**Q, "number": True})
+
+    assert known.of(changed) == hashes(changed)

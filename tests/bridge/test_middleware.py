@@ -284,7 +284,7 @@ async def test_what_is_no_http_request_passes_untouched() -> None:
 # ── private pages ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("path", ["/usage", "/v1/usage", "//metrics", "/metrics", "/"])
+@pytest.mark.parametrize("path", ["/usage", "/v1/usage", "//metrics", "/metrics", "/doctor"])
 async def test_no_page_of_another_origin_may_read_what_is_private(path: str) -> None:
     for headers in (
         {"host": "localhost"},
@@ -298,7 +298,7 @@ async def test_no_page_of_another_origin_may_read_what_is_private(path: str) -> 
         assert (exchange.status == 403) == (headers != {"host": "localhost"})
 
 
-@pytest.mark.parametrize("path", ["/usage", "/metrics", "/"])
+@pytest.mark.parametrize("path", ["/usage", "/metrics", "/doctor"])
 async def test_a_preflight_for_what_is_private_allows_nothing(path: str) -> None:
     wanted = {
         "host": "localhost",

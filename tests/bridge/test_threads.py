@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from bridge import spares as spares_module
 from bridge import threads as threads_module
 from bridge.backend import Session
 from bridge.errors import ApiError
@@ -54,6 +55,7 @@ class FakeCodex:
         self.gone = anyio.Semaphore(0)
         self.may_go = anyio.Event()
         self.may_go.set()
+        self.alive = True
         self.session = Session(cast("Client", self), Account("chatgpt", None, needs_login=True), (), ("mcp",), 0)
         self._threads = 0
 
@@ -300,3 +302,39 @@ async def test_an_answer_whose_calls_are_told_one_at_a_time_is_rebuilt_as_the_cl
     await ask(threads, codex, Q, of=of)
     assert await ask(threads, next_codex, Q, CALL, OUT, of=of) == "rebuilt; reason=codex-restarted"
     assert next_codex.told[1] == ("inject_items", "t1", [Q, CALL, OUT])
+
+
+async def test_a_spare_thread_that_does_not_go_on_is_replaced_by_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spares_module, "QUIET", 0)
+    threads, codex = Threads("/empty", most=9, longest=600, idle_timeout=60, spares=1), FakeCodex()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(threads.keep_spares)
+        await ask(threads, codex, Q)
+        await anyio.wait_all_tasks_blocked()
+        assert threads.spares == 1
+        codex.take_told()
+        codex.refuses = "thread/inject_items"
+
+        assert await ask(threads, codex, Q2) == "new; reason=first-request"
+
+        assert codex.take_told() == [
+            ("inject_items", "t2", [Q2]),
+            ("unsubscribe", "t2"),
+            START,
+            ("inject_items", "t3", [Q2]),
+            ("start", "t3", NOTHING),
+        ]
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_spare_thread_is_no_thread_that_waits_for_its_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spares_module, "QUIET", 0)
+    threads, codex = Threads("/empty", most=9, longest=600, idle_timeout=60, spares=1), FakeCodex()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(threads.keep_spares)
+        await ask(threads, codex, Q)
+        await anyio.wait_all_tasks_blocked()
+
+        assert (threads.waiting, threads.spares) == (1, 1)
+        assert threads.states() == {"running": 0, "idle": 1, "suspended": 0}
+        tasks.cancel_scope.cancel()

@@ -99,6 +99,53 @@ async def test_everything_that_waits_is_taken_at_once_as_it_came_and_only_once()
     assert await inbox.take() == [COMPLETED]
 
 
+async def test_texts_of_one_message_are_taken_as_deltas_or_joined_in_the_order_of_all_events():
+    def filled_with_texts() -> Inbox:
+        first, second = delta("a"), delta("x", "2")
+        inbox = filled(first)
+        inbox.put_text(first, "b", 10)
+        inbox.put_text(first, "c", 10)
+        inbox.put(THOUGHT, 10)
+        inbox.put_text(first, "d", 10)
+        inbox.put(second, 10)
+        inbox.put_text(second, "y", 10)
+        inbox.put_text(first, "e", 10)
+        return inbox
+
+    apart: list[Event] = [
+        *(delta(text) for text in "abc"),
+        THOUGHT,
+        delta("d"),
+        delta("x", "2"),
+        delta("y", "2"),
+        delta("e"),
+    ]
+    assert await filled_with_texts().take() == apart
+    assert await filled_with_texts().take(joined=True) == merge_deltas(apart)
+
+
+async def test_texts_that_arrive_after_the_others_were_taken_are_taken_next():
+    first = delta("a")
+    inbox = filled(first)
+    inbox.put_text(first, "b", 10)
+    await inbox.take()
+
+    inbox.put_text(first, "c", 10)
+
+    assert await inbox.take() == [delta("c")]
+
+
+async def test_too_many_waiting_texts_end_in_a_failure():
+    first = delta("a")
+    inbox = filled(first, max_waiting=30)
+    for text in "bcd":
+        inbox.put_text(first, text, 10)
+    inbox.put_text(first, "e", 10)
+
+    with pytest.raises(InboxOverflowError):
+        await inbox.take()
+
+
 async def test_a_consumer_of_an_empty_inbox_waits_for_the_next_event():
     inbox = Inbox()
     taken: list[list[Event]] = []

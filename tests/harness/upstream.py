@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
+import anyio
 import h11
 import orjson
 import wsproto
@@ -44,6 +45,10 @@ class Upstream:
         self.requests: list[Received] = []
         self.warm_ups: list[Received] = []
         self.refuse_websocket: int | None = None
+        self.handshake = 0.0
+        """Seconds that a WebSocket takes to open; infinite ones never open."""
+        self.websockets = 0
+        """How many WebSockets have been opened."""
         self.respond: Responder = lambda _: reply("ok")
         self.port = 0
         self.played: list[Reply] = []
@@ -68,6 +73,12 @@ class Upstream:
             await self._arrived.wait()
         return self.requests
 
+    async def wait_for_warm_ups(self, count: int) -> None:
+        """Return as soon as at least `count` threads have been warmed up."""
+        while len(self.warm_ups) < count:
+            self._arrived.clear()
+            await self._arrived.wait()
+
     async def wait_until_idle(self) -> None:
         """Return as soon as no reply is being played."""
         while self._playing:
@@ -85,6 +96,7 @@ class Upstream:
         """Note a request and choose its reply."""
         if request.body.get("generate") is False:
             self.warm_ups.append(request)
+            self._arrived.set()
             return WARMED_UP
         self.requests.append(request)
         self._arrived.set()
@@ -247,6 +259,8 @@ class _Connection:
                             self._writer.write(upgrade.send(refusal))
                             await self._writer.drain()
                             return
+                        await anyio.sleep(self._upstream.handshake)
+                        self._upstream.websockets += 1
                         self._writer.write(upgrade.send(AcceptConnection()))
                     case TextMessage():
                         text += event.data

@@ -14,7 +14,7 @@ from bridge.errors import ApiError
 from bridge.limits import Limits
 from bridge.model_names import ModelChoice
 from bridge.openai.answer_format import BY_INSTRUCTION, JSON_OBJECT
-from bridge.openai.chat_request import ChatRequest, parse
+from bridge.openai.chat_request import ChatRequest, Recent, parse
 from bridge.openai.history import short_id
 from bridge.openai.model_settings import MUST_CALL, MUST_CALL_ONE, ModelSettings
 from bridge.prompt import Item, Prompt, function_call, function_call_output, message
@@ -779,3 +779,61 @@ def test_a_random_body_is_a_request_or_a_complete_error(body: Any, display: Reas
     wire = error.body()["error"]
     assert set(wire) == {"message", "type", "param", "code"}
     assert all(isinstance(value, str) and value for value in wire.values())
+
+
+SAID = st.sampled_from(["", "a", "<think>\nhm\n</think>\n\n", "<think>\nhm\n</think>\n\nyes"])
+ANSWERS = st.fixed_dictionaries({"role": st.just("assistant"), "content": SAID})
+QUESTIONS = st.fixed_dictionaries({"role": st.sampled_from(["user", "system"]), "content": st.sampled_from(["a", "b"])})
+STEPS = st.lists(
+    st.one_of(
+        QUESTIONS.map(lambda one: [one]),
+        ANSWERS.map(lambda one: [one]),
+        st.tuples(SAID, st.sampled_from(["1", "2"]), st.booleans()).map(
+            lambda step: [
+                {"role": "assistant", "content": step[0], "tool_calls": [call(step[1])]},
+                *([result(step[1])] if step[2] else []),
+            ]
+        ),
+        st.just([{"role": "user", "content": 5}]),
+    ),
+    max_size=6,
+)
+
+
+@given(st.lists(STEPS, min_size=1, max_size=5), st.sampled_from(["off", "think"]))
+@settings(deadline=None)
+def test_a_conversation_that_is_read_on_is_read_as_if_it_were_new(
+    conversations: list[list[list[dict[str, Any]]]], display: ReasoningDisplay
+) -> None:
+    recent = Recent()
+
+    def read(messages: list[dict[str, Any]], recent: Recent | None) -> object:
+        try:
+            return parse({"model": "m", "messages": messages, "tools": TOOLS}, display, recent=recent)
+        except ApiError as error:
+            return error.body()
+
+    for steps in conversations:
+        messages: list[dict[str, Any]] = []
+        for step in steps:
+            messages = [*messages, *step]
+            assert read(messages, recent) == read(messages, None)
+
+
+def test_what_was_read_before_is_not_read_again() -> None:
+    recent = Recent()
+    messages: list[Any] = [HELLO, {"role": "assistant", "content": "Hi"}, HELLO]
+
+    first = parse({"model": "m", "messages": messages[:1]}, recent=recent).items
+    second = parse({"model": "m", "messages": messages}, recent=recent).items
+
+    assert second[0] is first[0]
+
+
+def test_the_tools_decide_how_an_old_call_is_read() -> None:
+    recent = Recent()
+    messages = [HELLO, with_call(call("c1", "ApplyPatch", "raw")), result("c1")]
+
+    for tools in ([], TOOLS, []):
+        body = {"model": "m", "messages": messages, "tools": tools}
+        assert parse(body, recent=recent).items == parse(body).items

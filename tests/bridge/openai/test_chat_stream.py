@@ -364,3 +364,16 @@ def test_who_asked_for_a_usage_chunk_gets_one_with_no_choices_after_the_finish_r
     assert [one["choices"] for one in told[-2:-1]] == [[]]
     assert told[-3]["choices"][0]["finish_reason"] is not None
     assert all("usage" in one for one in told[:-1])
+
+
+@given(st.lists(st.text(), min_size=1), st.sampled_from(['""', '"', "\\", "2.5-tpg", '{"content":""}']), st.booleans())
+@settings(deadline=None)
+def test_every_chunk_of_text_is_whole_whatever_the_text_and_the_model(
+    texts: list[str], model: str, usage_chunk: bool
+) -> None:
+    written = ChatStream(ChatAnswer(ID, CREATED, model), usage_chunk=usage_chunk).feed(map(TextDelta, texts))
+
+    first, *others = chunks(written)
+    more: dict[str, Any] = {"usage": None} if usage_chunk else {}
+    assert others == [{**chunk({"content": text}, **more), "model": model} for text in texts[1:]]
+    assert first["choices"][0]["delta"] == {"role": "assistant", "refusal": None, "content": texts[0]}

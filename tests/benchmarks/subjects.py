@@ -1,0 +1,346 @@
+"""Three clients of the same codex and the same upstream: a bare one, the official SDK, and ours behind HTTP.
+
+Each asks a question in a new conversation or in one that goes on, and notes when which text arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import h11
+import orjson
+from openai_codex import ApprovalMode, AsyncCodex, CodexConfig, Sandbox
+from openai_codex.generated.v2_all import AgentMessageDeltaNotification
+
+from bridge.codex_home import child_environment
+from bridge.launch import Launcher
+from bridge.plain_model import command_line, thread_start_params
+from bridge.prompt import Prompt, message
+from codex_rpc.calls import initialize
+from codex_rpc.framing import LineSplitter
+from codex_rpc.process import CodexProcess, find_codex
+from codex_rpc.protocol import UNWANTED
+
+MODEL = "gpt-5.2-codex"
+PROMPT = Prompt(MODEL, ())
+READ_SIZE = 256 * 1024
+
+
+@dataclass(slots=True)
+class Heard:
+    """When a question was asked and when which piece of the answer arrived; times are monotonic nanoseconds."""
+
+    asked: int = field(default_factory=time.monotonic_ns)
+    pieces: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+
+    def hear(self, text: str) -> None:
+        """Note a piece of the answer."""
+        self.pieces.append((time.monotonic_ns(), text))
+
+    @property
+    def first(self) -> float:
+        """Milliseconds to the first text."""
+        return (self.pieces[0][0] - self.asked) / 1e6
+
+    @property
+    def words(self) -> int:
+        """How many deltas the upstream sent, as each ends with a blank."""
+        return sum(text.count(" ") for _, text in self.pieces)
+
+    @property
+    def rate(self) -> float:
+        """Deltas a second, from the first to the last."""
+        return self.words / (self.pieces[-1][0] - self.pieces[0][0]) * 1e9
+
+    @property
+    def delays(self) -> list[float]:
+        """Milliseconds between sending and arrival of each delta of a paced answer."""
+        return [(at - int(stamp)) / 1e6 for at, text in self.pieces for stamp in text.split()]
+
+
+class Conversation(Protocol):
+    """A conversation with the model."""
+
+    async def ask(self, script: Mapping[str, Any]) -> Heard:
+        """Send the script as the next user message; return when the answer is complete."""
+        ...
+
+
+class Subject(Protocol):
+    """What is measured."""
+
+    name: str
+
+    def conversation(self) -> Conversation:
+        """Begin a conversation; nothing happens before the first question."""
+        ...
+
+    def cpu(self) -> float:
+        """Seconds of CPU that stand between codex and the reader of the answer so far."""
+        ...
+
+
+# ── The bare client ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Bare:
+    """The least that can read an answer: a line is parsed, its thread looked up, its delta noted."""
+
+    name = "bare client"
+
+    def __init__(self, codex: CodexProcess, cwd: str) -> None:
+        self._codex = codex
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self.turns: dict[str, tuple[Heard, asyncio.Future[None]]] = {}
+        self.start = thread_start_params(PROMPT, cwd, ())
+
+    async def call(self, method: str, params: Mapping[str, Any]) -> Any:
+        """Send a request and return its result."""
+        number = next(self._ids)
+        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        await self._codex.send(orjson.dumps({"id": number, "method": method, "params": params}) + b"\n")
+        return await future
+
+    async def read(self) -> None:
+        """Read until codex ends."""
+        lines = LineSplitter()
+        while data := await self._codex.receive():
+            for line in lines.feed(data):
+                self._arrived(orjson.loads(line))
+
+    def _arrived(self, wire: dict[str, Any]) -> None:
+        match wire:
+            case {"method": "item/agentMessage/delta", "params": {"threadId": thread_id, "delta": delta}}:
+                self.turns[thread_id][0].hear(delta)
+            case {"method": "turn/completed", "params": {"threadId": thread_id}}:
+                self.turns.pop(thread_id)[1].set_result(None)
+            case {"id": number, "result": result}:
+                self._waiting.pop(number).set_result(result)
+            case _:
+                pass
+
+    def conversation(self) -> Conversation:
+        return _BareConversation(self)
+
+    def cpu(self) -> float:
+        return time.process_time()
+
+
+class _BareConversation:
+    def __init__(self, bare: Bare) -> None:
+        self._bare = bare
+        self._thread_id: str | None = None
+
+    async def ask(self, script: Mapping[str, Any]) -> Heard:
+        heard = Heard()
+        bare = self._bare
+        if self._thread_id is None:
+            self._thread_id = (await bare.call("thread/start", bare.start))["thread"]["id"]
+        assert self._thread_id is not None
+        items = [message("user", orjson.dumps(script).decode())]
+        await bare.call("thread/inject_items", {"threadId": self._thread_id, "items": items})
+        over = asyncio.get_running_loop().create_future()
+        bare.turns[self._thread_id] = heard, over
+        await bare.call("turn/start", {"threadId": self._thread_id, "input": []})
+        await over
+        return heard
+
+
+@asynccontextmanager
+async def bare_client(launch: Launcher) -> AsyncGenerator[Bare]:
+    """Start codex as the proxy does, and shake hands."""
+    async with launch.open_process() as codex, anyio.create_task_group() as tasks:
+        bare = Bare(codex, str(launch.cwd))
+        tasks.start_soon(bare.read)
+        await bare.call("initialize", initialize("bare", "0", UNWANTED).params)
+        await codex.send(b'{"method": "initialized"}\n')
+        yield bare
+        tasks.cancel_scope.cancel()
+
+
+# ── The official SDK ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Sdk:
+    """The official Python SDK, used as its documentation shows."""
+
+    name = "official SDK"
+
+    def __init__(self, codex: AsyncCodex, cwd: str) -> None:
+        self.codex = codex
+        self.start = thread_start_params(PROMPT, cwd, ())
+
+    def conversation(self) -> Conversation:
+        return _SdkConversation(self)
+
+    def cpu(self) -> float:
+        return time.process_time()
+
+
+class _SdkConversation:
+    def __init__(self, sdk: Sdk) -> None:
+        self._sdk = sdk
+        self._thread: Any = None
+
+    async def ask(self, script: Mapping[str, Any]) -> Heard:
+        heard = Heard()
+        if self._thread is None:
+            start = self._sdk.start
+            self._thread = await self._sdk.codex.thread_start(
+                approval_mode=ApprovalMode.deny_all,
+                base_instructions="",
+                developer_instructions="",
+                config=start["config"],
+                cwd=start["cwd"],
+                ephemeral=True,
+                model=MODEL,
+                sandbox=Sandbox.read_only,
+            )
+        turn = await self._thread.turn(orjson.dumps(script).decode())
+        async for event in turn.stream():
+            if isinstance(event.payload, AgentMessageDeltaNotification):
+                heard.hear(event.payload.delta)
+        return heard
+
+
+@asynccontextmanager
+async def official_sdk(launch: Launcher) -> AsyncGenerator[Sdk]:
+    """Start codex through the SDK, which waits for each event in a thread: it gets as many as it can use."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(128))
+    command = command_line(str(find_codex()), str(launch.cwd.parent / "models.json"))
+    config = CodexConfig(
+        launch_args_override=tuple(command),
+        cwd=str(launch.cwd),
+        env=child_environment(os.environ, Path(os.environ["CODEX_HOME"])),
+    )
+    async with AsyncCodex(config) as codex:
+        yield Sdk(codex, str(launch.cwd))
+
+
+# ── The proxy ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Proxy:
+    """The proxy in a process of its own, read from its socket and parsed afterwards."""
+
+    name = "proxy"
+
+    def __init__(self, port: int, pid: int) -> None:
+        self.port = port
+        self.pid = pid
+
+    def conversation(self) -> ProxyConversation:
+        return ProxyConversation(self)
+
+    def cpu(self) -> float:
+        return cpu_of(self.pid)
+
+
+class ProxyConversation:
+    """Sends its whole history with each question, as clients of the Chat Completions API do."""
+
+    def __init__(self, proxy: Proxy, tools: Sequence[Mapping[str, Any]] = (), *, edited: bool = False) -> None:
+        """With `edited` the beginning changes each time, so that no thread can go on with it."""
+        self._proxy = proxy
+        self._edited = edited
+        self._fields = {"model": MODEL, "stream": True, **({"tools": tools} if tools else {})}
+        self.messages: list[dict[str, Any]] = []
+
+    async def ask(self, script: Mapping[str, Any]) -> Heard:
+        """Send the script as a user message, or as the outputs of the calls that the model has made."""
+        said = orjson.dumps(script).decode()
+        calls: list[Any] = self.messages[-1].get("tool_calls", []) if self.messages else []
+        self.messages += [{"role": "tool", "tool_call_id": call["id"], "content": said} for call in calls] or [
+            {"role": "user", "content": said}
+        ]
+        edit = [{"role": "system", "content": f"{len(self.messages)}"}] if self._edited else []
+        body = orjson.dumps({**self._fields, "messages": [*edit, *self.messages]})
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        heard = Heard()
+        arrived: list[tuple[int, bytes]] = []
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._proxy.port)
+        writer.write(head.encode() + body)
+        while data := await reader.read(READ_SIZE):
+            arrived.append((time.monotonic_ns(), data))
+        writer.close()
+        self.messages.append(_parse(arrived, heard))
+        return heard
+
+
+def _parse(arrived: list[tuple[int, bytes]], heard: Heard) -> dict[str, Any]:
+    """Take the answer apart; return the message that the client would keep."""
+    http = h11.Connection(h11.CLIENT)
+    http.send(h11.Request(method="POST", target="/", headers=[("host", "localhost")]))
+    calls: list[Any] = []
+    rest = b""
+    for at, data in arrived:
+        http.receive_data(data)
+        while (event := http.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+            if isinstance(event, h11.Response):
+                assert event.status_code == 200
+            if isinstance(event, h11.EndOfMessage):
+                break
+            if isinstance(event, h11.Data):
+                rest += event.data
+        *whole, rest = rest.split(b"\n\n")
+        for one in whole:
+            if one.startswith(b"data: {"):
+                for choice in orjson.loads(one[6:])["choices"]:
+                    calls += choice["delta"].get("tool_calls", [])
+                    if text := choice["delta"].get("content"):
+                        heard.pieces.append((at, text))
+    text = "".join(text for _, text in heard.pieces)
+    return {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
+
+
+@asynccontextmanager
+async def serve(port: int, *options: str) -> AsyncGenerator[Proxy]:
+    """Start the proxy; yield when it listens."""
+    command = [sys.executable, "-m", "bridge", "serve", "--addr", f"127.0.0.1:{port}", "--log-level", "error", *options]
+    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
+        try:
+            assert server.stderr is not None
+            await server.stderr.receive()
+            yield Proxy(port, server.pid)
+        finally:
+            server.terminate()
+
+
+@asynccontextmanager
+async def proxy(*options: str) -> AsyncGenerator[Proxy]:
+    """Start the proxy; yield when it has answered once."""
+    async with serve(free_port(), *options) as subject:
+        await subject.conversation().ask({"deltas": 1})
+        yield subject
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU that a process has used, to the nanosecond (Linux).
+
+    Source: clock_getcpuclockid(3); its number is (~pid << 3) | CPUCLOCK_SCHED in the kernel's posix-timers.h.
+    """
+    return time.clock_gettime_ns((~pid << 3) | 2) / 1e9

@@ -1,0 +1,126 @@
+"""The scripted upstream in a process of its own; the last thing that the model was told says what it answers.
+
+`{"deltas": 5}` is answered by five deltas at once; `{"deltas": 5, "pause": 0.05, "at": 12}` by one every 0.05 seconds
+from the monotonic time of 12 seconds on, each the time at which it was sent; `{"call": "look"}` by a tool call. Prints
+its port; after that, for each line on stdin, how many requests and bytes of request bodies have come since the last.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import anyio
+import anyio.to_thread
+import orjson
+
+from tests.harness.script import Action, Call, Pause, Received, Reply, Text, reply
+from tests.harness.upstream import scripted_upstream
+
+PIECE = "word "
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """The events of an answer whose deltas come one by one, each the monotonic time in nanoseconds and a blank."""
+
+    deltas: int
+    pause: float
+    at: float
+
+    def __iter__(self) -> Iterator[Action]:
+        said: list[str] = []
+        before, after = _around(PIECE)
+        yield from before[:-1]
+        for number in range(self.deltas):
+            yield Pause(max(0, self.at + number * self.pause - time.monotonic()))
+            said.append(f"{time.monotonic_ns()} ")
+            yield {**before[-1], "delta": said[-1]}
+        whole = "".join(said)
+        yield from orjson.loads(orjson.dumps(after).replace(PIECE.encode(), whole.encode()))
+
+
+def _around(piece: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The events of an answer of one piece: up to its delta, and behind it."""
+    events = [event for event in reply(piece).actions if isinstance(event, dict)]
+    at = next(number for number, event in enumerate(events) if event["type"].endswith("text.delta"))
+    return events[: at + 1], events[at + 1 :]
+
+
+@functools.cache
+def _burst(deltas: int) -> Reply:
+    return reply(Text((PIECE,) * deltas))
+
+
+def answer(request: Received) -> Reply:
+    """Do what the last message or tool output says."""
+    last = request.input[-1]
+    said: Any = last.get("content", last.get("output"))
+    script = orjson.loads(said if isinstance(said, str) else said[0]["text"])
+    if "call" in script:
+        return reply(Call(script["call"], call_id=f"call_{time.monotonic_ns()}"))
+    if "pause" in script:
+        return Reply(cast("Any", Paced(script["deltas"], script["pause"], script["at"])))  # made while it is played
+    return _burst(script["deltas"])
+
+
+class RunningUpstream(Protocol):
+    """The upstream as the benchmarks see it."""
+
+    base_url: str
+
+    async def received(self) -> tuple[int, int]:
+        """Return the requests and the bytes of their bodies since the last call."""
+        ...
+
+
+class _Child:
+    def __init__(self, child: anyio.abc.Process, port: int) -> None:
+        self._child = child
+        self.base_url = f"http://127.0.0.1:{port}/v1"
+
+    async def received(self) -> tuple[int, int]:
+        assert self._child.stdin is not None
+        await self._child.stdin.send(b"\n")
+        requests, size = (await _line(self._child)).split()
+        return int(requests), int(size)
+
+
+async def _line(child: anyio.abc.Process) -> bytes:
+    assert child.stdout is not None
+    line = b""
+    while not line.endswith(b"\n"):
+        line += await child.stdout.receive()
+    return line
+
+
+@asynccontextmanager
+async def upstream_process(*, handshake: float = 0) -> AsyncGenerator[RunningUpstream]:
+    """Run this module as a child for the length of the block; each WebSocket takes `handshake` seconds to open."""
+    command = [sys.executable, "-m", "tests.benchmarks.upstream", str(handshake)]
+    async with await anyio.open_process(command, stderr=None) as child:
+        try:
+            yield _Child(child, int(await _line(child)))
+        finally:
+            child.terminate()
+
+
+async def main(handshake: float) -> None:
+    """Answer until stdin ends."""
+    async with scripted_upstream() as upstream:
+        upstream.respond = answer
+        upstream.handshake = handshake
+        print(upstream.port, flush=True)  # noqa: T201
+        while await anyio.to_thread.run_sync(sys.stdin.readline):
+            sizes = [len(orjson.dumps(request.body)) for request in upstream.requests]
+            upstream.requests.clear()
+            print(len(sizes), sum(sizes), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    anyio.run(main, float(sys.argv[1]))
