@@ -30,11 +30,13 @@ class RedisStore:
         self._longest = int(longest)
 
     async def put(self, stored: Stored) -> None:
-        """Keep a response.
+        """Keep a response, and all that came before it for as long.
 
         Raises:
             StoreError: it cannot be written.
         """
+        if stored.previous is not None:
+            await self.chain(stored.previous)
         async with self._redis.pipeline() as pipe:
             pipe.set(_record(stored.id), stored.dumped(), ex=self._longest)
             if stored.previous is not None:
