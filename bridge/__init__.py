@@ -1,5 +1,3 @@
 """An OpenAI-compatible HTTP server in front of `codex app-server`."""
 
-from importlib.metadata import version
-
-__version__ = version("codex-openai-proxy")
+__version__ = "0.1.0"

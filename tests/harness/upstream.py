@@ -122,8 +122,10 @@ class Upstream:
         assert task is not None
         self._connections.add(task)
         try:
-            with suppress(ConnectionError, asyncio.CancelledError):
+            with suppress(asyncio.CancelledError):
                 await _Connection(self, reader, writer).serve()
+        except* ConnectionError:
+            pass  # codex has left
         finally:
             self._connections.discard(task)
             writer.close()
