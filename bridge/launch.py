@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from bridge.codex_home import child_environment, home_without_instructions, real
 from bridge.plain_model import command_line, plain_catalogue
 from codex_rpc.client import Client, connect
 from codex_rpc.errors import CodexError
-from codex_rpc.process import ByteStream, CodexProcess, check_version, codex_process, find_codex
+from codex_rpc.process import ByteStream, CodexProcess, check_version, codex_process, find_codex, run_to_end
 
 logger = logging.getLogger(__name__)
 
@@ -90,16 +89,14 @@ class Launcher:
     async def _ask(self, codex: Path, env: dict[str, str], *arguments: str) -> bytes:
         try:
             with anyio.fail_after(ASK_DEADLINE):
-                done = await anyio.run_process(
-                    [str(codex), *arguments], env=env, cwd=self.cwd, stdin=subprocess.DEVNULL, check=False
-                )
+                status, printed, complained = await run_to_end([str(codex), *arguments], env, self.cwd)
         except (OSError, TimeoutError) as error:
             raise CodexError(f"`{codex} {' '.join(arguments)}` failed: {error or 'no answer in time'}") from error
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            reason = next((line for line in said if line.startswith("Error: ")), f"status {done.returncode}")
+        if status != 0:
+            said = complained.decode(errors="replace").strip().splitlines()
+            reason = next((line for line in said if line.startswith("Error: ")), f"status {status}")
             raise CodexError(f"`{codex} {' '.join(arguments)}` failed: {reason.removeprefix('Error: ')}")
-        return done.stdout
+        return printed
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import anyio
-from anyio.abc import Process
+from anyio.abc import ByteReceiveStream, Process
 
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
@@ -230,6 +230,34 @@ def _pipe(stream: S | None) -> S:
     return stream
 
 
+async def _spawn(command: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: int, **more: Any) -> Process:
+    """Start a process with two pipes to read; shielded, because a start that is cancelled half-way leaves them open."""
+    pipe, process = subprocess.PIPE, None
+    with anyio.CancelScope(shield=True):
+        process = await anyio.open_process(command, stdin=stdin, stdout=pipe, stderr=pipe, cwd=cwd, env=env, **more)
+    assert process is not None
+    return process
+
+
+async def run_to_end(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple[int, bytes, bytes]:
+    """Run a command without input; return its status and what it wrote to stdout and stderr. Cancelled, it is killed.
+
+    Raises:
+        OSError: the executable cannot be started.
+    """
+    written: dict[str, bytes] = {}
+
+    async def read(name: str, stream: ByteReceiveStream) -> None:
+        written[name] = b"".join([chunk async for chunk in stream])
+
+    process = await _spawn(command, env, cwd, subprocess.DEVNULL)
+    async with process, anyio.create_task_group() as readers:
+        readers.start_soon(read, "stdout", _pipe(process.stdout))
+        readers.start_soon(read, "stderr", _pipe(process.stderr))
+    assert process.returncode is not None
+    return process.returncode, written["stdout"], written["stderr"]
+
+
 @asynccontextmanager
 async def codex_process(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> AsyncGenerator[CodexProcess]:
     """Run `command` for the length of the block; afterwards no process of it is left.
@@ -238,13 +266,11 @@ async def codex_process(command: Sequence[str], env: Mapping[str, str], cwd: Pat
         CodexNotFoundError: the executable cannot be started.
     """
     try:
-        process = await anyio.open_process(
+        process = await _spawn(
             command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=env,
+            env,
+            cwd,
+            subprocess.PIPE,
             start_new_session=sys.platform != "win32",
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
         )

@@ -68,15 +68,20 @@ def seconds(flag: str, help_text: str, default: float) -> Callable[[F], F]:
     return setting(flag, help_text, **more)
 
 
-def read_config_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Make the TOML file the defaults of all settings; a file that was named must exist."""
+def config_values(path: Path | None) -> dict[str, Any]:
+    """Read the TOML file; one that was named must exist."""
     chosen = path or CONFIG_FILE
     if path is None and not chosen.is_file():
-        return
+        return {}
     try:
-        values = tomllib.loads(chosen.read_text(encoding="utf-8"))
+        return tomllib.loads(chosen.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise click.BadParameter(f"{chosen}: {error}") from error
+
+
+def read_config_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Make the TOML file the defaults of all settings."""
+    chosen, values = path or CONFIG_FILE, config_values(path)
     known = {param.name for param in context.command.params if param.name not in NO_SETTINGS}
     if unknown := sorted(set(values) - known):
         raise click.BadParameter(f"{chosen}: there is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")

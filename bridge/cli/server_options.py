@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import click
 
-from bridge.cli.serve import CONFIG_FILE, ENVIRONMENT, setting
+from bridge.cli.serve import CONFIG_FILE, ENVIRONMENT, config_values, setting
 from bridge.config import DEFAULT_ADDRESS, parse_address
 from bridge.key_file import read_key
 from bridge.tunnel.files import KEY_FILE
@@ -20,15 +19,8 @@ Decorator: TypeAlias = Callable[[Any], Any]
 
 def _read_config_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Take from the server's TOML file what this command knows; the rest is the server's own."""
-    chosen = path or CONFIG_FILE
-    if path is None and not chosen.is_file():
-        return
-    try:
-        values = tomllib.loads(chosen.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{chosen}: {error}") from error
     known = {param.name for param in context.command.params}
-    context.default_map = {name: value for name, value in values.items() if name in known}
+    context.default_map = {name: value for name, value in config_values(path).items() if name in known}
 
 
 def server_options(command: F) -> F:

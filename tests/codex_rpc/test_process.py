@@ -12,6 +12,7 @@ from subprocess import PIPE
 from types import ModuleType
 
 import anyio
+import psutil
 import pytest
 
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
@@ -23,6 +24,7 @@ from codex_rpc.process import (
     codex_process,
     find_codex,
     read_version,
+    run_to_end,
 )
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals, process groups and symbolic links as POSIX has them")
@@ -500,3 +502,18 @@ def test_an_older_codex_is_refused_with_both_versions_and_the_way_out(version: s
         f"/opt/codex is version {version}, but at least {dotted(*FLOOR)} is needed; "
         "update it with `npm install -g @openai/codex@latest` or `pip install -U openai-codex-cli-bin`"
     )
+
+
+async def test_a_command_is_run_to_its_end(tmp_path: Path) -> None:
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
+    status, printed, complained = await run_to_end([sys.executable, "-c", code], os.environ, tmp_path)
+    assert (status, printed.strip(), complained.strip()) == (3, b"out", b"err")
+
+
+async def test_a_command_that_is_given_up_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await run_to_end([sys.executable, "-c", "input()"], os.environ, tmp_path)
+    assert scope.cancelled_caught
+    assert {child.pid for child in psutil.Process().children()} <= before
