@@ -62,6 +62,14 @@ async def test_everything_expires_some_time_after_its_last_use(store: RedisStore
     assert left == dict.fromkeys(("later:one", "response:one", "response:two"), 60)
 
 
+async def test_what_a_new_response_continues_expires_no_sooner_than_it(store: RedisStore, url: str) -> None:
+    await store.put(stored("one"))
+    async with connect(url) as redis:
+        await redis.expire(f"{PREFIX}response:one", 5)
+        await store.put(stored("two", "one"))
+        assert await redis.ttl(f"{PREFIX}response:one") == 60
+
+
 async def test_a_chain_whose_beginning_is_gone_is_no_chain(store: RedisStore, url: str) -> None:
     await store.put(stored("one"))
     await store.put(stored("two", "one"))

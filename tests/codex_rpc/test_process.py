@@ -10,10 +10,12 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from subprocess import PIPE
 from types import ModuleType
+from typing import Any
 
 import anyio
-import psutil
+import anyio.lowlevel
 import pytest
+from anyio.abc import Process
 
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.process import (
@@ -510,10 +512,21 @@ async def test_a_command_is_run_to_its_end(tmp_path: Path) -> None:
     assert (status, printed.strip(), complained.strip()) == (3, b"out", b"err")
 
 
-async def test_a_command_that_is_given_up_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
-    before = {child.pid for child in psutil.Process().children()}
+async def test_a_command_that_is_given_up_while_it_starts_is_started_and_then_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Process] = []
+    really_open = anyio.open_process
+
     with anyio.CancelScope() as scope:
-        scope.cancel()
-        await run_to_end([sys.executable, "-c", "input()"], os.environ, tmp_path)
+
+        async def open_process(*arguments: Any, **options: Any) -> Process:
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+            started.append(await really_open(*arguments, **options))
+            return started[-1]
+
+        monkeypatch.setattr(anyio, "open_process", open_process)
+        await run_to_end([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, tmp_path)
     assert scope.cancelled_caught
-    assert {child.pid for child in psutil.Process().children()} <= before
+    assert [process.returncode is not None for process in started] == [True]

@@ -837,3 +837,13 @@ def test_the_tools_decide_how_an_old_call_is_read() -> None:
     for tools in ([], TOOLS, []):
         body = {"model": "m", "messages": messages, "tools": tools}
         assert parse(body, recent=recent).items == parse(body).items
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["at first", "behind a known conversation"])
+def test_a_message_that_nests_beyond_all_measure_is_refused(known: bool) -> None:
+    recent, deep = Recent(), {"role": "user", "content": "Hi.", "extra": nested(200)}
+    if known:
+        parse({"model": "2.5-tpg", "messages": [HELLO]}, recent=recent)
+    with pytest.raises(ApiError) as caught:
+        parse({"model": "2.5-tpg", "messages": [HELLO, deep]}, recent=recent)
+    assert (caught.value.status, caught.value.code) == (400, "too_deep")
