@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import orjson
 
+from bridge.config import LogFormat
 from bridge.ledger import Entry
 from bridge.report import entry_report
-
-LogFormat: TypeAlias = Literal["human", "json"]
 
 OURS = ("bridge", "codex_rpc")
 LONGEST = 200

@@ -32,7 +32,8 @@ from bridge.mint import Mint
 from bridge.opener import Opener
 from bridge.page import Page
 from bridge.responses import Responses
-from bridge.stage import Stage, stage
+from bridge.stage import Stage
+from bridge.stages import open_stage
 from bridge.status import Status
 from bridge.stores import open_store
 from bridge.threads import Threads
@@ -94,7 +95,7 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
 
     What stands behind the server is what the settings say unless it is given.
     """
-    behind_it = stage(settings, MINT) if behind is None else nullcontext(behind)
+    behind_it = open_stage(settings, MINT) if behind is None else nullcontext(behind)
     async with open_store(settings) as store, behind_it as it:
         supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
         backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))

@@ -10,8 +10,8 @@ import anyio
 import click
 
 from bridge.cli.cursor_values import show_values
-from bridge.cli.serve import setting
 from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.cli.settings import setting
 from bridge.cli.terminal import marked, waiting
 from bridge.doctor.http import Unreachable, fetch
 from bridge.doctor.subject import Subject
