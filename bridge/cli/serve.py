@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from pathlib import Path
 from typing import Any, get_args
@@ -202,9 +203,12 @@ def serve(
     settings = Settings(host=host, port=port, store=file, pace=speed, **values)
     if settings.record is not None and settings.replay is not None:
         raise click.UsageError("--record and --replay exclude each other: only what codex says is worth recording.")
-    # Help and completion do without the server.
+    # Help and completion do without the server. What its modules create stays: the collector need not look through it.
+    gc.disable()
     from bridge.cli.serving import run  # noqa: PLC0415
     from bridge.logs import configure_logs  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()
     configure_logs(log_level, log_format)
     run(settings, tunnel, cloudflared, demo=demo)

@@ -19,8 +19,7 @@ from bridge.demo import nobody_is_logged_in, shipped_cases
 from bridge.server import Beside, listen
 from bridge.server import serve as run_server
 from bridge.stored import StoreError
-from bridge.tunnel.cloudflared import TunnelError
-from bridge.tunnel.public_address import public_address
+from bridge.tunnel.errors import TunnelError
 from codex_rpc.errors import CodexError
 
 DEMO = """
@@ -58,6 +57,8 @@ def run(settings: Settings, tunnel: str | None, cloudflared: str | None, *, demo
 
 
 def _tunnel(where: str, port: int, cloudflared: str | None, key: str | None) -> tuple[Beside, ...]:
+    from bridge.tunnel.public_address import public_address  # noqa: PLC0415 - most servers have no tunnel
+
     return (public_address(where, port, cloudflared, functools.partial(show_values, key=key)).run,)
 
 

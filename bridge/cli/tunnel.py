@@ -17,8 +17,9 @@ from bridge.doctor.http import Unreachable, fetch
 from bridge.doctor.subject import Subject
 from bridge.model_names import NAMED, reverse
 from bridge.tunnel import files
-from bridge.tunnel.cloudflared import TunnelError, find_cloudflared
+from bridge.tunnel.cloudflared import find_cloudflared
 from bridge.tunnel.config import read_config
+from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.public_address import QUICK, public_address
 from bridge.tunnel.setup import set_up
 

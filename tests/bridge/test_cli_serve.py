@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import re
 import socket
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge import __version__
-from bridge.cli import main, serving
+from bridge.cli import COMMANDS, load, main, serving
 from bridge.cli import settings as setting_options
 from bridge.cli.serve import STORE_FILE
 from bridge.config import Settings
@@ -75,6 +76,7 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
             announce()
 
     monkeypatch.setattr(serving, "run_server", start)
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # the garbage of other tests would be kept as well
     return settings_of_starts
 
 
@@ -107,6 +109,11 @@ def test_the_help_of_the_program_names_its_commands_and_its_version_can_be_asked
     assert re.search(r"^  serve +Serve the OpenAI API", shown, re.MULTILINE)
     assert re.search(r"^  login +Log in to Codex", shown, re.MULTILINE)
     assert CliRunner().invoke(main, ["--version"]).output == f"codex-openai-proxy, version {__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_the_program_says_of_a_command_is_how_its_own_help_begins(name: str) -> None:
+    assert main.commands[name].get_short_help_str(limit=200) == load(name).get_short_help_str(limit=200)
 
 
 def test_without_anything_said_every_setting_has_its_default_and_nothing_starts(starts: list[Settings]) -> None:
