@@ -120,7 +120,8 @@ class Client:
 
     def unsubscribe(self, thread_id: str) -> None:
         """Skip the events of a thread from now on, and refuse what codex asks for it."""
-        self._inboxes.pop(thread_id, None)
+        if inbox := self._inboxes.pop(thread_id, None):
+            inbox.close()
         self._delta_lines.forget(thread_id)
         self._unsubscribed.set()
 
