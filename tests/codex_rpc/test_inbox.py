@@ -87,11 +87,12 @@ async def test_joining_loses_nothing_and_leaves_nothing_to_join(events: list[Eve
 
     assert letters(merged) == letters(events)
     assert pieces(merged) == pieces(events)
-    assert not [
-        pair
-        for pair in itertools.pairwise(merged)
-        if all(isinstance(event, MessageDelta) for event in pair) and len({event.item_id for event in pair}) == 1
-    ]
+    for one, next_one in itertools.pairwise(merged):
+        match one, next_one:
+            case MessageDelta(item_id=item_id), MessageDelta(item_id=next_item_id):
+                assert item_id != next_item_id
+            case _:
+                pass
     assert await filled(*events).take() == events
 
 
