@@ -217,7 +217,7 @@ class Client:
                 self._something_to_write = anyio.Event()
                 lines, self._outgoing = self._outgoing, []
                 await self._stream.send(b"".join(lines))
-        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        except OSError:
             self._end(ConnectionLostError("the codex process no longer reads its input"))
 
     def _end(self, failure: CodexError) -> None:
