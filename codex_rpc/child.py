@@ -38,10 +38,14 @@ class Output(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop when the last process that held the other end has closed it."""
-        self._ended = True
-        self._wake()
+        self.end()
         if self._behind is not None:
             self._behind.connection_lost(exc)
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self._ended = True
+        self._wake()
 
     async def receive(self) -> bytes:
         """Return everything that waits, at least something; at the end nothing, every time."""
@@ -69,6 +73,7 @@ class Child(asyncio.SubprocessProtocol):
     def __init__(self) -> None:
         self.stdout = Output()
         self.stderr = Output()
+        self._outputs = {STDOUT: self.stdout, STDERR: self.stderr}
         self._exited = anyio.Event()
         self._gone = anyio.Event()
         self._can_write = anyio.Event()
@@ -81,17 +86,20 @@ class Child(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self._stdin = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(STDIN))
-        for number, output in ((STDOUT, self.stdout), (STDERR, self.stderr)):
+        for number, output in self._outputs.items():
             output.take_over(cast("asyncio.ReadTransport", self._transport.get_pipe_transport(number)))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """What came before the connection was made."""
-        (self.stdout if fd == STDOUT else self.stderr).data_received(data)
+        self._outputs[fd].data_received(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """A child may have closed a pipe before the connection was made."""
         del exc
         if fd == STDIN:
             self._can_write.set()
+        else:
+            self._outputs[fd].end()
 
     def pause_writing(self) -> None:
         self._can_write = anyio.Event()
