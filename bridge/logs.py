@@ -39,7 +39,8 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
 
 def log_request(entry: Entry) -> None:
     """Write the line of a request that is over."""
-    logger.info("%s", request_line(entry), extra={"request": entry_report(entry, entry.moment)})
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("%s", request_line(entry), extra={"request": entry_report(entry, entry.moment)})
 
 
 def request_line(entry: Entry) -> str:
