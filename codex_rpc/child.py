@@ -190,6 +190,6 @@ async def spawn(
     pipe, child = subprocess.PIPE, Child()
     with anyio.CancelScope(shield=True):
         await loop.subprocess_exec(
-            lambda: child, *command, stdin=stdin, stdout=pipe, stderr=pipe, cwd=cwd, env=env, **more
+            lambda: child, *command, stdin=stdin, stdout=pipe, stderr=pipe, cwd=cwd, env=dict(env), **more
         )
     return child
