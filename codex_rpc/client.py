@@ -199,10 +199,13 @@ class Client:
         """Read until the stream ends or cannot be read on; then tell everyone who waits."""
         splitter = LineSplitter()
         reason = "the codex process ended"
+
+        def take(data: bytes) -> None:
+            for line in splitter.feed(data):
+                self._arrived(line)
+
         try:
-            while data := await self._stream.receive():
-                for line in splitter.feed(data):
-                    self._arrived(line)
+            await self._stream.read(take)
             logger.debug("codex's last words:\n%s", self._stream.last_words())
         except ProtocolError as error:
             reason = f"the connection to codex is unusable: {error}"
