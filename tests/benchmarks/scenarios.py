@@ -6,6 +6,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -57,6 +58,9 @@ async def lab(transport: Transport) -> AsyncGenerator[Lab]:
         async with upstream_process() as upstream:
             write_home(Path(folder) / "home", upstream.base_url, transport)
             os.environ |= {"CODEX_HOME": f"{folder}/home", "SCRIPTED_KEY": "made-up"}
+            # Modules are compiled at the first start and not at each, as they are where the program is installed.
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+            os.environ["PYTHONPYCACHEPREFIX"] = f"{folder}/compiled"
             async with (
                 launcher(None) as launch,
                 bare_client(launch) as bare,
@@ -212,7 +216,7 @@ async def start_up(lab: Lab, rounds: int) -> list[Row]:
     """From the start of the process until it listens, and until codex has answered the first request."""
     listens: dict[str, list[float]] = {"proxy": []}
     cpu: dict[str, list[float]] = {"proxy": []}
-    answers: dict[str, list[float]] = {subject.name: [] for subject in lab.subjects}
+    answers: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         began = time.perf_counter()
         async with serve() as started:
