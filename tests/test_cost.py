@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 import orjson
 
-from bridge.conversations import Hashes
+from bridge.conversations import Trails
 from bridge.json_body import decode_json
 from bridge.model_names import ModelChoice
 from bridge.openai.chat_answer import ChatAnswer
-from bridge.openai.chat_request import Recent, parse
+from bridge.openai.chat_request import parse
 from bridge.openai.chat_stream import ChatStream
+from bridge.openai.response_input import Recent
 from bridge.tools import Toolbox
 from bridge.translate import Translator
 from codex_rpc.client import Client
@@ -116,7 +117,7 @@ def body(turns: int) -> bytes:
 
 def cost_of_a_turn(turns: int) -> int:
     """Return the calls that the turn after so many costs, from the body to the hashes of its prompt."""
-    recent, known = Recent(), Hashes()
+    recent, known = Recent(), Trails()
 
     def take(request: bytes) -> None:
         chat = parse(decode_json(request), recent=recent)

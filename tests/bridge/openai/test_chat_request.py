@@ -14,9 +14,10 @@ from bridge.errors import ApiError
 from bridge.limits import Limits
 from bridge.model_names import ModelChoice
 from bridge.openai.answer_format import BY_INSTRUCTION, JSON_OBJECT
-from bridge.openai.chat_request import ChatRequest, Recent, parse
+from bridge.openai.chat_request import ChatRequest, parse
 from bridge.openai.history import short_id
 from bridge.openai.model_settings import MUST_CALL, MUST_CALL_ONE, ModelSettings
+from bridge.openai.response_input import Recent
 from bridge.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.tools import Tool, Toolbox, codex_name
 
