@@ -491,10 +491,10 @@ def test_a_thread_is_used_exactly_when_it_is_this_conversation(data: st.DataObje
 
 
 def test_the_trail_of_a_prompt_that_goes_on_is_that_of_a_new_one():
-    known, items = Trails(), (Q, A, Q2)
+    known, items = Trails(), (Q, RAW, A, Q2, RAW2, A2)
 
     for of in (PLAIN, Prompt("another", ()), PLAIN):
-        for length in (1, 2, 3, 2):
+        for length in (1, 3, 6, 2):
             one = prompt(*items[:length], of=of)
             assert known.of(one) == trail_of(one)
 

@@ -155,6 +155,18 @@ def test_what_was_read_before_is_neither_read_nor_looked_up_again() -> None:
     assert two.input == [STORED["msg_1"], user("one?"), user("two?")]
 
 
+def test_a_block_that_calls_follow_is_left_out_although_it_was_read_without_them() -> None:
+    recent = Recent()
+    values: list[Any] = [user("one?"), {"role": "assistant", "content": "<think>\nhm\n</think>\n\n"}]
+
+    alone = parse_chat({"model": "m", "input": values}, "think", recent=recent)
+    values += called("function_call", "1", "{}")
+    followed = parse_chat({"model": "m", "input": values}, "think", recent=recent)
+
+    assert [item["type"] for item in alone.items] == ["message", "message"]
+    assert [item["type"] for item in followed.items] == ["message", "function_call", "function_call_output"]
+
+
 def test_what_was_read_can_be_forgotten() -> None:
     recent = Recent()
     body = {"model": "m", "input": [{"type": "item_reference", "id": "msg_1"}, user("one?")]}
