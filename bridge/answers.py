@@ -6,11 +6,12 @@ interrupts it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from time import monotonic, time
 from typing import Protocol
 
 import anyio
@@ -79,8 +80,8 @@ class _Body:
         self._patience = plan.patience
         self._pause = plan.pause
         self.headers = {**plan.headers, **writer.media}
-        self._lock = anyio.Lock(fast_acquire=True)
-        self._last_sent = anyio.current_time()
+        self._lock = asyncio.Lock()
+        self._last_sent = monotonic()
         self._ended = False
         self.begun = False
         self.carries_content = False
@@ -99,13 +100,13 @@ class _Body:
                 length = {"content-length": str(len(data))} if last else {}
                 await self._send(response_start(200, self.headers | length))
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
-            self._last_sent = anyio.current_time()
+            self._last_sent = monotonic()
 
     async def keep_alive(self) -> None:
         """Begin when the patience is over, then send something after every pause."""
         await anyio.sleep(self._patience)
         while True:
-            if not self.begun or anyio.current_time() >= self._last_sent + self._pause:
+            if not self.begun or monotonic() >= self._last_sent + self._pause:
                 await self._send_part(self._filler, last=False)
             await anyio.sleep_until(self._last_sent + self._pause)
 
@@ -189,12 +190,12 @@ class Answer:
     async def _write_turn(self, body: _Body, choice: int, endings: list[bytes]) -> None:
         """Write a turn but its end, which goes out last of all, when every thread has been put back."""
         async with self._plan.run() as turn:
-            quota = quota_headers(turn.quota, time.time())
+            quota = quota_headers(turn.quota, time())
             body.headers |= {"x-codex-proxy-thread": turn.fate, **quota, **self._plan.headers}
             self._entry.thread = turn.fate
             while True:
                 events = await turn.next_events()
-                self._entry.saw(events, anyio.current_time())
+                self._entry.saw(events, monotonic())
                 last = events[-1]
                 if isinstance(last, Failed):
                     events.pop()
@@ -205,7 +206,7 @@ class Answer:
                 if data:
                     await body.write(data)
                 if isinstance(last, Failed):
-                    raise with_quota(last.error, turn.quota, time.time())
+                    raise with_quota(last.error, turn.quota, time())
 
 
 async def _cancel_when_client_leaves(receive: Receive, scope: anyio.CancelScope) -> None:

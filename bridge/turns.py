@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Literal
 
-import anyio
 import orjson
 
 from bridge.echo import Dialect, Echo
@@ -97,19 +97,19 @@ class Turn:
             return self._passed_on(
                 [self._thread.held_calls.pop(0), Used(TokenUsage(0, 0, 0, 0)), Finished("tool_calls")]
             )
-        deadline = anyio.current_time() + self._idle_timeout
+        deadline = monotonic() + self._idle_timeout
         while True:
-            with anyio.move_on_at(min(deadline, self._end_of_patience())):
-                arrived = await self._thread.inbox.take(joined=self._join_deltas)
-                if not all(isinstance(event, ErrorReported) for event in arrived):
-                    deadline = anyio.current_time() + self._idle_timeout
+            until = min(deadline, monotonic() + CALLS_WITHOUT_END) if self._thread.asked else deadline
+            if arrived := await self._thread.inbox.take(until, joined=self._join_deltas):
                 if events := self._passed_on(self._translated(arrived)):
                     return events
+                if not all(isinstance(event, ErrorReported) for event in arrived):
+                    deadline = monotonic() + self._idle_timeout
                 continue
             if self._thread.asked and (events := self._passed_on(self._translator.suspend())):
                 logger.info("the upstream's response did not complete; ending the answer with the calls that came")
                 return events
-            if anyio.current_time() >= deadline:
+            if monotonic() >= deadline:
                 raise upstream_timeout(self._idle_timeout)
 
     async def cancel(self) -> None:
@@ -150,9 +150,6 @@ class Turn:
     def awaited(self) -> frozenset[str]:
         """The ids of the calls that the client was told of."""
         return frozenset(call.call_id for call in self._calls)
-
-    def _end_of_patience(self) -> float:
-        return anyio.current_time() + CALLS_WITHOUT_END if self._thread.asked else float("inf")
 
     def _translated(self, arrived: list[Event]) -> list[TurnEvent]:
         """Only this turn's events count."""

@@ -120,7 +120,8 @@ class Client:
 
     def unsubscribe(self, thread_id: str) -> None:
         """Skip the events of a thread from now on, and refuse what codex asks for it."""
-        self._inboxes.pop(thread_id, None)
+        if inbox := self._inboxes.pop(thread_id, None):
+            inbox.close()
         self._delta_lines.forget(thread_id)
         self._unsubscribed.set()
 
@@ -216,7 +217,7 @@ class Client:
                 self._something_to_write = anyio.Event()
                 lines, self._outgoing = self._outgoing, []
                 await self._stream.send(b"".join(lines))
-        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        except OSError:
             self._end(ConnectionLostError("the codex process no longer reads its input"))
 
     def _end(self, failure: CodexError) -> None:

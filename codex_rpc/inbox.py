@@ -5,10 +5,9 @@ Filled by the reader, which never waits; emptied by one consumer, which does.
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Iterator
-from dataclasses import replace
-
-import anyio
 
 from codex_rpc.errors import CodexError, InboxOverflowError
 from codex_rpc.protocol import Event, MessageDelta
@@ -20,47 +19,69 @@ MAX_WAITING = 32 * 1024 * 1024
 class _Run:
     """Deltas of one message that arrived one behind the other."""
 
-    __slots__ = ("first", "texts")
+    __slots__ = ("like", "texts")
 
-    def __init__(self, first: MessageDelta) -> None:
-        self.first = first
-        self.texts: list[str] = []
+    def __init__(self, like: MessageDelta, text: str) -> None:
+        self.like = like
+        self.texts = [text]
+
+    def goes_on_with(self, delta: MessageDelta) -> bool:
+        like = self.like
+        return like.item_id == delta.item_id and like.turn_id == delta.turn_id
+
+    def joined(self) -> MessageDelta:
+        like = self.like
+        return MessageDelta(like.thread_id, like.turn_id, like.item_id, "".join(self.texts), len(self.texts))
+
+    def apart(self) -> Iterator[MessageDelta]:
+        like = self.like
+        return (MessageDelta(like.thread_id, like.turn_id, like.item_id, text) for text in self.texts)
 
 
 class Inbox:
-    """A buffer between the one reader and the consumer of one thread's events."""
+    """A buffer between the one reader and the consumer of one thread's events.
+
+    Taking waits for a bare future, and time is kept by one timer that is set anew when it rings: this happens for each
+    delta of each answer, and a scope with a deadline around it took longer than all else between codex and the client.
+    """
 
     def __init__(self, max_waiting: int = MAX_WAITING) -> None:
         self._max_waiting = max_waiting
         self._waiting: list[Event | _Run] = []
         self._size = 0
         self._failure: CodexError | None = None
-        self._filled = anyio.Event()
+        self._awaited: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def put(self, event: Event, size: int) -> None:
         """Add an event that took `size` bytes on the wire; when that is too much, all is dropped for a failure."""
-        if self._has_room(size):
+        if isinstance(event, MessageDelta):
+            self.put_text(event, event.text, size)
+        elif self._has_room(size):
             self._waiting.append(event)
-            self._filled.set()
+            self._wake()
 
     def put_text(self, earlier: MessageDelta, text: str, size: int) -> None:
         """Add a delta that says `text` and is like an earlier one in everything else."""
         if not self._has_room(size):
             return
-        run = self._waiting[-1] if self._waiting else None
-        if not isinstance(run, _Run) or run.first is not earlier:
-            run = _Run(earlier)
-            self._waiting.append(run)
-            self._filled.set()
-        run.texts.append(text)
+        last = self._waiting[-1] if self._waiting else None
+        if isinstance(last, _Run) and (last.like is earlier or last.goes_on_with(earlier)):
+            last.texts.append(text)
+        else:
+            self._waiting.append(_Run(earlier, text))
+            self._wake()
 
     def fail(self, failure: CodexError) -> None:
         """Nothing more will come: the consumer gets what is waiting, then the failure, every time it asks."""
         self._failure = self._failure or failure
-        self._filled.set()
+        self._wake()
 
-    async def take(self, *, joined: bool = False) -> list[Event]:
-        """Return everything that is waiting, at least one event; with `joined` as `merge_deltas` leaves it.
+    async def take(self, until: float = math.inf, *, joined: bool = False) -> list[Event]:
+        """Return everything that is waiting, at least one event.
+
+        With `joined`, deltas of one message that stand one behind the other are one event. When nothing has come
+        `until` that time of the event loop, nothing is returned.
 
         Raises:
             CodexError: the failure, once all events before it were taken.
@@ -68,12 +89,36 @@ class Inbox:
         while not self._waiting:
             if self._failure is not None:
                 raise self._failure.with_traceback(None)
-            self._filled = anyio.Event()
-            await self._filled.wait()
+            loop = asyncio.get_running_loop()
+            if loop.time() >= until:
+                return []
+            if self._timer is None or self._timer.when() > until:
+                self._ring_at(until, loop)
+            self._awaited = loop.create_future()
+            await self._awaited
         waiting, self._waiting, self._size = self._waiting, [], 0
         if joined:
-            return merge_deltas([_join(one) if isinstance(one, _Run) else one for one in waiting])
-        return [event for one in waiting for event in (_apart(one) if isinstance(one, _Run) else (one,))]
+            return [one.joined() if isinstance(one, _Run) else one for one in waiting]
+        return [event for one in waiting for event in (one.apart() if isinstance(one, _Run) else (one,))]
+
+    def close(self) -> None:
+        """Nobody takes from it any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring_at(self, until: float, loop: asyncio.AbstractEventLoop) -> None:
+        self.close()
+        if until < math.inf:
+            self._timer = loop.call_at(until, self._rang)
+
+    def _rang(self) -> None:
+        self._timer = None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._awaited is not None and not self._awaited.done():
+            self._awaited.set_result(None)
 
     def _has_room(self, size: int) -> bool:
         if self._failure is not None:
@@ -84,35 +129,3 @@ class Inbox:
             self.fail(InboxOverflowError(f"more than {self._max_waiting} bytes of events were waiting to be taken"))
             return False
         return True
-
-
-def _join(run: _Run) -> MessageDelta:
-    return replace(run.first, text="".join(run.texts), pieces=len(run.texts))
-
-
-def _apart(run: _Run) -> Iterator[MessageDelta]:
-    first = run.first
-    return (MessageDelta(first.thread_id, first.turn_id, first.item_id, text) for text in run.texts)
-
-
-def merge_deltas(events: list[Event]) -> list[Event]:
-    """Join runs of deltas of one message into one; nothing else changes, nor the order."""
-    merged: list[Event] = []
-    run: list[MessageDelta] = []
-
-    def close_run() -> None:
-        if run:
-            text = "".join(delta.text for delta in run)
-            merged.append(replace(run[0], text=text, pieces=sum(delta.pieces for delta in run)))
-            run.clear()
-
-    for event in events:
-        if isinstance(event, MessageDelta):
-            if run and (run[0].item_id, run[0].turn_id) != (event.item_id, event.turn_id):
-                close_run()
-            run.append(event)
-        else:
-            close_run()
-            merged.append(event)
-    close_run()
-    return merged

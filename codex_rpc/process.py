@@ -15,23 +15,20 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module, util
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import anyio
-from anyio.abc import ByteReceiveStream, Process
 
 from codex_rpc.background import running
+from codex_rpc.child import Child, spawn
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 
 logger = logging.getLogger(__name__)
-
-S = TypeVar("S")
 
 FLOOR = (0, 163, 0)
 """The oldest codex whose threads were measured to be the plain model."""
 
 WHEEL_MODULE = "codex_cli_bin"
-READ_SIZE = 256 * 1024
 EXIT_GRACE = 2.0
 """Seconds between closing stdin, SIGTERM and SIGKILL. codex ends within some ten milliseconds of the first."""
 MAX_LOGGED_LINE = 2000
@@ -52,7 +49,7 @@ class ByteStream(Protocol):
         """Write all of the bytes.
 
         Raises:
-            OSError, anyio.BrokenResourceError: nobody reads any more.
+            OSError: nobody reads any more.
         """
         ...
 
@@ -134,38 +131,30 @@ def _dotted(version: tuple[int, int, int]) -> str:
 class CodexProcess:
     """The running child as a `ByteStream`."""
 
-    def __init__(self, process: Process) -> None:
-        """Wrap a process that was opened with three pipes."""
-        self._process = process
-        self._stdin = _pipe(process.stdin)
-        self._stdout = _pipe(process.stdout)
-        self._stderr = _pipe(process.stderr)
+    def __init__(self, child: Child) -> None:
+        self._child = child
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
     async def receive(self) -> bytes:
         """Return the next bytes of stdout; empty when the child closed it."""
-        try:
-            return await self._stdout.receive(READ_SIZE)
-        except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            return b""
+        return await self._child.stdout.receive()
 
     async def send(self, data: bytes) -> None:
         """Write to stdin, waiting while the pipe is full."""
-        await self._stdin.send(data)
+        await self._child.send(data)
 
     async def drain_stderr(self) -> None:
-        """Log what the child writes to stderr until it closes it; an unread pipe would stop the child in the end."""
+        """Log what the child writes to stderr until it closes it."""
         rest = b""
-        with suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            while True:
-                *lines, rest = (rest + await self._stderr.receive()).split(b"\n")
-                rest = rest[:MAX_LOGGED_LINE]
-                for line in filter(None, lines):
-                    self._log(line)
+        while data := await self._child.stderr.receive():
+            *lines, rest = (rest + data).split(b"\n")
+            rest = rest[:MAX_LOGGED_LINE]
+            for line in filter(None, lines):
+                self._log(line)
         if rest:
             self._log(rest)
 
@@ -180,40 +169,29 @@ class CodexProcess:
 
     async def stop(self) -> None:
         """Close stdin, wait, then SIGTERM and SIGKILL to the whole process group; returns when the child is gone."""
-        async with running(self._discard_stdout):
-            for escalate in (self._close_stdin, self._terminate, self._kill):
-                with anyio.move_on_after(EXIT_GRACE):
-                    await escalate()
-                    await self._process.wait()
-                    break
-            else:
-                await self._process.wait()
+        for escalate in (self._child.close_stdin, self._terminate, self._kill):
+            escalate()
+            with anyio.move_on_after(EXIT_GRACE):
+                await self._child.wait()
+                break
+        else:
+            await self._child.wait()
         self._kill_rest()
         # What left the process group may still hold the other ends of the pipes.
-        await self._process.aclose()
+        await self._child.close()
 
-    async def _discard_stdout(self) -> None:
-        """A child that still writes could not end while nobody reads."""
-        while await self.receive():
-            pass
-
-    async def _close_stdin(self) -> None:
-        """Waits as long as the child does not read what was written before."""
-        with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await self._stdin.aclose()
-
-    async def _terminate(self) -> None:
+    def _terminate(self) -> None:
         logger.warning("codex (pid %d) did not end when its stdin was closed; sending SIGTERM", self.pid)
-        self._signal("SIGTERM", self._process.terminate)
+        self._signal("SIGTERM")
 
-    async def _kill(self) -> None:
+    def _kill(self) -> None:
         logger.warning("codex (pid %d) did not end on SIGTERM; killing it", self.pid)
-        self._signal("SIGKILL", self._process.kill)
+        self._signal("SIGKILL")
 
-    def _signal(self, name: str, alone: Any) -> None:
+    def _signal(self, name: str) -> None:
         with suppress(ProcessLookupError):
             if sys.platform == "win32":
-                alone()
+                self._child.terminate()  # which kills
             else:
                 os.killpg(self.pid, getattr(signal, name))
 
@@ -224,38 +202,20 @@ class CodexProcess:
                 os.killpg(self.pid, signal.SIGKILL)
 
 
-def _pipe(stream: S | None) -> S:
-    if stream is None:
-        raise ValueError("the process was opened without a pipe")
-    return stream
-
-
-async def _spawn(command: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: int, **more: Any) -> Process:
-    """Start a process with two pipes to read; shielded, because a start that is cancelled half-way leaves them open."""
-    pipe, process = subprocess.PIPE, None
-    with anyio.CancelScope(shield=True):
-        process = await anyio.open_process(command, stdin=stdin, stdout=pipe, stderr=pipe, cwd=cwd, env=env, **more)
-    assert process is not None
-    return process
-
-
 async def run_to_end(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple[int, bytes, bytes]:
     """Run a command without input; return its status and what it wrote to stdout and stderr. Cancelled, it is killed.
 
     Raises:
         OSError: the executable cannot be started.
     """
-    written: dict[str, bytes] = {}
-
-    async def read(name: str, stream: ByteReceiveStream) -> None:
-        written[name] = b"".join([chunk async for chunk in stream])
-
-    process = await _spawn(command, env, cwd, subprocess.DEVNULL)
-    async with process, anyio.create_task_group() as readers:
-        readers.start_soon(read, "stdout", _pipe(process.stdout))
-        readers.start_soon(read, "stderr", _pipe(process.stderr))
-    assert process.returncode is not None
-    return process.returncode, written["stdout"], written["stderr"]
+    child = await spawn(command, env, cwd, subprocess.DEVNULL)
+    try:
+        printed, complained = await child.stdout.receive_all(), await child.stderr.receive_all()
+        await child.wait()
+    finally:
+        await child.close()
+    assert child.status is not None
+    return child.status, printed, complained
 
 
 @asynccontextmanager
@@ -266,21 +226,20 @@ async def codex_process(command: Sequence[str], env: Mapping[str, str], cwd: Pat
         CodexNotFoundError: the executable cannot be started.
     """
     try:
-        process = await _spawn(
+        child = await spawn(
             command,
             env,
             cwd,
-            subprocess.PIPE,
             start_new_session=sys.platform != "win32",
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
         )
     except OSError as error:
         raise CodexNotFoundError(f"{command[0]} cannot be started: {error}") from error
-    child = CodexProcess(process)
-    logger.debug("started codex, pid %d", child.pid)
-    async with running(child.drain_stderr):
+    codex = CodexProcess(child)
+    logger.debug("started codex, pid %d", codex.pid)
+    async with running(codex.drain_stderr):
         try:
-            yield child
+            yield codex
         finally:
             with anyio.CancelScope(shield=True):
-                await child.stop()
+                await codex.stop()

@@ -27,6 +27,7 @@ ORDER = {
         "codex_rpc.delta_lines",
         "codex_rpc.inbox",
         "codex_rpc.background",
+        "codex_rpc.child",
         "codex_rpc.process",
         "codex_rpc.recording",
         "codex_rpc.replay",

@@ -7,8 +7,8 @@ from html import escape
 
 from tests.benchmarks.scenarios import Row
 
-COLUMNS = ("bare client", "official SDK", "proxy")
-_COLOURS = {"bare client": "#9aa5b1", "official SDK": "#e0a458", "proxy": "#2f6f9f"}
+COLUMNS = ("bare client", "official SDK", "bare relay", "proxy")
+_COLOURS = {"bare client": "#9aa5b1", "official SDK": "#e0a458", "bare relay": "#c7ccd1", "proxy": "#2f6f9f"}
 _BAR, _GAP, _LABEL, _WIDTH = 14, 40, 330, 420
 
 

@@ -15,18 +15,8 @@ import anyio
 import psutil
 
 from bridge.launch import Launcher, launcher
-from tests.benchmarks.subjects import (
-    Heard,
-    Proxy,
-    ProxyConversation,
-    Subject,
-    bare_client,
-    cpu_of,
-    free_port,
-    official_sdk,
-    proxy,
-    serve,
-)
+from tests.benchmarks.servers import HttpConversation, Server, cpu_of, proxy, relay, serve
+from tests.benchmarks.subjects import Heard, Subject, bare_client, official_sdk
 from tests.benchmarks.upstream import RunningUpstream, upstream_process
 from tests.harness.codex_home import Transport, write_home
 
@@ -57,7 +47,7 @@ class Lab:
     upstream: RunningUpstream
     launch: Launcher
     subjects: Sequence[Subject]
-    proxy: Proxy
+    proxy: Server
 
 
 @asynccontextmanager
@@ -71,9 +61,10 @@ async def lab(transport: Transport) -> AsyncGenerator[Lab]:
                 launcher(None) as launch,
                 bare_client(launch) as bare,
                 official_sdk(launch) as sdk,
+                relay() as least,
                 proxy() as ours,
             ):
-                yield Lab(transport, upstream, launch, (bare, sdk, ours), ours)
+                yield Lab(transport, upstream, launch, (bare, sdk, least, ours), ours)
 
 
 Scenario = Callable[[Lab, int], Awaitable[list[Row]]]
@@ -119,9 +110,8 @@ async def paced(lab: Lab, rounds: int) -> list[Row]:
     slowest: dict[str, float] = {}
     costs: dict[str, float] = {}
     memory: dict[str, float] = {}
-    process = psutil.Process(lab.proxy.pid)
     for subject in lab.subjects:
-        idle, begin, heard = process.memory_info().rss, time.monotonic() + OPENING, list[Heard]()
+        idle, begin, heard = lab.proxy.memory(), time.monotonic() + OPENING, list[Heard]()
 
         async def ask(at: float, subject: Subject, heard: list[Heard]) -> None:
             heard.append(await subject.conversation().ask({"deltas": PACED, "pause": PAUSE, "at": at}))
@@ -134,7 +124,7 @@ async def paced(lab: Lab, rounds: int) -> list[Row]:
             await anyio.sleep((PACED - 2) * PAUSE)
             costs[subject.name] = (subject.cpu() - before) / STREAMS / (PACED - 2) * 1e6
             if subject is lab.proxy:
-                memory[subject.name] = (process.memory_info().rss - idle) / STREAMS / 1000
+                memory[subject.name] = (lab.proxy.memory() - idle) / STREAMS / 1000
         delays = [delay for one in heard for delay in one.delays]
         assert len(delays) == STREAMS * PACED
         middle[subject.name] = statistics.median(delays)
@@ -175,7 +165,7 @@ async def agent(lab: Lab, rounds: int) -> list[Row]:
     sizes: dict[str, float] = {}
     for name, edited in (("proxy", False), ("a new thread each step", True)):
         await lab.upstream.received()
-        conversation = ProxyConversation(lab.proxy, [LOOK], edited=edited)
+        conversation = HttpConversation(lab.proxy.port, [LOOK], edited=edited)
         for _ in range(10):
             await conversation.ask({"call": "look", "note": "a line of a file or of a log " * 30})
         requests, size = await lab.upstream.received()
@@ -186,7 +176,7 @@ async def agent(lab: Lab, rounds: int) -> list[Row]:
 async def long_conversation(lab: Lab, rounds: int) -> list[Row]:
     """A conversation of 100 turns: what a turn costs at its beginning and at its end."""
     del rounds
-    conversation = ProxyConversation(lab.proxy)
+    conversation = lab.proxy.conversation()
     costs: list[float] = []
     for _ in range(LONG):
         before = lab.proxy.cpu()
@@ -225,7 +215,7 @@ async def start_up(lab: Lab, rounds: int) -> list[Row]:
     answers: dict[str, list[float]] = {subject.name: [] for subject in lab.subjects}
     for _ in range(rounds):
         began = time.perf_counter()
-        async with serve(free_port()) as started:
+        async with serve() as started:
             listens["proxy"].append(time.perf_counter() - began)
             cpu["proxy"].append(cpu_of(started.pid))
             await started.conversation().ask({"deltas": 1})

@@ -1,6 +1,6 @@
-"""Three clients of the same codex and the same upstream: a bare one, the official SDK, and ours behind HTTP.
+"""What is measured asks questions in conversations, and notes when which text arrived; two clients that do so directly.
 
-Each asks a question in a new conversation or in one that goes on, and notes when which text arrived.
+They are a bare one and the official SDK. What speaks HTTP stands in `servers.py`.
 """
 
 from __future__ import annotations
@@ -8,19 +8,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
-import h11
 import orjson
 from openai_codex import ApprovalMode, AsyncCodex, CodexConfig, Sandbox
 from openai_codex.generated.v2_all import AgentMessageDeltaNotification
@@ -36,19 +31,23 @@ from codex_rpc.protocol import UNWANTED
 
 MODEL = "gpt-5.2-codex"
 PROMPT = Prompt(MODEL, ())
-READ_SIZE = 256 * 1024
 
 
-@dataclass(slots=True)
 class Heard:
     """When a question was asked and when which piece of the answer arrived; times are monotonic nanoseconds."""
 
-    asked: int = field(default_factory=time.monotonic_ns)
-    pieces: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    def __init__(self) -> None:
+        self.asked = time.monotonic_ns()
+        self._pieces: list[tuple[int, str]] = []
+
+    @property
+    def pieces(self) -> Sequence[tuple[int, str]]:
+        """When which text arrived."""
+        return self._pieces
 
     def hear(self, text: str) -> None:
         """Note a piece of the answer."""
-        self.pieces.append((time.monotonic_ns(), text))
+        self._pieces.append((time.monotonic_ns(), text))
 
     @property
     def first(self) -> float:
@@ -133,20 +132,22 @@ class Bare:
             case _:
                 pass
 
-    def conversation(self) -> Conversation:
-        return _BareConversation(self)
+    def conversation(self) -> BareConversation:
+        return BareConversation(self)
 
     def cpu(self) -> float:
         return time.process_time()
 
 
-class _BareConversation:
+class BareConversation:
+    """A thread."""
+
     def __init__(self, bare: Bare) -> None:
         self._bare = bare
         self._thread_id: str | None = None
 
-    async def ask(self, script: Mapping[str, Any]) -> Heard:
-        heard = Heard()
+    async def ask(self, script: Mapping[str, Any], heard: Heard | None = None) -> Heard:
+        heard = heard or Heard()
         bare = self._bare
         if self._thread_id is None:
             self._thread_id = (await bare.call("thread/start", bare.start))["thread"]["id"]
@@ -229,118 +230,3 @@ async def official_sdk(launch: Launcher) -> AsyncGenerator[Sdk]:
     )
     async with AsyncCodex(config) as codex:
         yield Sdk(codex, str(launch.cwd))
-
-
-# ── The proxy ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Proxy:
-    """The proxy in a process of its own, read from its socket and parsed afterwards."""
-
-    name = "proxy"
-
-    def __init__(self, port: int, pid: int) -> None:
-        self.port = port
-        self.pid = pid
-
-    def conversation(self) -> ProxyConversation:
-        return ProxyConversation(self)
-
-    def cpu(self) -> float:
-        return cpu_of(self.pid)
-
-
-class ProxyConversation:
-    """Sends its whole history with each question, as clients of the Chat Completions API do."""
-
-    def __init__(self, proxy: Proxy, tools: Sequence[Mapping[str, Any]] = (), *, edited: bool = False) -> None:
-        """With `edited` the beginning changes each time, so that no thread can go on with it."""
-        self._proxy = proxy
-        self._edited = edited
-        self._fields = {"model": MODEL, "stream": True, **({"tools": tools} if tools else {})}
-        self.messages: list[dict[str, Any]] = []
-
-    async def ask(self, script: Mapping[str, Any]) -> Heard:
-        """Send the script as a user message, or as the outputs of the calls that the model has made."""
-        said = orjson.dumps(script).decode()
-        calls: list[Any] = self.messages[-1].get("tool_calls", []) if self.messages else []
-        self.messages += [{"role": "tool", "tool_call_id": call["id"], "content": said} for call in calls] or [
-            {"role": "user", "content": said}
-        ]
-        edit = [{"role": "system", "content": f"{len(self.messages)}"}] if self._edited else []
-        body = orjson.dumps({**self._fields, "messages": [*edit, *self.messages]})
-        head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
-        heard = Heard()
-        arrived: list[tuple[int, bytes]] = []
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._proxy.port)
-        writer.write(head.encode() + body)
-        while data := await reader.read(READ_SIZE):
-            arrived.append((time.monotonic_ns(), data))
-        writer.close()
-        self.messages.append(_parse(arrived, heard))
-        return heard
-
-
-def _parse(arrived: list[tuple[int, bytes]], heard: Heard) -> dict[str, Any]:
-    """Take the answer apart; return the message that the client would keep."""
-    http = h11.Connection(h11.CLIENT)
-    http.send(h11.Request(method="POST", target="/", headers=[("host", "localhost")]))
-    calls: list[Any] = []
-    rest = b""
-    for at, data in arrived:
-        http.receive_data(data)
-        while (event := http.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
-            if isinstance(event, h11.Response):
-                assert event.status_code == 200
-            if isinstance(event, h11.EndOfMessage):
-                break
-            if isinstance(event, h11.Data):
-                rest += event.data
-        *whole, rest = rest.split(b"\n\n")
-        for one in whole:
-            if one.startswith(b"data: {"):
-                for choice in orjson.loads(one[6:])["choices"]:
-                    calls += choice["delta"].get("tool_calls", [])
-                    if text := choice["delta"].get("content"):
-                        heard.pieces.append((at, text))
-    text = "".join(text for _, text in heard.pieces)
-    return {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
-
-
-@asynccontextmanager
-async def serve(port: int, *options: str) -> AsyncGenerator[Proxy]:
-    """Start the proxy; yield when it listens."""
-    command = [sys.executable, "-m", "bridge", "serve", "--addr", f"127.0.0.1:{port}", "--log-level", "error", *options]
-    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
-        try:
-            assert server.stderr is not None
-            await server.stderr.receive()
-            yield Proxy(port, server.pid)
-        finally:
-            server.terminate()
-
-
-@asynccontextmanager
-async def proxy(*options: str) -> AsyncGenerator[Proxy]:
-    """Start the proxy; yield when it has answered once."""
-    async with serve(free_port(), *options) as subject:
-        await subject.conversation().ask({"deltas": 1})
-        yield subject
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def cpu_of(pid: int) -> float:
-    """Return the seconds of CPU that a process has used, to the nanosecond (Linux).
-
-    Source: clock_getcpuclockid(3); its number is (~pid << 3) | CPUCLOCK_SCHED in the kernel's posix-timers.h.
-    """
-    return time.clock_gettime_ns((~pid << 3) | 2) / 1e9

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
+import weakref
+
 import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_rpc.errors import CodexError, ConnectionLostError, InboxOverflowError
-from codex_rpc.inbox import Inbox, merge_deltas
+from codex_rpc.inbox import Inbox
 from codex_rpc.messages import Request
 from codex_rpc.protocol import (
     Event,
@@ -43,10 +47,8 @@ def filled(*events: Event, max_waiting: int = 1000) -> Inbox:
 @pytest.mark.parametrize(
     ("events", "merged"),
     [
-        ([], []),
         ([delta("a")], [delta("a")]),
         ([delta("a"), delta("b"), delta("c")], [delta("abc", pieces=3)]),
-        ([delta("ab", pieces=2), delta("cde", pieces=3)], [delta("abcde", pieces=5)]),
         ([delta("a", "1"), delta("b", "2"), delta("c", "1")], [delta("a", "1"), delta("b", "2"), delta("c", "1")]),
         ([delta("a"), RESPONSE, delta("b")], [delta("a"), RESPONSE, delta("b")]),
         ([ITEM, ITEM, RESPONSE, COMPLETED], [ITEM, ITEM, RESPONSE, COMPLETED]),
@@ -60,16 +62,16 @@ def filled(*events: Event, max_waiting: int = 1000) -> Inbox:
         ([delta(""), delta("")], [delta("", pieces=2)]),
     ],
 )
-def test_runs_of_deltas_of_one_item_are_joined(events: list[Event], merged: list[Event]):
-    assert merge_deltas(events) == merged
+async def test_runs_of_deltas_of_one_item_are_joined(events: list[Event], merged: list[Event]):
+    assert await filled(*events).take(joined=True) == merged
 
 
-deltas = st.builds(delta, st.text("ab"), st.sampled_from(["1", "2"]), st.integers(1, 3))
+deltas = st.builds(delta, st.text("ab"), st.sampled_from(["1", "2"]))
 
 
-@given(st.lists(deltas | st.sampled_from([ITEM, THOUGHT, ASKED, WARNED, RESPONSE, COMPLETED])))
+@given(st.lists(deltas | st.sampled_from([ITEM, THOUGHT, ASKED, WARNED, RESPONSE, COMPLETED]), min_size=1))
 @settings(deadline=None)
-def test_joining_loses_nothing_and_leaves_nothing_to_join(events: list[Event]):
+async def test_joining_loses_nothing_and_leaves_nothing_to_join(events: list[Event]):
     def letters(of: list[Event]) -> list[object]:
         """Every event, each delta taken apart into its letters."""
         return [
@@ -81,13 +83,17 @@ def test_joining_loses_nothing_and_leaves_nothing_to_join(events: list[Event]):
     def pieces(of: list[Event]) -> int:
         return sum(event.pieces for event in of if isinstance(event, MessageDelta))
 
-    before = list(events)
-    merged = merge_deltas(events)
+    merged = await filled(*events).take(joined=True)
 
-    assert events == before
     assert letters(merged) == letters(events)
     assert pieces(merged) == pieces(events)
-    assert merge_deltas(merged) == merged
+    for one, next_one in itertools.pairwise(merged):
+        match one, next_one:
+            case MessageDelta(item_id=item_id), MessageDelta(item_id=next_item_id):
+                assert item_id != next_item_id
+            case _:
+                pass
+    assert await filled(*events).take() == events
 
 
 async def test_everything_that_waits_is_taken_at_once_as_it_came_and_only_once():
@@ -121,7 +127,13 @@ async def test_texts_of_one_message_are_taken_as_deltas_or_joined_in_the_order_o
         delta("e"),
     ]
     assert await filled_with_texts().take() == apart
-    assert await filled_with_texts().take(joined=True) == merge_deltas(apart)
+    assert await filled_with_texts().take(joined=True) == [
+        delta("abc", pieces=3),
+        THOUGHT,
+        delta("d"),
+        delta("xy", "2", pieces=2),
+        delta("e"),
+    ]
 
 
 async def test_texts_that_arrive_after_the_others_were_taken_are_taken_next():
@@ -209,6 +221,53 @@ async def test_what_arrives_after_a_failure_is_dropped():
 
     with pytest.raises(ConnectionLostError):
         await inbox.take()
+
+
+async def test_a_consumer_that_waits_until_a_time_gets_nothing_then_and_loses_nothing():
+    inbox = Inbox()
+
+    assert await inbox.take(until=0) == []
+    assert await inbox.take(until=anyio.current_time() + 0.01) == []
+
+    inbox.put(COMPLETED, 10)
+    assert await inbox.take(until=0) == [COMPLETED]
+
+
+async def test_a_consumer_may_wait_longer_or_shorter_than_it_waited_before():
+    inbox = filled(ITEM)
+    soon, late = anyio.current_time() + 0.01, anyio.current_time() + 1000
+
+    assert await inbox.take(late) == [ITEM]
+    assert await inbox.take(soon) == []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(inbox.take, late)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert await inbox.take(anyio.current_time() + 0.01) == []
+
+    async def put_after_the_first_time_has_passed() -> None:
+        await anyio.sleep_until(soon + 0.05)
+        inbox.put(COMPLETED, 10)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(put_after_the_first_time_has_passed)
+        assert await inbox.take(late) == [COMPLETED]
+    inbox.close()
+
+
+async def test_a_closed_inbox_leaves_no_timer_behind():
+    inbox = Inbox()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(inbox.take, anyio.current_time() + 1000)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    gone = weakref.ref(inbox)
+
+    inbox.close()
+    del inbox, tasks
+    gc.collect()
+
+    assert gone() is None
 
 
 async def test_an_inbox_holds_exactly_as_many_bytes_as_it_may():

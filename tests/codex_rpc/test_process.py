@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from subprocess import PIPE
 from types import ModuleType
-from typing import Any
 
 import anyio
-import anyio.lowlevel
 import pytest
-from anyio.abc import Process
 
+from codex_rpc.child import Child, spawn
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.process import (
     FLOOR,
@@ -69,6 +67,15 @@ async def child_that(code: str, folder: Path | None = None) -> AsyncGenerator[Co
     with anyio.fail_after(30):
         async with codex_process(python(code), {}, folder or Path.cwd()) as child:
             yield child
+
+
+@asynccontextmanager
+async def running_child(code: str) -> AsyncGenerator[Child]:
+    child = await spawn(python(code), {}, Path.cwd())
+    try:
+        yield child
+    finally:
+        await child.close()
 
 
 async def read_until(child: CodexProcess, text: bytes) -> None:
@@ -130,7 +137,7 @@ async def test_writing_to_a_child_that_is_gone_is_an_error():
 
     async with child_that("pass") as child:
         await read_to_the_end(child)
-        with anyio.fail_after(5), pytest.raises((OSError, anyio.BrokenResourceError)):
+        with anyio.fail_after(5), pytest.raises(BrokenPipeError):
             await keep_writing()
 
 
@@ -181,15 +188,14 @@ async def test_megabytes_of_stderr_do_not_block_the_child(text: str):
 async def test_the_last_lines_of_stderr_are_kept_for_a_person_to_read(stderr: bytes, words: str):
     code = "import sys; sys.stderr.buffer.write(sys.stdin.buffer.read())"
     with anyio.fail_after(30):
-        async with await anyio.open_process(python(code), stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
-            child = CodexProcess(process)
+        async with running_child(code) as child:
+            codex = CodexProcess(child)
             async with anyio.create_task_group() as group:
-                group.start_soon(child.drain_stderr)
-                await child.send(stderr)
-                assert process.stdin
-                await process.stdin.aclose()
+                group.start_soon(codex.drain_stderr)
+                await codex.send(stderr)
+                child.close_stdin()
 
-    assert child.last_words() == words
+    assert codex.last_words() == words
 
 
 async def test_what_the_child_writes_to_stderr_is_logged_line_by_line_however_the_pipe_cuts_it(
@@ -198,8 +204,8 @@ async def test_what_the_child_writes_to_stderr_is_logged_line_by_line_however_th
     caplog.set_level("DEBUG", "codex_rpc.process")
     code = "import sys; sys.stderr.write(''.join(f'line {number} of many\\n' for number in range(10_000)))"
     with anyio.fail_after(30):
-        async with await anyio.open_process(python(code), stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
-            await CodexProcess(process).drain_stderr()
+        async with running_child(code) as child:
+            await CodexProcess(child).drain_stderr()
 
     assert caplog.messages == [f"codex: line {number} of many" for number in range(10_000)]
 
@@ -515,18 +521,17 @@ async def test_a_command_is_run_to_its_end(tmp_path: Path) -> None:
 async def test_a_command_that_is_given_up_while_it_starts_is_started_and_then_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[Process] = []
-    really_open = anyio.open_process
+    started: list[Child] = []
 
     with anyio.CancelScope() as scope:
 
-        async def open_process(*arguments: Any, **options: Any) -> Process:
-            scope.cancel()
-            await anyio.lowlevel.checkpoint()
-            started.append(await really_open(*arguments, **options))
-            return started[-1]
+        class GivenUp(Child):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                started.append(self)
+                scope.cancel()
 
-        monkeypatch.setattr(anyio, "open_process", open_process)
+        monkeypatch.setattr("codex_rpc.child.Child", GivenUp)
         await run_to_end([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, tmp_path)
     assert scope.cancelled_caught
-    assert [process.returncode is not None for process in started] == [True]
+    assert [child.status is not None for child in started] == [True]

@@ -1,0 +1,174 @@
+"""A child process whose output reaches its reader in one step, and whose input is written at once.
+
+The streams of asyncio and anyio put three more turns of the event loop between a pipe and who reads it, and one behind
+each write. They are most of what a short line costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+class Output(asyncio.Protocol):
+    """What comes out of one pipe, kept until it is received. One reader; it has to be faster than the child."""
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] = []
+        self._ended = False
+        self._reader: asyncio.Future[None] | None = None
+        self._behind: asyncio.Protocol | None = None
+
+    def take_over(self, transport: asyncio.ReadTransport) -> None:
+        """Be the one who is told of the pipe's data; who was it before still hears of its end."""
+        self._behind = cast("asyncio.Protocol", transport.get_protocol())
+        transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
+        self._waiting.append(data)
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop when the last process that held the other end has closed it."""
+        self._ended = True
+        self._wake()
+        if self._behind is not None:
+            self._behind.connection_lost(exc)
+
+    async def receive(self) -> bytes:
+        """Return everything that waits, at least something; at the end nothing, every time."""
+        while not self._waiting and not self._ended:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        waiting, self._waiting = self._waiting, []
+        return waiting[0] if len(waiting) == 1 else b"".join(waiting)
+
+    async def receive_all(self) -> bytes:
+        """Return everything up to the end."""
+        pieces: list[bytes] = []
+        while data := await self.receive():
+            pieces.append(data)
+        return b"".join(pieces)
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+
+class Child(asyncio.SubprocessProtocol):
+    """A running child. Made by `spawn`; to be closed."""
+
+    def __init__(self) -> None:
+        self.stdout = Output()
+        self.stderr = Output()
+        self._exited = anyio.Event()
+        self._gone = anyio.Event()
+        self._can_write = anyio.Event()
+        self._can_write.set()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._stdin: asyncio.WriteTransport | None = None
+
+    # ── called by the event loop ─────────────────────────────────────────────────────────────────────────────────────
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self._stdin = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(STDIN))
+        for number, output in ((STDOUT, self.stdout), (STDERR, self.stderr)):
+            output.take_over(cast("asyncio.ReadTransport", self._transport.get_pipe_transport(number)))
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """What came before the connection was made."""
+        (self.stdout if fd == STDOUT else self.stderr).data_received(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        del exc
+        if fd == STDIN:
+            self._can_write.set()
+
+    def pause_writing(self) -> None:
+        self._can_write = anyio.Event()
+
+    def resume_writing(self) -> None:
+        self._can_write.set()
+
+    def process_exited(self) -> None:
+        self._exited.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._gone.set()
+
+    # ── for callers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def pid(self) -> int:
+        return self._running().get_pid()
+
+    @property
+    def status(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._running().get_returncode()
+
+    async def send(self, data: bytes) -> None:
+        """Write to stdin, waiting while the pipe is full.
+
+        Raises:
+            BrokenPipeError: nobody reads any more.
+        """
+        if self._stdin is None or self._stdin.is_closing():
+            raise BrokenPipeError("the child does not read its input any more")
+        self._stdin.write(data)
+        if not self._can_write.is_set():
+            await self._can_write.wait()
+
+    def close_stdin(self) -> None:
+        """Let the child read what was written, then the end."""
+        if self._stdin is not None:
+            self._stdin.close()
+
+    async def wait(self) -> None:
+        """Wait until the process is gone; its pipes may be held by others."""
+        await self._exited.wait()
+
+    def terminate(self) -> None:
+        """Ask it to end, or end it where one cannot ask.
+
+        Raises:
+            ProcessLookupError: it is gone.
+        """
+        self._running().terminate()
+
+    async def close(self) -> None:
+        """Kill what still runs and close our ends of the pipes; not cancelled half-way."""
+        self._running().close()
+        with anyio.CancelScope(shield=True):
+            await self._gone.wait()
+
+    def _running(self) -> asyncio.SubprocessTransport:
+        assert self._transport is not None
+        return self._transport
+
+
+async def spawn(
+    command: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: int = subprocess.PIPE, **more: Any
+) -> Child:
+    """Start a process; shielded, because a start that is cancelled half-way leaves its pipes open.
+
+    Raises:
+        OSError: the executable cannot be started.
+    """
+    loop = asyncio.get_running_loop()
+    pipe, child = subprocess.PIPE, Child()
+    with anyio.CancelScope(shield=True):
+        await loop.subprocess_exec(
+            lambda: child, *command, stdin=stdin, stdout=pipe, stderr=pipe, cwd=cwd, env=env, **more
+        )
+    return child

@@ -1,0 +1,66 @@
+"""The least that can stand between codex and an HTTP client in Python: the bare client, writing to a socket.
+
+It checks nothing and remembers nothing, and speaks just enough HTTP to be read. What it costs, any server in its place
+costs at least: reading a pipe, parsing a line, and writing a chunk to a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from functools import partial
+
+import anyio
+import orjson
+
+from bridge.launch import launcher
+from tests.benchmarks.servers import CONVERSATION
+from tests.benchmarks.subjects import Bare, BareConversation, Heard, bare_client
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+BEFORE = (
+    b'data: {"id":"chatcmpl-0123456789abcdef0123456789abcdef","object":"chat.completion.chunk","created":1795635700,'
+    b'"model":"gpt-5.2-codex","choices":[{"index":0,"delta":{"content":'
+)
+BEHIND = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+
+
+class Relayed(Heard):
+    """Writes what it hears."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def hear(self, text: str) -> None:
+        chunk = BEFORE + orjson.dumps(text) + BEHIND
+        self._writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+
+
+async def answer(
+    bare: Bare,
+    conversations: dict[str, BareConversation],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    """Answer the one request of a connection."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in head[1:] if line)
+    body = orjson.loads(await reader.readexactly(int(headers["content-length"])))
+    conversation = conversations.setdefault(headers[CONVERSATION], bare.conversation())
+    writer.write(HEAD)
+    await conversation.ask(orjson.loads(body["messages"][-1]["content"]), Relayed(writer))
+    writer.write(b"0\r\n\r\n")
+    writer.close()
+
+
+async def main(port: int) -> None:
+    """Serve until the process is ended."""
+    async with launcher(None) as launch, bare_client(launch) as bare:
+        server = await asyncio.start_server(partial(answer, bare, {}), "127.0.0.1", port)
+        print("listens", file=sys.stderr, flush=True)  # noqa: T201
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    anyio.run(main, int(sys.argv[1]))

@@ -1,0 +1,176 @@
+"""Two HTTP servers before codex, read from their sockets: ours, and the least that could stand in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import Any
+
+import anyio
+import h11
+import orjson
+import psutil
+
+from tests.benchmarks.subjects import MODEL, Heard
+
+READ_SIZE = 256 * 1024
+CONVERSATION = "x-conversation"
+"""A header with the conversation's name, which spares the relay what the proxy finds out from the messages."""
+_numbers = itertools.count(1)
+
+
+class Server:
+    """A server in a process of its own."""
+
+    def __init__(self, name: str, port: int, pid: int) -> None:
+        self.name = name
+        self.port = port
+        self.pid = pid
+
+    def conversation(self) -> HttpConversation:
+        return HttpConversation(self.port)
+
+    def cpu(self) -> float:
+        return cpu_of(self.pid)
+
+    def memory(self) -> int:
+        """Bytes of memory that the process takes."""
+        return psutil.Process(self.pid).memory_info().rss
+
+
+class HeardOverHttp(Heard):
+    """The bytes of an answer as they arrived; they are taken apart when everything that is measured is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived: list[tuple[int, bytes]] = []
+
+    @property
+    def pieces(self) -> Sequence[tuple[int, str]]:
+        return [(at, text) for at, delta in self._deltas if (text := delta.get("content"))]
+
+    def message(self) -> dict[str, Any]:
+        """Return the message that the client would keep."""
+        text = "".join(text for _, text in self.pieces)
+        calls = [call for _, delta in self._deltas for call in delta.get("tool_calls", [])]
+        return {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
+
+    @cached_property
+    def _deltas(self) -> list[tuple[int, dict[str, Any]]]:
+        http = h11.Connection(h11.CLIENT)
+        http.send(h11.Request(method="POST", target="/", headers=[("host", "localhost")]))
+        deltas: list[tuple[int, dict[str, Any]]] = []
+        rest = b""
+        for at, data in self.arrived:
+            http.receive_data(data)
+            while (event := http.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+                if isinstance(event, h11.Response):
+                    assert event.status_code == 200
+                if isinstance(event, h11.EndOfMessage):
+                    break
+                if isinstance(event, h11.Data):
+                    rest += event.data
+            *whole, rest = rest.split(b"\n\n")
+            for one in whole:
+                if one.startswith(b"data: {"):
+                    deltas += [(at, choice["delta"]) for choice in orjson.loads(one[6:])["choices"]]
+        return deltas
+
+
+class HttpConversation:
+    """Sends its whole history with each question, as clients of the Chat Completions API do."""
+
+    def __init__(self, port: int, tools: Sequence[Mapping[str, Any]] = (), *, edited: bool = False) -> None:
+        """With `edited` the beginning changes each time, so that no thread can go on with it."""
+        self._port = port
+        self._edited = edited
+        self._name = next(_numbers)
+        self._fields = {"model": MODEL, "stream": True, **({"tools": tools} if tools else {})}
+        self._messages: list[dict[str, Any]] = []
+        self._last: HeardOverHttp | None = None
+
+    async def ask(self, script: Mapping[str, Any]) -> HeardOverHttp:
+        """Send the script as a user message, or as the outputs of the calls that the model has made."""
+        body = orjson.dumps({**self._fields, "messages": self._history(orjson.dumps(script).decode())})
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+            f"{CONVERSATION}: {self._name}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        heard = self._last = HeardOverHttp()
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(head.encode() + body)
+        while data := await reader.read(READ_SIZE):
+            heard.arrived.append((time.monotonic_ns(), data))
+        writer.close()
+        return heard
+
+    def _history(self, said: str) -> list[dict[str, Any]]:
+        calls: list[Any] = []
+        if self._last is not None:
+            self._messages.append(self._last.message())
+            calls = self._messages[-1].get("tool_calls", [])
+        self._messages += [{"role": "tool", "tool_call_id": call["id"], "content": said} for call in calls] or [
+            {"role": "user", "content": said}
+        ]
+        edit = [{"role": "system", "content": f"{len(self._messages)}"}] if self._edited else []
+        return [*edit, *self._messages]
+
+
+@asynccontextmanager
+async def _process(*command: str) -> AsyncGenerator[int]:
+    """Run a Python module; yield its process id when it says that it listens."""
+    start = [sys.executable, "-m", *command]
+    async with await anyio.open_process(start, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
+        try:
+            assert server.stderr is not None
+            await server.stderr.receive()
+            yield server.pid
+        finally:
+            server.terminate()
+
+
+@asynccontextmanager
+async def serve(*options: str) -> AsyncGenerator[Server]:
+    """Start the proxy; yield when it listens."""
+    port = _free_port()
+    async with _process("bridge", "serve", "--addr", f"127.0.0.1:{port}", "--log-level", "error", *options) as pid:
+        yield Server("proxy", port, pid)
+
+
+@asynccontextmanager
+async def proxy(*options: str) -> AsyncGenerator[Server]:
+    """Start the proxy; yield when it has answered once."""
+    async with serve(*options) as server:
+        await server.conversation().ask({"deltas": 1})
+        yield server
+
+
+@asynccontextmanager
+async def relay() -> AsyncGenerator[Server]:
+    """Start the relay; yield when it has answered once."""
+    port = _free_port()
+    async with _process("tests.benchmarks.relay", str(port)) as pid:
+        server = Server("bare relay", port, pid)
+        await server.conversation().ask({"deltas": 1})
+        yield server
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU that a process has used, to the nanosecond (Linux).
+
+    Source: clock_getcpuclockid(3); its number is (~pid << 3) | CPUCLOCK_SCHED in the kernel's posix-timers.h.
+    """
+    return time.clock_gettime_ns((~pid << 3) | 2) / 1e9
