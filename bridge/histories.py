@@ -14,8 +14,11 @@ MOST = 64
 """Histories that are remembered: about as many as there are chains at a time."""
 ROOM = 32 * 1024 * 1024
 """Bytes of JSON that are remembered, however few histories that is."""
-UNREAD = 1 / 10
-"""How much of the age that responses may reach passes until a chain is read again, which keeps all of it alive."""
+UNREAD = 600.0
+"""Seconds after which a chain is read again, which keeps all of it alive: no turn's work, but soon enough for a Redis
+that is full, whose oldest entries go."""
+PART = 1 / 10
+"""How much of the age that responses may reach passes at most until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Histories:
 
     def __init__(self, store: ResponseStore, longest: float, now: Callable[[], float], room: int = ROOM) -> None:
         self._store = store
-        self._longest = longest
+        self._unread = min(UNREAD, longest * PART)
         self._now = now
         self._room = room
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -44,7 +47,7 @@ class Histories:
             StoreError: the store cannot be read.
         """
         known = self._known.get(response_id)
-        if known is not None and self._now() - known.read < self._longest * UNREAD:
+        if known is not None and self._now() - known.read < self._unread:
             if await self._store.use(response_id):
                 return known.items
             self._known.pop(response_id, None)

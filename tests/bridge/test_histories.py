@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,10 +47,10 @@ class Watched:
 class Server:
     """A store and the histories of a server that uses it; time passes when the test says so."""
 
-    def __init__(self, store: SqliteStore, room: int = 10**6) -> None:
+    def __init__(self, store: SqliteStore, room: int = 10**6, longest: float = 100) -> None:
         self.time = 0.0
         self.store = Watched(store)
-        self.histories = Histories(self.store, 100, lambda: self.time, room)
+        self.histories = Histories(self.store, longest, lambda: self.time, room)
 
     async def add(self, name: str, previous: str | None = None, text: str = "") -> None:
         if previous is not None:
@@ -87,15 +88,16 @@ async def test_what_is_deleted_is_no_chain_any_more() -> None:
         assert await server.histories.of("missing") is None
 
 
-async def test_a_chain_is_read_again_before_the_store_could_forget_its_beginning() -> None:
-    with sqlite_store(None, most=10**6, longest=100, now=lambda: 0) as store:
-        server = Server(store)
+@pytest.mark.parametrize(("longest", "unread"), [(100, 10), (10**6, UNREAD)])
+async def test_a_chain_is_read_again_before_the_store_could_forget_its_beginning(longest: float, unread: float) -> None:
+    with sqlite_store(None, most=10**6, longest=longest, now=lambda: 0) as store:
+        server = Server(store, longest=longest)
         await server.add("a")
         await server.add("b", "a")
-        server.time = 100 * UNREAD - 1
+        server.time = unread - 1
         await server.add("c", "b")
         assert not await server.read_again("c")
-        server.time = 100 * UNREAD
+        server.time = unread
         assert await server.read_again("c")
         assert not await server.read_again("c")
 
