@@ -816,7 +816,7 @@ def test_a_conversation_that_is_read_on_is_read_as_if_it_were_new(turns: list[An
         except ApiError as error:
             return error.body()
 
-    conversations = list[Any](), list[Any]()
+    conversations: list[list[Any]] = [[], []]
     for (how, at, new), instructions, other in turns:
         messages = conversations[other]
         match how:
