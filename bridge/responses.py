@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 from starlette.requests import Request
@@ -31,6 +32,8 @@ from bridge.stored import ResponseStore, Stored, StoreError
 from bridge.turns import Turn
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
@@ -191,26 +194,23 @@ class Responses:
         return stored
 
     async def _history(self, previous: str | None) -> Sequence[Object]:
-        if previous is None:
-            return ()
-        try:
-            history = await self._histories.of(previous)
-        except StoreError as error:
-            raise store_failed(str(error)) from error
-        if history is None:
-            raise response_request.previous_not_found(previous)
-        return history
+        return await self._all_before(previous, self._histories.of)
 
     async def _chain(self, previous: str | None) -> Sequence[Stored]:
+        return await self._all_before(previous, self._store.chain)
+
+    async def _all_before(
+        self, previous: str | None, read: Callable[[str], Awaitable[Sequence[T] | None]]
+    ) -> Sequence[T]:
         if previous is None:
             return ()
         try:
-            chain = await self._store.chain(previous)
+            found = await read(previous)
         except StoreError as error:
             raise store_failed(str(error)) from error
-        if chain is None:
+        if found is None:
             raise response_request.previous_not_found(previous)
-        return chain
+        return found
 
     async def _items(self, ids: Sequence[str]) -> Mapping[str, Object]:
         """Find items of stored responses: the id of an item holds the key of its response."""
