@@ -81,6 +81,7 @@ def parse(
     param = "input" if fields.get("input") and not fields.get("messages") else "messages"
     refuse_extremes({name: value for name, value in fields.items() if name != param})
     _refuse_what_would_be_a_lie(fields)
+    required(fields, "model", str)
     reading = _read(fields, param, parse_tools(fields.get("tools")), display, recent or Recent())
     settings = parse_settings(fields, reading.toolbox)
     options = optional_object(fields, "stream_options")

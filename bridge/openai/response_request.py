@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from bridge.errors import ApiError, invalid_request
 from bridge.json_body import refuse_extremes
-from bridge.openai.fields import Object, expect, optional, optional_object, wrong_type
+from bridge.openai.fields import Object, expect, optional, optional_object, required, wrong_type
 from bridge.openai.model_settings import ModelSettings, parse_settings
 from bridge.openai.repeated import repeated
 from bridge.openai.response_input import Input, Recent, own_input
@@ -124,6 +124,7 @@ def begin(body: object, history: Sequence[Object] = (), recent: Recent | None = 
     own = own_input(fields)
     if not own:
         raise invalid_request("'input' must hold at least one item.", "input", "empty_array")
+    required(fields, "model", str)
     tools, instructions = parse_tools(fields.get("tools")), optional(fields, "instructions", str)
     return Begun(fields, Input.begin(history, own, tools, instructions, recent or Recent()))
 
