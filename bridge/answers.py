@@ -168,8 +168,16 @@ class Answer:
             await self._write_turns(body)
 
     async def _write_turns(self, body: _Body) -> None:
-        """Run as many turns at once as there are choices; the first that fails ends them all."""
         endings: list[bytes] = []
+        if self._plan.choices == 1:
+            await self._write_turn(body, 0, endings)
+        else:
+            await self._write_at_once(body, endings)
+        await self._plan.settle()
+        await body.write(b"".join(endings), last=True)
+
+    async def _write_at_once(self, body: _Body, endings: list[bytes]) -> None:
+        """Run as many turns at once as there are choices; the first that fails ends them all."""
         failures: list[Exception] = []
 
         async def write(choice: int) -> None:
@@ -184,8 +192,6 @@ class Answer:
                 tasks.start_soon(write, choice)
         if failures:
             raise failures[0]
-        await self._plan.settle()
-        await body.write(b"".join(endings), last=True)
 
     async def _write_turn(self, body: _Body, choice: int, endings: list[bytes]) -> None:
         """Write a turn but its end, which goes out last of all, when every thread has been put back."""

@@ -77,6 +77,9 @@ class Backend:
             CodexError: it does not answer as promised.
         """
         client = await self._supervisor.client(self._patience if patience is None else patience)
+        session = self._session
+        if session is not None and session.client is client and session.account_changes == client.account_changes:
+            return session
         async with self._lock:
             session = self._session
             if session is None or session.client is not client:

@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 ReasoningDisplay: TypeAlias = Literal["off", "reasoning_content", "think", "details"]
 """How what the model tells about its reasoning is shown: not at all, in a field of its own, or inside the text."""
 
+LogFormat: TypeAlias = Literal["human", "json"]
+
 DEFAULT_ADDRESS = "0.0.0.0:11435"
 
 

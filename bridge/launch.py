@@ -17,7 +17,7 @@ from bridge.codex_home import child_environment, home_without_instructions, real
 from bridge.plain_model import command_line, plain_catalogue
 from codex_rpc.client import Client, connect
 from codex_rpc.errors import CodexError
-from codex_rpc.process import ByteStream, CodexProcess, check_version, codex_process, find_codex, run_to_end
+from codex_rpc.process import ByteStream, check_version, codex_process, find_codex, run_to_end
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +48,15 @@ class Launcher:
             CodexNotFoundError, CodexTooOldError: the machine's set-up is to be mended.
             CodexError: codex did not start.
         """
-        async with self.open_process() as process, connect(self._tap(process), CLIENT_NAME, __version__) as client:
+        command, env = await self.prepare()
+        async with (
+            codex_process(command, env, self.cwd) as process,
+            connect(self._tap(process), CLIENT_NAME, __version__) as client,
+        ):
             yield client
 
-    @asynccontextmanager
-    async def open_process(self) -> AsyncGenerator[CodexProcess]:
-        """Start codex, nothing more; afterwards no process of it is left.
+    async def prepare(self) -> tuple[list[str], dict[str, str]]:
+        """Return the command and the environment with which codex is to be started in `cwd`.
 
         Raises:
             CodexError: as `open_client`.
@@ -64,9 +67,7 @@ class Launcher:
         check_version(await self.version(codex, env), codex)
         catalogue = self._workspace / "models.json"
         catalogue.write_bytes(await self._plain_catalogue(codex, env))
-        command = command_line(str(codex), str(catalogue))
-        async with codex_process(command, env, self.cwd) as process:
-            yield process
+        return command_line(str(codex), str(catalogue)), env
 
     async def version(self, codex: Path, env: dict[str, str]) -> str:
         """Return what `codex --version` prints.

@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import orjson
 
+from bridge.config import LogFormat
 from bridge.ledger import Entry
 from bridge.report import entry_report
-
-LogFormat: TypeAlias = Literal["human", "json"]
 
 OURS = ("bridge", "codex_rpc")
 LONGEST = 200
@@ -40,7 +39,8 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
 
 def log_request(entry: Entry) -> None:
     """Write the line of a request that is over."""
-    logger.info("%s", request_line(entry), extra={"request": entry_report(entry, entry.moment)})
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("%s", request_line(entry), extra={"request": entry_report(entry, entry.moment)})
 
 
 def request_line(entry: Entry) -> str:

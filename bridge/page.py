@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing, nullcontext
 from importlib.resources import files
 
 import anyio
@@ -11,13 +10,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from bridge.config import Settings
-from bridge.doctor.checks import CHECKS, INSIDE, examine
-from bridge.doctor.findings import report
-from bridge.doctor.subject import Subject
-from bridge.doctor.tunnel_checks import url_of_the_tunnel
 from bridge.errors import route_not_found
 from bridge.self_test import SelfTest
-from bridge.tunnel.files import existing_config
 
 MEDIA = {
     "index.html": "text/html; charset=utf-8",
@@ -63,12 +57,10 @@ class Page:
     async def doctor(self, request: Request) -> Response:
         """GET /doctor: what doctor can see from inside, one examination at a time, and the tunnel's address."""
         del request
-        subject = Subject(self._settings.codex, port=self._settings.port, tunnel_config=existing_config())
-        checks = [check for check in CHECKS if check.id in INSIDE]
-        async with self._examining, aclosing(examine(subject, checks, lambda _: nullcontext())) as rounds:
-            found = [one async for one in rounds]
-            url = await url_of_the_tunnel(subject)
-        return JSONResponse({**report(found), "url": url}, headers={"cache-control": "no-store"})
+        from bridge.doctor.inside import look_around  # noqa: PLC0415 - a server that nobody looks at does without
+
+        async with self._examining:
+            return JSONResponse(await look_around(self._settings), headers={"cache-control": "no-store"})
 
     async def stream(self, request: Request) -> ASGIApp:
         """GET /doctor/stream."""

@@ -32,7 +32,8 @@ from bridge.mint import Mint
 from bridge.opener import Opener
 from bridge.page import Page
 from bridge.responses import Responses
-from bridge.stage import Stage, stage
+from bridge.stage import Stage
+from bridge.stages import open_stage
 from bridge.status import Status
 from bridge.stores import open_store
 from bridge.threads import Threads
@@ -53,6 +54,9 @@ Beside: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 CLOSE_CONNECTIONS = 1.0
 """Seconds that Hypercorn may take for connections that are still open after every answer has ended."""
 
+IDLE_CONNECTION = 120.0
+"""Seconds without a request after which a connection is closed; cloudflared (90) and nginx (60) close theirs before:
+where a connection closes while they send, the request fails."""
 
 MAX_HEADERS = 32 * 1024
 """Bytes of all headers of a request together, which bounds their number too; beyond it the answer is a bare 431."""
@@ -94,7 +98,7 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
 
     What stands behind the server is what the settings say unless it is given.
     """
-    behind_it = stage(settings, MINT) if behind is None else nullcontext(behind)
+    behind_it = open_stage(settings, MINT) if behind is None else nullcontext(behind)
     async with open_store(settings) as store, behind_it as it:
         supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
         backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
@@ -174,6 +178,7 @@ async def _run_hypercorn(app: ASGIApp, listener: socket.socket, shutdown: Callab
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = CLOSE_CONNECTIONS
+    config.keep_alive_timeout = IDLE_CONNECTION
     config.include_server_header = False
     config.h11_max_incomplete_size = config.h2_max_header_list_size = MAX_HEADERS
     config.errorlog = logging.getLogger("hypercorn")

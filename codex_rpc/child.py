@@ -1,29 +1,33 @@
-"""A child process whose output reaches its reader in one step, and whose input is written at once.
+"""A child process whose output reaches its reader in the turn of the event loop in which it came.
 
-The streams of asyncio and anyio put three more turns of the event loop between a pipe and who reads it, and one behind
-each write. They are most of what a short line costs.
+The streams of asyncio and anyio put three more turns between a pipe and who reads it, and one behind each write. They
+are most of what a short line costs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import anyio
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
+Sink: TypeAlias = Callable[[bytes], None]
+"""Takes the next bytes, at once."""
+
 
 class Output(asyncio.Protocol):
-    """What comes out of one pipe, kept until it is received. One reader; it has to be faster than the child."""
+    """What comes out of one pipe: handed to its reader as it comes, and kept while there is none."""
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
         self._ended = False
-        self._reader: asyncio.Future[None] | None = None
+        self._sink: Sink | None = None
+        self._over: asyncio.Future[None] | None = None
         self._behind: asyncio.Protocol | None = None
 
     def take_over(self, transport: asyncio.ReadTransport) -> None:
@@ -33,34 +37,47 @@ class Output(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
-        self._waiting.append(data)
-        self._wake()
+        if self._sink is None:
+            self._waiting.append(data)
+            return
+        try:
+            self._sink(data)
+        except Exception as error:  # noqa: BLE001 - raised where the reader waits
+            self._finish(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop when the last process that held the other end has closed it."""
-        self._ended = True
-        self._wake()
+        self.end()
         if self._behind is not None:
             self._behind.connection_lost(exc)
 
-    async def receive(self) -> bytes:
-        """Return everything that waits, at least something; at the end nothing, every time."""
-        while not self._waiting and not self._ended:
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
+    def end(self) -> None:
+        """Nothing more will come."""
+        self._ended = True
+        self._finish(None)
+
+    async def read(self, sink: Sink) -> None:
+        """Hand everything to `sink`, until the end or until it raises. One reader at a time."""
         waiting, self._waiting = self._waiting, []
-        return waiting[0] if len(waiting) == 1 else b"".join(waiting)
+        for data in waiting:
+            sink(data)
+        if self._ended:
+            return
+        self._sink = sink
+        self._over = asyncio.get_running_loop().create_future()
+        try:
+            await self._over
+        finally:
+            self._sink = self._over = None
 
-    async def receive_all(self) -> bytes:
-        """Return everything up to the end."""
-        pieces: list[bytes] = []
-        while data := await self.receive():
-            pieces.append(data)
-        return b"".join(pieces)
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+    def _finish(self, error: Exception | None) -> None:
+        self._sink = None
+        if self._over is None or self._over.done():
+            return
+        if error is None:
+            self._over.set_result(None)
+        else:
+            self._over.set_exception(error)
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -69,6 +86,7 @@ class Child(asyncio.SubprocessProtocol):
     def __init__(self) -> None:
         self.stdout = Output()
         self.stderr = Output()
+        self._outputs = {STDOUT: self.stdout, STDERR: self.stderr}
         self._exited = anyio.Event()
         self._gone = anyio.Event()
         self._can_write = anyio.Event()
@@ -81,17 +99,20 @@ class Child(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self._stdin = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(STDIN))
-        for number, output in ((STDOUT, self.stdout), (STDERR, self.stderr)):
+        for number, output in self._outputs.items():
             output.take_over(cast("asyncio.ReadTransport", self._transport.get_pipe_transport(number)))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """What came before the connection was made."""
-        (self.stdout if fd == STDOUT else self.stderr).data_received(data)
+        self._outputs[fd].data_received(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """A child may have closed a pipe before the connection was made."""
         del exc
         if fd == STDIN:
             self._can_write.set()
+        else:
+            self._outputs[fd].end()
 
     def pause_writing(self) -> None:
         self._can_write = anyio.Event()
@@ -169,6 +190,6 @@ async def spawn(
     pipe, child = subprocess.PIPE, Child()
     with anyio.CancelScope(shield=True):
         await loop.subprocess_exec(
-            lambda: child, *command, stdin=stdin, stdout=pipe, stderr=pipe, cwd=cwd, env=env, **more
+            lambda: child, *command, stdin=stdin, stdout=pipe, stderr=pipe, cwd=cwd, env=dict(env), **more
         )
     return child

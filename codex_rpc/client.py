@@ -6,11 +6,12 @@ ends, everyone who waits is told at once.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
@@ -52,12 +53,8 @@ OVERLOAD_PAUSE = 0.05
 """Seconds before an overloaded codex is asked again; doubled each time, with jitter, within the call's deadline."""
 
 
-class _Waiter:
-    __slots__ = ("answer", "answered")
-
-    def __init__(self) -> None:
-        self.answered = anyio.Event()
-        self.answer: Response | ErrorResponse | None = None
+_Waiter: TypeAlias = "asyncio.Future[Response | ErrorResponse | None]"
+"""Gets the answer to a call; None when the connection ends."""
 
 
 class Client:
@@ -70,7 +67,8 @@ class Client:
         self._inboxes: dict[str, Inbox] = {}
         self._delta_lines = DeltaLines()
         self._outgoing: list[bytes] = []
-        self._something_to_write = anyio.Event()
+        self._writer: asyncio.Future[None] | None = None
+        """What the writing task waits for while there is nothing to write."""
         self._lost: CodexError | None = None
         self._ended = anyio.Event()
         self._logins: dict[str | None, LoginCompleted] = {}
@@ -168,16 +166,17 @@ class Client:
         if self._lost is not None:
             raise self._lost.with_traceback(None)
         request_id, line = self._peer.call(call.method, call.params)
-        waiter = self._waiters[request_id] = _Waiter()
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
+        self._waiters[request_id] = waiter
         try:
             self._write(line)
-            await waiter.answered.wait()
+            answer = await waiter
         finally:
             del self._waiters[request_id]
             self._peer.forget(request_id)
-            if waiter.answer is None and line in self._outgoing:
+            if waiter.cancelled() and line in self._outgoing:
                 self._outgoing.remove(line)  # given up before it was written: codex need not hear of it
-        match waiter.answer:
+        match answer:
             case None:
                 raise self._lost or ConnectionLostError("the connection to codex ended")
             case ErrorResponse(_, code, message, data):
@@ -191,7 +190,8 @@ class Client:
 
     def _write(self, line: bytes) -> None:
         self._outgoing.append(line)
-        self._something_to_write.set()
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
 
     # ── the two tasks ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -199,10 +199,13 @@ class Client:
         """Read until the stream ends or cannot be read on; then tell everyone who waits."""
         splitter = LineSplitter()
         reason = "the codex process ended"
+
+        def take(data: bytes) -> None:
+            for line in splitter.feed(data):
+                self._arrived(line)
+
         try:
-            while data := await self._stream.receive():
-                for line in splitter.feed(data):
-                    self._arrived(line)
+            await self._stream.read(take)
             logger.debug("codex's last words:\n%s", self._stream.last_words())
         except ProtocolError as error:
             reason = f"the connection to codex is unusable: {error}"
@@ -213,8 +216,9 @@ class Client:
         """Write what is waiting, everything at once, in order."""
         try:
             while True:
-                await self._something_to_write.wait()
-                self._something_to_write = anyio.Event()
+                while not self._outgoing:
+                    self._writer = asyncio.get_running_loop().create_future()
+                    await self._writer
                 lines, self._outgoing = self._outgoing, []
                 await self._stream.send(b"".join(lines))
         except OSError:
@@ -225,7 +229,8 @@ class Client:
             return
         self._lost = failure
         for waiter in self._waiters.values():
-            waiter.answered.set()
+            if not waiter.done():
+                waiter.set_result(None)
         for inbox in self._inboxes.values():
             inbox.fail(failure)
         self._login_ended.set()
@@ -245,9 +250,8 @@ class Client:
             case Notification(method, params):
                 self._notified(method, params, line)
             case Response(request_id) | ErrorResponse(request_id):
-                waiter = self._waiters[request_id]
-                waiter.answer = message
-                waiter.answered.set()
+                if not (waiter := self._waiters[request_id]).done():
+                    waiter.set_result(message)
             case Request():
                 self._asked(message, len(line))
             case None:

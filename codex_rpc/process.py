@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import anyio
 
 from codex_rpc.background import running
-from codex_rpc.child import Child, spawn
+from codex_rpc.child import Child, Sink, spawn
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ _COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
 class ByteStream(Protocol):
     """What a client speaks over: a codex child, or anything that plays one."""
 
-    async def receive(self) -> bytes:
-        """Return the next bytes; empty at the end."""
+    async def read(self, sink: Sink) -> None:
+        """Hand everything that comes to `sink`, in order, until the end; what it raises ends the reading."""
         ...
 
     async def send(self, data: bytes) -> None:
@@ -139,9 +139,9 @@ class CodexProcess:
     def pid(self) -> int:
         return self._child.pid
 
-    async def receive(self) -> bytes:
-        """Return the next bytes of stdout; empty when the child closed it."""
-        return await self._child.stdout.receive()
+    async def read(self, sink: Sink) -> None:
+        """Hand stdout to `sink` until the child has closed it."""
+        await self._child.stdout.read(sink)
 
     async def send(self, data: bytes) -> None:
         """Write to stdin, waiting while the pipe is full."""
@@ -150,11 +150,15 @@ class CodexProcess:
     async def drain_stderr(self) -> None:
         """Log what the child writes to stderr until it closes it."""
         rest = b""
-        while data := await self._child.stderr.receive():
+
+        def take(data: bytes) -> None:
+            nonlocal rest
             *lines, rest = (rest + data).split(b"\n")
             rest = rest[:MAX_LOGGED_LINE]
             for line in filter(None, lines):
                 self._log(line)
+
+        await self._child.stderr.read(take)
         if rest:
             self._log(rest)
 
@@ -208,14 +212,17 @@ async def run_to_end(command: Sequence[str], env: Mapping[str, str], cwd: Path) 
     Raises:
         OSError: the executable cannot be started.
     """
+    printed: list[bytes] = []
+    complained: list[bytes] = []
     child = await spawn(command, env, cwd, subprocess.DEVNULL)
     try:
-        printed, complained = await child.stdout.receive_all(), await child.stderr.receive_all()
+        await child.stdout.read(printed.append)
+        await child.stderr.read(complained.append)
         await child.wait()
     finally:
         await child.close()
     assert child.status is not None
-    return child.status, printed, complained
+    return child.status, b"".join(printed), b"".join(complained)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from codex_rpc.child import Sink
 from codex_rpc.framing import LineSplitter
 from codex_rpc.process import ByteStream
 
@@ -17,16 +18,19 @@ class RecordedStream:
         self._to_codex = LineSplitter()
         self._from_codex = LineSplitter()
 
-    async def receive(self) -> bytes:
+    async def read(self, sink: Sink) -> None:
         """As the stream behind.
 
         Raises:
             ProtocolError: a line is too long.
         """
-        data = await self._stream.receive()
-        for line in self._from_codex.feed(data):
-            self._note(False, line)
-        return data
+
+        def note_and_pass_on(data: bytes) -> None:
+            for line in self._from_codex.feed(data):
+                self._note(False, line)
+            sink(data)
+
+        await self._stream.read(note_and_pass_on)
 
     async def send(self, data: bytes) -> None:
         """As the stream behind; codex's answer is noted after what it answers."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import anyio
 
+from codex_rpc.child import Sink
 from codex_rpc.framing import LineSplitter
 from codex_rpc.player import Player
 
@@ -16,13 +19,14 @@ class ReplayedCodex:
         self._splitter = LineSplitter()
         self._fed = anyio.Event()
 
-    async def receive(self) -> bytes:
-        """Return everything that is due, waiting until something is; a replay never ends by itself."""
-        while not (lines := self._player.take(anyio.current_time())):
+    async def read(self, sink: Sink) -> NoReturn:
+        """Hand over what is due when it is; a replay never ends by itself."""
+        while True:
+            while lines := self._player.take(anyio.current_time()):
+                sink(b"".join(lines))
             self._fed = anyio.Event()
             with anyio.move_on_at(self._player.due()):
                 await self._fed.wait()
-        return b"".join(lines)
 
     async def send(self, data: bytes) -> None:
         """Give the player our lines; never waits."""

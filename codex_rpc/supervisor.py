@@ -79,9 +79,10 @@ class Supervisor:
         Raises:
             CodexUnavailableError: there is none in time.
         """
-        with anyio.move_on_after(patience):
-            while not (isinstance(self._state, Up) and self._state.client.alive):
-                await self._changed.wait()
+        if not self._is_up():
+            with anyio.move_on_after(patience):
+                while not self._is_up():
+                    await self._changed.wait()
         match self._state:
             case Up(client) if client.alive:
                 return client
@@ -89,6 +90,9 @@ class Supervisor:
                 raise CodexUnavailableError(f"codex is not running: {failure}", retry_after=retry_after)
             case Starting() | Up():
                 raise CodexUnavailableError("codex is still starting", retry_after=1)
+
+    def _is_up(self) -> bool:
+        return isinstance(self._state, Up) and self._state.client.alive
 
     async def first_outcome(self) -> State:
         """Wait until codex is up or could not be started for the first time."""

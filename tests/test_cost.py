@@ -25,6 +25,7 @@ from bridge.prompt import Item
 from bridge.stored import Stored
 from bridge.tools import Toolbox
 from bridge.translate import Translator
+from codex_rpc.child import Sink
 from codex_rpc.client import Client
 from codex_rpc.protocol import Event
 
@@ -61,10 +62,11 @@ class Recorded:
     """Plays what codex wrote, each piece in one read, without ever waiting."""
 
     def __init__(self, *pieces: bytes) -> None:
-        self._pieces = [*pieces, b""]
+        self._pieces = pieces
 
-    async def receive(self) -> bytes:
-        return self._pieces.pop(0)
+    async def read(self, sink: Sink) -> None:
+        for piece in self._pieces:
+            sink(piece)
 
     async def send(self, data: bytes) -> None:
         raise AssertionError(data)

@@ -11,8 +11,8 @@ from pathlib import Path
 import anyio
 import click
 
-from bridge.cli.serve import setting
 from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.cli.settings import setting
 from bridge.cli.terminal import marked, waiting
 from bridge.doctor.checks import CHECKS, LONG_CHECKS, Check, examine
 from bridge.doctor.findings import Examined, report

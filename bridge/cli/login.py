@@ -10,7 +10,7 @@ import anyio
 import click
 
 from bridge.account_text import describe_account
-from bridge.cli.serve import setting
+from bridge.cli.settings import setting
 from bridge.cli.terminal import marked, waiting
 from bridge.launch import account_client
 from codex_rpc.calls import Account, account_login_start, account_read

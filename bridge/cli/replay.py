@@ -9,7 +9,6 @@ import click
 
 from bridge.case_folders import load_cases
 from bridge.cases import CaseError
-from bridge.check import check_case
 from bridge.cli.serve import serve
 
 
@@ -39,6 +38,8 @@ def replay(context: click.Context, folder: str, options: tuple[str, ...], *, che
 
 async def _check(folder: Path) -> int:
     """Return the exit status."""
+    from bridge.check import check_case  # noqa: PLC0415 - help and completion do without a server
+
     failed = False
     for case in load_cases(folder):
         mismatches = await check_case(case)

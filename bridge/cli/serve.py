@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-import functools
+import gc
 import math
-import tomllib
-from collections.abc import Callable
-from dataclasses import replace
-from importlib import util
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
-import anyio
 import click
 
-from bridge import __version__
-from bridge.cases import CaseError
-from bridge.cli.cursor_values import show_values
-from bridge.config import DEFAULT_ADDRESS, DEFAULTS, ReasoningDisplay, Settings, parse_address
-from bridge.demo import nobody_is_logged_in, shipped_cases
+from bridge.cli.settings import APP_FOLDER, CONFIG_FILE, ENVIRONMENT, NO_SETTINGS, read_config_file, seconds, setting
+from bridge.config import DEFAULT_ADDRESS, DEFAULTS, LogFormat, ReasoningDisplay, Settings, parse_address
 from bridge.key_file import read_key
-from bridge.logs import LogFormat, configure_logs
-from bridge.server import Beside, listen
-from bridge.server import serve as run_server
-from bridge.stored import StoreError
-from bridge.tunnel.cloudflared import TunnelError
 from bridge.tunnel.files import KEY_FILE, make_key
-from bridge.tunnel.public_address import public_address
-from codex_rpc.errors import CodexError
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-PROGRAM = "codex-openai-proxy"
-ENVIRONMENT = "CODEX_OPENAI_PROXY_"
-APP_FOLDER = Path(click.get_app_dir(PROGRAM))
-CONFIG_FILE = APP_FOLDER / "config.toml"
 STORE_FILE = APP_FOLDER / "responses.sqlite3"
 IN_MEMORY = "memory"
 PACES = ("1", "4", "max")
 LOG_LEVELS = ("error", "warning", "info", "debug")
 SECRETS = frozenset({"api_key"})
-NO_SETTINGS = frozenset({"config", "print_config"})
-
-DEMO = """
-  DEMO: nobody is logged in to Codex, so the answers are recordings; only recorded requests have one.
-  For live answers log in (`make login`, or `codex-openai-proxy login`) and start the server again.
-"""
 
 SOURCES = {
     "COMMANDLINE": "command line",
@@ -53,39 +26,6 @@ SOURCES = {
     "DEFAULT_MAP": "config file",
     "DEFAULT": "default",
 }
-
-
-def setting(flag: str, help_text: str, **more: Any) -> Callable[[F], F]:
-    """An option that can also come from the environment and from the TOML file, under the same name."""
-    name = flag.removeprefix("--").replace("-", "_")
-    shown = {"show_default": more.get("default") is not None}
-    return click.option(flag, help=help_text, envvar=ENVIRONMENT + name.upper(), **shown, **more)
-
-
-def seconds(flag: str, help_text: str, default: float) -> Callable[[F], F]:
-    """A setting that is a time."""
-    more = {"type": click.FloatRange(min=0.1), "default": default, "metavar": "SECONDS"}
-    return setting(flag, help_text, **more)
-
-
-def config_values(path: Path | None) -> dict[str, Any]:
-    """Read the TOML file; one that was named must exist."""
-    chosen = path or CONFIG_FILE
-    if path is None and not chosen.is_file():
-        return {}
-    try:
-        return tomllib.loads(chosen.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{chosen}: {error}") from error
-
-
-def read_config_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Make the TOML file the defaults of all settings."""
-    chosen, values = path or CONFIG_FILE, config_values(path)
-    known = {param.name for param in context.command.params if param.name not in NO_SETTINGS}
-    if unknown := sorted(set(values) - known):
-        raise click.BadParameter(f"{chosen}: there is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    context.default_map = values
 
 
 def refuse_empty(_: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -254,7 +194,6 @@ def serve(
     if tunnel and values["api_key"] is None:
         make_key()
         values["api_key"] = key_from_file(KEY_FILE, None)
-    configure_logs(log_level, log_format)
     try:
         host, port = parse_address(addr)
     except ValueError as error:
@@ -264,38 +203,12 @@ def serve(
     settings = Settings(host=host, port=port, store=file, pace=speed, **values)
     if settings.record is not None and settings.replay is not None:
         raise click.UsageError("--record and --replay exclude each other: only what codex says is worth recording.")
-    if demo and settings.record is settings.replay is None and anyio.run(nobody_is_logged_in, settings.codex):
-        settings = replace(settings, replay=str(shipped_cases()), demo=True)
-    if settings.replay is not None:
-        settings = replace(settings, store=None)  # recorded responses do not belong among the user's own
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        reason = error.strerror or error
-        raise click.ClickException(f"cannot listen on {addr}: {reason}. Choose another address with --addr.") from None
-    announce = functools.partial(_announce, listener.getsockname(), settings)
-    try:
-        beside = _tunnel(tunnel, listener.getsockname()[1], cloudflared, settings.api_key) if tunnel else ()
-        run = functools.partial(run_server, beside=beside)
-        loop = {"use_uvloop": util.find_spec("uvloop") is not None}
-        anyio.run(run, settings, listener, announce, backend_options=loop)
-    except (CodexError, StoreError, CaseError, TunnelError) as error:
-        listener.close()
-        raise click.ClickException(str(error)) from None
+    # Help and completion do without the server. What its modules create stays: the collector need not look through it.
+    gc.disable()
+    from bridge.cli.serving import run  # noqa: PLC0415
+    from bridge.logs import configure_logs  # noqa: PLC0415
 
-
-def _tunnel(where: str, port: int, cloudflared: str | None, key: str | None) -> tuple[Beside, ...]:
-    return (public_address(where, port, cloudflared, functools.partial(show_values, key=key)).run,)
-
-
-def _announce(address: tuple[Any, ...], settings: Settings) -> None:
-    host = "localhost" if address[0] in {"0.0.0.0", "::", "127.0.0.1"} else address[0]  # noqa: S104 - a comparison
-    anyone = "only this machine may connect; set an API key to allow others"
-    who = "clients need the API key" if settings.api_key else anyone
-    click.echo(f"{PROGRAM} {__version__} listens on http://{host}:{address[1]}/v1 ({who})", err=True)
-    if settings.demo:
-        click.secho(DEMO, err=True, bold=True)
-    elif settings.replay is not None:
-        click.echo(f"It replays the recordings in {settings.replay}; no codex runs.", err=True)
-    elif settings.record is not None:
-        click.echo(f"It records every conversation in {settings.record}.", err=True)
+    gc.freeze()
+    gc.enable()
+    configure_logs(log_level, log_format)
+    run(settings, tunnel, cloudflared, demo=demo)

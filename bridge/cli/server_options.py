@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import click
 
-from bridge.cli.serve import CONFIG_FILE, ENVIRONMENT, config_values, setting
+from bridge.cli.settings import CONFIG_FILE, ENVIRONMENT, config_values, setting
 from bridge.config import DEFAULT_ADDRESS, parse_address
 from bridge.key_file import read_key
 from bridge.tunnel.files import KEY_FILE

@@ -10,15 +10,16 @@ import anyio
 import click
 
 from bridge.cli.cursor_values import show_values
-from bridge.cli.serve import setting
 from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.cli.settings import setting
 from bridge.cli.terminal import marked, waiting
 from bridge.doctor.http import Unreachable, fetch
 from bridge.doctor.subject import Subject
 from bridge.model_names import NAMED, reverse
 from bridge.tunnel import files
-from bridge.tunnel.cloudflared import TunnelError, find_cloudflared
+from bridge.tunnel.cloudflared import find_cloudflared
 from bridge.tunnel.config import read_config
+from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.public_address import QUICK, public_address
 from bridge.tunnel.setup import set_up
 

@@ -10,8 +10,9 @@ from typing import Any
 from bridge.doctor.findings import Finding, fail, ok, skip, warn
 from bridge.doctor.http import Reply, Unreachable, fetch
 from bridge.doctor.subject import Subject
-from bridge.tunnel.cloudflared import TunnelError, ask, find_cloudflared, install_hint, version
+from bridge.tunnel.cloudflared import ask, find_cloudflared, install_hint, version
 from bridge.tunnel.config import METRICS_PORTS, problems, read_config
+from bridge.tunnel.errors import TunnelError
 
 SET_UP = "codex-openai-proxy tunnel --hostname HOSTNAME --setup"
 RUN = "codex-openai-proxy serve --tunnel HOSTNAME"

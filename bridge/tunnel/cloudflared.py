@@ -16,6 +16,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import Process
 
+from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.log import LogEvent, read_line
 
 logger = logging.getLogger(__name__)
@@ -36,10 +37,6 @@ INSTALL = {
     "win32": "winget install --id Cloudflare.cloudflared",
 }
 DOWNLOADS = "https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/downloads/"
-
-
-class TunnelError(Exception):
-    """The tunnel cannot be set up or run; the message says why and what to do."""
 
 
 def install_hint(platform: str = sys.platform) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.tunnel import files
-from bridge.tunnel.cloudflared import Cloudflared, TunnelError, find_cloudflared
+from bridge.tunnel.cloudflared import Cloudflared, find_cloudflared
 from bridge.tunnel.config import problems, read_config
+from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.log import LogEvent, QuickAddress, Registered, Trouble
 
 logger = logging.getLogger(__name__)

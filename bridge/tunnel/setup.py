@@ -9,8 +9,9 @@ from contextlib import AbstractAsyncContextManager
 import anyio
 
 from bridge.tunnel import files
-from bridge.tunnel.cloudflared import TunnelError, ask, certificate, create
+from bridge.tunnel.cloudflared import ask, certificate, create
 from bridge.tunnel.config import NamedTunnel, config_text
+from bridge.tunnel.errors import TunnelError
 
 Around = Callable[[str], AbstractAsyncContextManager[None]]
 

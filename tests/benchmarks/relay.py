@@ -17,7 +17,7 @@ from bridge.launch import launcher
 from tests.benchmarks.servers import CONVERSATION
 from tests.benchmarks.subjects import Bare, BareConversation, Heard, bare_client
 
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 BEFORE = (
     b'data: {"id":"chatcmpl-0123456789abcdef0123456789abcdef","object":"chat.completion.chunk","created":1795635700,'
     b'"model":"gpt-5.2-codex","choices":[{"index":0,"delta":{"content":'
@@ -43,15 +43,22 @@ async def answer(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """Answer the one request of a connection."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-    headers = dict(line.split(": ", 1) for line in head[1:] if line)
-    body = orjson.loads(await reader.readexactly(int(headers["content-length"])))
-    conversation = conversations.setdefault(headers[CONVERSATION], bare.conversation())
-    writer.write(HEAD)
-    await conversation.ask(orjson.loads(body["messages"][-1]["content"]), Relayed(writer))
-    writer.write(b"0\r\n\r\n")
+    """Answer the requests of a connection, one after the other."""
+    while head := await _head(reader):
+        body = orjson.loads(await reader.readexactly(int(head["content-length"])))
+        conversation = conversations.setdefault(head[CONVERSATION], bare.conversation())
+        writer.write(HEAD)
+        await conversation.ask(orjson.loads(body["messages"][-1]["content"]), Relayed(writer))
+        writer.write(b"0\r\n\r\n")
     writer.close()
+
+
+async def _head(reader: asyncio.StreamReader) -> dict[str, str]:
+    try:
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    except asyncio.IncompleteReadError:
+        return {}
+    return dict(line.split(": ", 1) for line in lines[1:] if line)
 
 
 async def main(port: int) -> None:

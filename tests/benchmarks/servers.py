@@ -18,9 +18,12 @@ import h11
 import orjson
 import psutil
 
+from bridge import sse
 from tests.benchmarks.subjects import MODEL, Heard
 
 READ_SIZE = 256 * 1024
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+"""What ends an answer whose length was not told, and stands nowhere else in it: JSON has no such line breaks."""
 CONVERSATION = "x-conversation"
 """A header with the conversation's name, which spares the relay what the proxy finds out from the messages."""
 _numbers = itertools.count(1)
@@ -85,7 +88,7 @@ class HeardOverHttp(Heard):
 
 
 class HttpConversation:
-    """Sends its whole history with each question, as clients of the Chat Completions API do."""
+    """Sends its whole history with each question over one connection, as clients of the Chat Completions API do."""
 
     def __init__(self, port: int, tools: Sequence[Mapping[str, Any]] = (), *, edited: bool = False) -> None:
         """With `edited` the beginning changes each time, so that no thread can go on with it."""
@@ -95,20 +98,27 @@ class HttpConversation:
         self._fields = {"model": MODEL, "stream": True, **({"tools": tools} if tools else {})}
         self._messages: list[dict[str, Any]] = []
         self._last: HeardOverHttp | None = None
+        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, script: Mapping[str, Any]) -> HeardOverHttp:
         """Send the script as a user message, or as the outputs of the calls that the model has made."""
         body = orjson.dumps({**self._fields, "messages": self._history(orjson.dumps(script).decode())})
         head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-            f"{CONVERSATION}: {self._name}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n{CONVERSATION}: {self._name}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         heard = self._last = HeardOverHttp()
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        if self._connection is None:
+            self._connection = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._connection
         writer.write(head.encode() + body)
-        while data := await reader.read(READ_SIZE):
+        tail = end = b""
+        while not end or not tail.endswith(end):
+            data = await reader.read(READ_SIZE)
+            assert data
             heard.arrived.append((time.monotonic_ns(), data))
-        writer.close()
+            end = end or (sse.DONE if b"\r\ncontent-length:" in data else LAST_CHUNK)
+            tail = tail[-len(end) :] + data
         return heard
 
     def _history(self, said: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import subprocess
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,11 +27,12 @@ from bridge.plain_model import command_line, thread_start_params
 from bridge.prompt import Prompt, message
 from codex_rpc.calls import initialize
 from codex_rpc.framing import LineSplitter
-from codex_rpc.process import CodexProcess, find_codex
+from codex_rpc.process import find_codex
 from codex_rpc.protocol import UNWANTED
 
 MODEL = "gpt-5.2-codex"
 PROMPT = Prompt(MODEL, ())
+READ_SIZE = 256 * 1024
 
 
 class Heard:
@@ -100,8 +102,10 @@ class Bare:
 
     name = "bare client"
 
-    def __init__(self, codex: CodexProcess, cwd: str) -> None:
-        self._codex = codex
+    def __init__(self, codex: asyncio.subprocess.Process, cwd: str) -> None:
+        assert codex.stdin is not None
+        assert codex.stdout is not None
+        self._stdin, self._stdout = codex.stdin, codex.stdout
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self.turns: dict[str, tuple[Heard, asyncio.Future[None]]] = {}
@@ -111,13 +115,17 @@ class Bare:
         """Send a request and return its result."""
         number = next(self._ids)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
-        await self._codex.send(orjson.dumps({"id": number, "method": method, "params": params}) + b"\n")
+        self.send({"id": number, "method": method, "params": params})
         return await future
+
+    def send(self, wire: Mapping[str, Any]) -> None:
+        """Write a line."""
+        self._stdin.write(orjson.dumps(wire) + b"\n")
 
     async def read(self) -> None:
         """Read until codex ends."""
         lines = LineSplitter()
-        while data := await self._codex.receive():
+        while data := await self._stdout.read(READ_SIZE):
             for line in lines.feed(data):
                 self._arrived(orjson.loads(line))
 
@@ -164,13 +172,20 @@ class BareConversation:
 @asynccontextmanager
 async def bare_client(launch: Launcher) -> AsyncGenerator[Bare]:
     """Start codex as the proxy does, and shake hands."""
-    async with launch.open_process() as codex, anyio.create_task_group() as tasks:
+    command, env = await launch.prepare()
+    pipe, none = subprocess.PIPE, subprocess.DEVNULL
+    codex = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, stderr=none, cwd=launch.cwd, env=env, limit=READ_SIZE
+    )
+    async with anyio.create_task_group() as tasks:
         bare = Bare(codex, str(launch.cwd))
         tasks.start_soon(bare.read)
         await bare.call("initialize", initialize("bare", "0", UNWANTED).params)
-        await codex.send(b'{"method": "initialized"}\n')
+        bare.send({"method": "initialized"})
         yield bare
         tasks.cancel_scope.cancel()
+    codex.terminate()
+    await codex.wait()
 
 
 # ── The official SDK ─────────────────────────────────────────────────────────────────────────────────────────────────

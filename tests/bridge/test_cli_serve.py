@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import importlib
+import gc
 import os
 import re
 import socket
@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge import __version__
-from bridge.cli import main
+from bridge.cli import COMMANDS, load, main, serving
+from bridge.cli import settings as setting_options
+from bridge.cli.serve import STORE_FILE
 from bridge.config import Settings
 from bridge.server import Beside
 from codex_rpc.errors import CodexNotFoundError
@@ -49,8 +51,6 @@ DEFAULTS = {
     "log_requests": ("False", "default"),
 }
 
-serve_module = importlib.import_module("bridge.cli.serve")
-
 
 @pytest.fixture(autouse=True)
 def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -58,7 +58,7 @@ def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     path = tmp_path / "config.toml"
-    monkeypatch.setattr(serve_module, "CONFIG_FILE", path)
+    monkeypatch.setattr(setting_options, "CONFIG_FILE", path)
     return path
 
 
@@ -75,7 +75,8 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
             settings_of_starts.append(settings)
             announce()
 
-    monkeypatch.setattr(serve_module, "run_server", start)
+    monkeypatch.setattr(serving, "run_server", start)
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # the garbage of other tests would be kept as well
     return settings_of_starts
 
 
@@ -108,6 +109,11 @@ def test_the_help_of_the_program_names_its_commands_and_its_version_can_be_asked
     assert re.search(r"^  serve +Serve the OpenAI API", shown, re.MULTILINE)
     assert re.search(r"^  login +Log in to Codex", shown, re.MULTILINE)
     assert CliRunner().invoke(main, ["--version"]).output == f"codex-openai-proxy, version {__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_the_program_says_of_a_command_is_how_its_own_help_begins(name: str) -> None:
+    assert main.commands[name].get_short_help_str(limit=200) == load(name).get_short_help_str(limit=200)
 
 
 def test_without_anything_said_every_setting_has_its_default_and_nothing_starts(starts: list[Settings]) -> None:
@@ -287,7 +293,7 @@ def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path)
 def test_without_anything_said_the_server_gets_the_default_settings(starts: list[Settings]) -> None:
     result = serve("--addr", "127.0.0.1:0")
     assert result.exit_code == 0, result.output
-    assert starts == [Settings(host="127.0.0.1", port=0, store=str(serve_module.STORE_FILE))]
+    assert starts == [Settings(host="127.0.0.1", port=0, store=str(STORE_FILE))]
 
 
 def test_stored_responses_can_be_kept_in_memory(starts: list[Settings]) -> None:
@@ -329,7 +335,7 @@ def test_a_codex_that_cannot_be_started_ends_the_server_with_the_reason(monkeypa
         listener.close()
         raise CodexNotFoundError("no codex was found")
 
-    monkeypatch.setattr(serve_module, "run_server", fail)
+    monkeypatch.setattr(serving, "run_server", fail)
     result = serve("--addr", "127.0.0.1:0")
     assert (result.exit_code, result.stderr) == (1, "Error: no codex was found\n")
 
@@ -367,7 +373,7 @@ def test_the_url_that_is_announced_is_one_to_type(
         asked.append((host, port))
         return listener
 
-    monkeypatch.setattr(serve_module, "listen", listen)
+    monkeypatch.setattr(serving, "listen", listen)
     assert f" listens on {url} (" in serve("--addr", "a.example:80").stderr
     assert asked == [("a.example", 80)]
 
@@ -398,7 +404,7 @@ def test_the_demo_is_served_only_if_nobody_is_logged_in(
         assert codex == "/opt/codex"
         return nobody
 
-    monkeypatch.setattr(serve_module, "nobody_is_logged_in", asked)
+    monkeypatch.setattr(serving, "nobody_is_logged_in", asked)
     done = serve("--codex", "/opt/codex", "--demo", "true")
     assert [(start.demo, start.replay is not None) for start in starts] == [(served, served)]
     assert ("DEMO: nobody is logged in" in done.stderr) is served
@@ -408,7 +414,7 @@ def test_the_demo_is_served_only_if_nobody_is_logged_in(
 def test_who_asks_for_recordings_gets_no_demo(
     starts: list[Settings], monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
-    monkeypatch.setattr(serve_module, "nobody_is_logged_in", None)
+    monkeypatch.setattr(serving, "nobody_is_logged_in", None)
     serve("--demo", "true", asked, "cases")
     assert not starts[0].demo
 

@@ -14,6 +14,7 @@ import pytest
 
 from codex_rpc.background import running
 from codex_rpc.calls import Call, account_read, model_list, thread_inject_items, thread_start, turn_start
+from codex_rpc.child import Sink
 from codex_rpc.client import Client, connect
 from codex_rpc.errors import (
     CodexError,
@@ -79,10 +80,13 @@ class ScriptedCodex:
         self._news.set()
         self._news = anyio.Event()
 
-    async def receive(self) -> bytes:
-        while not self._coming:
-            await self._news.wait()
-        return self._coming.popleft()
+    async def read(self, sink: Sink) -> None:
+        while True:
+            while not self._coming:
+                await self._news.wait()
+            if not (data := self._coming.popleft()):
+                return
+            sink(data)
 
     async def send(self, data: bytes) -> None:
         await self.gate.wait()

@@ -79,18 +79,24 @@ async def running_child(code: str) -> AsyncGenerator[Child]:
 
 
 async def read_until(child: CodexProcess, text: bytes) -> None:
-    said = b""
-    while not said.endswith(text):
-        data = await child.receive()
-        assert data, f"the child ended after {said!r}"
+    """Read no further than to this text."""
+
+    def take(data: bytes) -> None:
+        nonlocal said
         said += data
+        if said.endswith(text):
+            reading.cancel()
+
+    said = b""
+    with anyio.CancelScope() as reading:
+        await child.read(take)
+        pytest.fail(f"the child ended after {said!r}")
 
 
 async def read_to_the_end(child: CodexProcess) -> bytes:
-    said = b""
-    while data := await child.receive():
-        said += data
-    return said
+    said: list[bytes] = []
+    await child.read(said.append)
+    return b"".join(said)
 
 
 @pytest.fixture
@@ -115,11 +121,16 @@ async def nobody_holds(lifeline: int) -> None:
 async def test_megabytes_pass_both_ways_unchanged():
     echo = "import os\nwhile data := os.read(0, 65536):\n    while data: data = data[os.write(1, data) :]"
     sent = bytes(range(256)) * 4 * 1024 * 3
-    received = b""
+    received = bytearray()
     async with child_that(echo) as child, anyio.create_task_group() as group:
+
+        def take(data: bytes) -> None:
+            received.extend(data)
+            if len(received) >= len(sent):
+                group.cancel_scope.cancel()
+
         group.start_soon(child.send, sent)
-        while len(received) < len(sent):
-            received += await child.receive()
+        await child.read(take)
 
     assert received == sent
 
@@ -127,7 +138,7 @@ async def test_megabytes_pass_both_ways_unchanged():
 async def test_the_end_of_what_the_child_says_is_told_again_and_again():
     async with child_that("print('bye')") as child:
         assert await read_to_the_end(child) == b"bye\n"
-        assert [await child.receive(), await child.receive()] == [b"", b""]
+        assert [await read_to_the_end(child), await read_to_the_end(child)] == [b"", b""]
 
 
 async def test_writing_to_a_child_that_is_gone_is_an_error():

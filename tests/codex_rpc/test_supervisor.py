@@ -10,6 +10,7 @@ import pytest
 
 from codex_rpc import supervisor as under_test
 from codex_rpc.background import running
+from codex_rpc.child import Sink
 from codex_rpc.client import Client
 from codex_rpc.errors import CodexError, CodexNotFoundError, CodexUnavailableError, ConnectionLostError
 from codex_rpc.supervisor import Down, Starting, State, Supervisor, Up
@@ -20,7 +21,7 @@ NOT_FOUND = CodexNotFoundError("no codex anywhere")
 class UnusedStream:
     """A client's stream that nobody may touch."""
 
-    async def receive(self) -> bytes:
+    async def read(self, sink: Sink) -> None:
         raise AssertionError("the supervisor read from codex")
 
     async def send(self, data: bytes) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.serve import ENVIRONMENT, NO_SETTINGS, serve
+from bridge.cli.serve import serve
+from bridge.cli.settings import ENVIRONMENT, NO_SETTINGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

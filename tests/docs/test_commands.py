@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from bridge.cli import main
+from bridge.cli.serve import serve
 from tests.harness.cloudflared import write_stand_in
 from tests.harness.services import free_port, redis_server
 from tests.harness.upstream import Upstream
@@ -184,7 +185,7 @@ async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp
 
 def _check_toml(values: dict[str, object]) -> None:
     """Settings of ours, or Codex's configuration on the other side."""
-    known = {param.name for param in main.commands["serve"].params}
+    known = {param.name for param in serve.params}
     assert set(values) <= known or "model_providers" in values
 
 

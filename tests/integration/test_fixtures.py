@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from bridge.case_folders import load_cases
 from bridge.cases import Case
 from bridge.check import Mismatch, check_case
+from codex_rpc.child import Sink
 from codex_rpc.process import ByteStream
 from tests.record_fixtures import FIXTURES, RECIPES
 
@@ -24,12 +24,13 @@ class CutStream:
     def __init__(self, stream: ByteStream, cut: Callable[[bytes], list[bytes]]) -> None:
         self._stream = stream
         self._cut = cut
-        self._pieces: deque[bytes] = deque()
 
-    async def receive(self) -> bytes:
-        while not self._pieces:
-            self._pieces.extend(self._cut(await self._stream.receive()))
-        return self._pieces.popleft()
+    async def read(self, sink: Sink) -> None:
+        def cut_and_pass_on(data: bytes) -> None:
+            for piece in self._cut(data):
+                sink(piece)
+
+        await self._stream.read(cut_and_pass_on)
 
     async def send(self, data: bytes) -> None:
         await self._stream.send(data)

@@ -1,0 +1,79 @@
+"""What a start imports: every module costs time, and a heavy one is easily pulled in unnoticed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+HEAVY = {"anyio", "asyncio", "codex_rpc", "h11", "hypercorn", "orjson", "starlette"}
+"""What neither help nor the completion of a command's name or of the server's options has a use for."""
+
+UNASKED = {
+    "bridge.check",
+    "bridge.doctor",
+    "bridge.library",
+    "bridge.recorder",
+    "bridge.redaction",
+    "bridge.redis_store",
+    "bridge.tunnel.cloudflared",
+    "codex_rpc.player",
+    "redis",
+}
+"""What a server has a use for only when it is asked for it."""
+
+RUN = """
+import sys
+from bridge.cli import main
+try:
+    main(sys.argv[1:], "codex-openai-proxy")
+finally:
+    print(*sys.modules, sep="\\n", file=sys.stderr)
+"""
+
+SERVE = """
+import sys
+import anyio
+from bridge.cli import serving
+from bridge.config import Settings
+from bridge.server import listen, serve
+
+async def at_once(stop):
+    stop.set()
+
+settings = Settings(codex=sys.argv[1] or None)
+anyio.run(serve, settings, listen("127.0.0.1", 0), lambda: print(*sys.modules, sep="\\n", file=sys.stderr), at_once)
+"""
+
+
+async def imported(script: str, *arguments: str, **variables: str) -> set[str]:
+    """Run a script that prints what it has imported; return these modules and the packages that they are in."""
+    done = await anyio.run_process([sys.executable, "-c", script, *arguments], env={**os.environ, **variables})
+    modules = done.stderr.decode().split()
+    return {name.rsplit(".", depth)[0] for name in modules for depth in range(name.count(".") + 1)}
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("serve", "--help"), ("completion", "bash")])
+async def test_help_and_version_import_nothing_of_the_server(arguments: tuple[str, ...]) -> None:
+    loaded = await imported(RUN, *arguments)
+    assert "bridge.cli" in loaded
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("typed", ["", "ser", "serve --", "record "])
+async def test_a_shell_that_completes_imports_nothing_of_the_server(typed: str) -> None:
+    words = ["codex-openai-proxy", *typed.split(" ")]
+    asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    loaded = await imported(RUN, **asked, _CODEX_OPENAI_PROXY_COMPLETE="bash_complete")
+    assert "click.shell_completion" in loaded
+    assert loaded & HEAVY == set()
+
+
+async def test_a_server_imports_only_what_its_settings_ask_for(home: Path) -> None:
+    del home
+    loaded = await imported(SERVE, os.environ.get("CODEX_UNDER_TEST", ""))
+    assert "bridge.app" in loaded
+    assert loaded & UNASKED == set()
