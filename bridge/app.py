@@ -34,6 +34,7 @@ from bridge.openai.chat_completion import ChatCompletion
 from bridge.openai.chat_stream import ChatStream
 from bridge.openai.clients import as_shown, is_cursor
 from bridge.openai.models import model_list, model_object
+from bridge.openai.response_input import Recent
 from bridge.opener import Opener
 from bridge.page import Page
 from bridge.request_body import read_json
@@ -53,7 +54,7 @@ class Api:
         self._admission = admission
         self._settings = settings
         self._started = started
-        self._recent = chat_request.Recent()
+        self._recent = Recent()
 
     async def models(self, request: Request) -> Response:
         """GET /models."""

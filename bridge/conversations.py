@@ -23,7 +23,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import orjson
 
 from bridge.json_body import is_deeper_than
-from bridge.prefixes import Prefix, Prefixes, size_of
+from bridge.prefixes import Prefixes, size_of
 from bridge.prompt import Item, Prompt
 
 H = TypeVar("H")
@@ -39,30 +39,46 @@ LOST = 4096
 # ── Hashes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Hashes:
-    """Hashes of prompts; what is new in a prompt whose beginning was hashed before is all that it costs."""
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """What a prompt is recognised by."""
+
+    hashes: Sequence[bytes]
+    """For n items n + 1: the first of the settings alone, each further one of one item more.
+
+    An item that clients may leave out does not change the hash.
+    """
+    thoughts: frozenset[bytes]
+    """The marks of the encrypted reasoning among the items."""
+
+    @property
+    def end(self) -> bytes:
+        """The hash of all of it."""
+        return self.hashes[-1]
+
+
+class Trails:
+    """Trails of prompts; what is new in a prompt whose beginning is known is all that its trail costs."""
 
     def __init__(self) -> None:
-        self._recent: Prefixes[list[bytes]] = Prefixes(operator.is_)
+        self._recent: Prefixes[Trail] = Prefixes(operator.is_)
 
-    def of(self, prompt: Prompt) -> list[bytes]:
-        """Return n + 1 hashes for n items: the first of the settings alone, each further one of one item more.
-
-        An item that clients may leave out does not change the hash.
-        """
+    def of(self, prompt: Prompt) -> Trail:
+        """Return the trail of a prompt."""
         settings = _digest(prompt.thread_settings())
         before = self._recent.find(settings, prompt.items)
-        known, size = (before.value, before.size) if before else ([settings], 0)
-        new = prompt.items[len(known) - 1 :]
-        chain = [*known[:-1], *_chain(known[-1], new)]
-        if new:
-            self._recent.remember(Prefix(settings, prompt.items, chain, size + size_of(new)), before)
-        return chain
+        known = before.value if before else Trail([settings], frozenset())
+        new = prompt.items[len(known.hashes) - 1 :]
+        if not new:
+            return known
+        trail = Trail([*known.hashes[:-1], *_chain(known.end, new)], known.thoughts | marks(new))
+        self._recent.remember(before, settings, prompt.items, trail, added=size_of(new))
+        return trail
 
 
-def hashes(prompt: Prompt) -> list[bytes]:
-    """Return the hashes of a prompt of which nothing is known."""
-    return Hashes().of(prompt)
+def trail_of(prompt: Prompt) -> Trail:
+    """Return the trail of a prompt of which nothing is known."""
+    return Trails().of(prompt)
 
 
 def advance(start: bytes, items: Sequence[Item]) -> bytes:
@@ -187,17 +203,16 @@ class Conversations(Generic[H]):
         self._answers: OrderedDict[bytes, list[_Answer]] = OrderedDict()
         self._room = remembered
 
-    def plan(self, prompt: Prompt, chain: Sequence[bytes]) -> Plan[H]:
-        """Decide for a prompt with its hashes; the thread of the plan is taken out of the memory."""
-        thoughts = marks(prompt.items)
+    def plan(self, prompt: Prompt, trail: Trail) -> Plan[H]:
+        """Decide for a prompt with its trail; the thread of the plan is taken out of the memory."""
         for length in range(len(prompt.items), 0, -1):
-            newest_first = self._threads.get(chain[length], [])[::-1]
+            newest_first = self._threads.get(trail.hashes[length], [])[::-1]
             for thread in sorted(newest_first, key=lambda thread: thread.hint != prompt.hint):
                 plan = _fitting(thread, prompt, prompt.items[length:])
-                if plan is not None and thoughts <= thread.thoughts:
+                if plan is not None and trail.thoughts <= thread.thoughts:
                     self._take(thread)
                     return plan
-        return self._afresh(prompt, chain)
+        return self._afresh(prompt, trail.hashes)
 
     def put(self, thread: Known[H]) -> None:
         """Remember a thread that is ready for what comes next; the newest of equal threads is found first."""

@@ -30,18 +30,16 @@ class RedisStore:
         self._longest = int(longest)
 
     async def put(self, stored: Stored) -> None:
-        """Keep a response, and all that came before it for as long.
+        """Keep a response, and what it continues for as long.
 
         Raises:
             StoreError: it cannot be written.
         """
-        if stored.previous is not None:
-            await self.chain(stored.previous)
         async with self._redis.pipeline() as pipe:
             pipe.set(_record(stored.id), stored.dumped(), ex=self._longest)
             if stored.previous is not None:
                 pipe.sadd(_later(stored.previous), stored.id)
-                pipe.expire(_later(stored.previous), self._longest)
+                self._keep(pipe, stored.previous)
             await _asked(pipe.execute())
 
     async def get(self, response_id: str) -> Stored | None:
@@ -52,6 +50,19 @@ class RedisStore:
         """
         record, deleted = await _asked(self._redis.mget(_record(response_id), _deleted(response_id)))
         return None if record is None or deleted else Stored.loaded(record)
+
+    async def use(self, response_id: str) -> bool:
+        """Tell whether a response is stored, and keep it alive; what came before it is kept alive by `chain`.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        async with self._redis.pipeline() as pipe:
+            pipe.exists(_record(response_id))
+            pipe.exists(_deleted(response_id))
+            self._keep(pipe, response_id)
+            there, deleted, *_ = await _asked(pipe.execute())
+        return bool(there) and not deleted
 
     async def chain(self, response_id: str) -> list[Stored] | None:
         """Return the response with all that came before it, the first one first; None if one of them is missing.
@@ -70,8 +81,7 @@ class RedisStore:
             chain.append(Stored.loaded(record))
         async with self._redis.pipeline() as pipe:
             for stored in chain:
-                for key in (_record(stored.id), _later(stored.id), _deleted(stored.id)):
-                    pipe.expire(key, self._longest)
+                self._keep(pipe, stored.id)
             await _asked(pipe.execute())
         return chain[::-1]
 
@@ -87,6 +97,10 @@ class RedisStore:
         await _asked(self._redis.set(_deleted(response_id), 1, ex=self._longest))
         await self._forget_what_nobody_needs(stored)
         return True
+
+    def _keep(self, pipe: Any, response_id: str) -> None:
+        for key in (_record(response_id), _later(response_id), _deleted(response_id)):
+            pipe.expire(key, self._longest)
 
     async def _forget_what_nobody_needs(self, stored: Stored) -> None:
         """A deleted response goes when nothing continues it, and so does then the one before it."""

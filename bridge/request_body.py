@@ -25,15 +25,17 @@ async def read_json(request: Request, settings: Settings) -> Any:
     Raises:
         ApiError: 413, it is larger; 408, it stops coming; 400, it is not JSON, or too deep or long a piece of it.
     """
-    body, limit = bytearray(), settings.max_body
+    chunks, size, limit = list[bytes](), 0, settings.max_body
     with anyio.move_on_after(BODY_PATIENCE) as patience:
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
                 raise body_too_large(limit)
             patience.deadline = anyio.current_time() + BODY_PATIENCE
     if patience.cancelled_caught:
         raise body_too_slow(BODY_PATIENCE)
+    body = b"".join(chunks)
     if settings.log_requests:
         logger.info("%s asks: %r", entry_of(request.scope).id, body.decode(errors="replace"))
-    return decode_json(bytes(body))
+    return decode_json(body)

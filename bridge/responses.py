@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 from starlette.requests import Request
@@ -17,18 +18,22 @@ from bridge.answers import WHOLE_PATIENCE, Answer, Plan
 from bridge.config import Settings
 from bridge.errors import ApiError, invalid_request, response_not_found, store_failed, upstream_failed
 from bridge.exchanges import Exchange
+from bridge.histories import Histories
 from bridge.ledger import entry_of
 from bridge.openai import response_request
 from bridge.openai.input_items import Page, input_items, page
+from bridge.openai.response_input import Recent
 from bridge.openai.response_object import ENCRYPTED, PREFIX, Object, key_of
 from bridge.openai.response_output import ResponseOutput
 from bridge.openai.response_writers import ResponseStream, ResponseWhole
 from bridge.opener import Opener
 from bridge.request_body import read_json
-from bridge.stored import ResponseStore, Stored, StoreError, history
+from bridge.stored import ResponseStore, Stored, StoreError
 from bridge.turns import Turn
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
@@ -49,14 +54,16 @@ class Responses:
         self._store = store
         self._admission = admission
         self._settings = settings
+        self._histories = Histories(store, settings.store_age, anyio.current_time)
+        self._recent = Recent()
         self._running: dict[str, _Running] = {}
 
     async def create(self, request: Request) -> ASGIApp:
         """POST /responses."""
         body = await read_json(request, self._settings)
-        wanted = response_request.lookups(body)
-        chain = await self._chain(wanted.previous)
-        asked = response_request.parse(body, history(chain), await self._items(wanted.items))
+        history = await self._history(response_request.previous_of(body))
+        begun = response_request.begin(body, history, self._recent)
+        asked = begun.read(await self._items(begun.input.references()))
         entry_of(request.scope).model = asked.settings.model
         exchange = self._opener.begin(request, body, asked.settings, asked.items, summary=asked.summary)
         return exchange.around(self._answer(asked, exchange))
@@ -82,6 +89,7 @@ class Responses:
             raise store_failed(str(error)) from error
         if not known:
             raise response_not_found(response_id)
+        self._recent.clear()  # Its items are no longer there to be referred to.
         return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
     async def cancel(self, request: Request) -> Response:
@@ -170,6 +178,7 @@ class Responses:
         """The answer matters more than its record: what cannot be stored is logged."""
         try:
             await self._store.put(stored)
+            self._histories.goes_on(stored)
         except StoreError as error:
             logger.error("the response %s is not stored: %s", stored.id, error)
 
@@ -184,16 +193,24 @@ class Responses:
             raise response_not_found(response_id)
         return stored
 
+    async def _history(self, previous: str | None) -> Sequence[Object]:
+        return await self._all_before(previous, self._histories.of)
+
     async def _chain(self, previous: str | None) -> Sequence[Stored]:
+        return await self._all_before(previous, self._store.chain)
+
+    async def _all_before(
+        self, previous: str | None, read: Callable[[str], Awaitable[Sequence[T] | None]]
+    ) -> Sequence[T]:
         if previous is None:
             return ()
         try:
-            chain = await self._store.chain(previous)
+            found = await read(previous)
         except StoreError as error:
             raise store_failed(str(error)) from error
-        if chain is None:
+        if found is None:
             raise response_request.previous_not_found(previous)
-        return chain
+        return found
 
     async def _items(self, ids: Sequence[str]) -> Mapping[str, Object]:
         """Find items of stored responses: the id of an item holds the key of its response."""

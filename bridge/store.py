@@ -1,7 +1,7 @@
 """Stored responses in an SQLite file, bounded in size and age.
 
-What continues a response needs all that came before it. Putting or using a response therefore makes its whole chain as
-young as it is, and of equally old responses the later ones go first: none ever goes before one that continues it.
+What continues a response needs all that came before it. Only a response that nothing continues can therefore go, the
+one first that was not used for the longest; the one before it is then the next that can.
 """
 
 from __future__ import annotations
@@ -48,16 +48,23 @@ WITH RECURSIVE chain (id, previous, record, depth) AS (
 SELECT id, previous, record FROM chain ORDER BY depth DESC
 """
 
-_USE = """
-UPDATE responses SET used = :now WHERE id IN (
-    WITH RECURSIVE chain (id, previous) AS (
-        SELECT id, previous FROM responses WHERE id = :id
-        UNION ALL
-        SELECT r.id, r.previous FROM responses r JOIN chain ON r.id = chain.previous
-    )
-    SELECT id FROM chain
-)
+_FORGET_OLD = """
+DELETE FROM responses WHERE used < ?
+AND NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses.id)
 """
+
+_FORGET_DELETED = """
+DELETE FROM responses WHERE deleted
+AND NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses.id)
+"""
+
+_LONGEST_UNUSED = """
+SELECT number, size FROM responses
+WHERE NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses.id)
+ORDER BY used, number LIMIT 1
+"""
+
+_USE = "UPDATE responses SET used = :now WHERE id = :id AND NOT deleted"
 
 
 class SqliteStore:
@@ -98,6 +105,14 @@ class SqliteStore:
         row = await self._run(lambda: self._one(response_id))
         return None if row is None else Stored.loaded(row)
 
+    async def use(self, response_id: str) -> bool:
+        """Tell whether a response is stored, and make it young.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        return await self._run(lambda: self._use(response_id))
+
     async def chain(self, response_id: str) -> list[Stored] | None:
         """Return the response with all that came before it, the first one first; None if one of them is missing.
 
@@ -134,42 +149,38 @@ class SqliteStore:
                 "INSERT INTO responses (id, previous, used, size, record) VALUES (?, ?, ?, ?, ?)",
                 (stored.id, stored.previous, now, len(record), record),
             )
-            database.execute(_USE, {"id": stored.id, "now": now})
-            database.execute("DELETE FROM responses WHERE used < ?", (now - self._longest,))
+            self._forget(_FORGET_OLD, now - self._longest)
             (total,) = database.execute("SELECT SUM(size) FROM responses").fetchone()
             if total > self._most:
                 self._let_go(total - self._most)
 
     def _let_go(self, excess: int) -> None:
-        oldest = self._database.execute("SELECT number, size FROM responses ORDER BY used, number DESC")
-        gone: list[tuple[int]] = []
-        for number, size in oldest:
-            if excess <= 0:
-                break
+        while excess > 0:
+            number, size = self._database.execute(_LONGEST_UNUSED).fetchone()
+            self._database.execute("DELETE FROM responses WHERE number = ?", (number,))
             excess -= size
-            gone.append((number,))
-        self._database.executemany("DELETE FROM responses WHERE number = ?", gone)
+
+    def _forget(self, which: str, *parameters: float) -> None:
+        """Let go of what nothing continues, and then of what nothing continues any more."""
+        while self._database.execute(which, parameters).rowcount:
+            pass
 
     def _one(self, response_id: str) -> bytes | None:
         query = "SELECT record FROM responses WHERE id = ? AND NOT deleted"
         row = self._database.execute(query, (response_id,)).fetchone()
         return None if row is None else row[0]
 
-    def _chain(self, response_id: str) -> list[tuple[str, str | None, bytes]]:
+    def _use(self, response_id: str) -> bool:
         with self._database as database:
-            rows = database.execute(_CHAIN, {"id": response_id}).fetchall()
-            if rows:
-                database.execute(_USE, {"id": response_id, "now": self._now()})
-        return rows
+            return database.execute(_USE, {"id": response_id, "now": self._now()}).rowcount > 0
+
+    def _chain(self, response_id: str) -> list[tuple[str, str | None, bytes]]:
+        return self._database.execute(_CHAIN, {"id": response_id}).fetchall() if self._use(response_id) else []
 
     def _delete(self, response_id: str) -> bool:
         with self._database as database:
             done = database.execute("UPDATE responses SET deleted = 1 WHERE id = ? AND NOT deleted", (response_id,))
-            while database.execute(
-                "DELETE FROM responses WHERE deleted AND NOT EXISTS "
-                "(SELECT 1 FROM responses later WHERE later.previous = responses.id)"
-            ).rowcount:
-                pass
+            self._forget(_FORGET_DELETED)
         return done.rowcount > 0
 
 

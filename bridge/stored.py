@@ -52,6 +52,10 @@ class ResponseStore(Protocol):
         """Return a response; None if it is not, or no longer, stored."""
         ...
 
+    async def use(self, response_id: str) -> bool:
+        """Tell whether a response is stored, and keep it alive; what came before it may need a look at the chain."""
+        ...
+
     async def chain(self, response_id: str) -> list[Stored] | None:
         """Return the response with all that came before it, the first one first; None if one of them is missing.
 

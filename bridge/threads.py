@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from bridge.backend import Session
-from bridge.conversations import AnswerTools, Continue, Conversations, Fresh, Hashes, Known, Plan, advance, marks
+from bridge.conversations import AnswerTools, Continue, Conversations, Fresh, Known, Plan, Trail, Trails, advance, marks
 from bridge.echo import Dialect
 from bridge.limits import Limits
 from bridge.plain_model import thread_start_params
@@ -52,7 +52,7 @@ class Threads:
         self._most = most
         self._longest = longest
         self._idle_timeout = idle_timeout
-        self._hashes = Hashes()
+        self._trails = Trails()
         self._spares = Spares(spares)
         self._join_deltas = join_deltas
         self._conversations: Conversations[LivingThread] = Conversations()
@@ -88,14 +88,14 @@ class Threads:
             CodexError: codex did not take the prompt.
         """
         self._forget_other_clients(session.client)
-        chain = self._hashes.of(prompt)
-        thread, turn = await self._open(session, prompt, limits, dialect, chain)
+        trail = self._trails.of(prompt)
+        thread, turn = await self._open(session, prompt, limits, dialect, trail)
         self._running += 1
         try:
             yield turn
         finally:
             self._running -= 1
-            await self._put_back(thread, turn, prompt, chain[-1])
+            await self._put_back(thread, turn, prompt, trail.end)
             if turn.fate.startswith(STARTED):
                 self._spares.want(session.client, self._start_params(session, prompt))
 
@@ -119,11 +119,11 @@ class Threads:
                 await _close(thread)
 
     async def _open(
-        self, session: Session, prompt: Prompt, limits: Limits, dialect: Dialect, chain: list[bytes]
+        self, session: Session, prompt: Prompt, limits: Limits, dialect: Dialect, trail: Trail
     ) -> tuple[LivingThread, Turn]:
         """A living thread that does not go on is replaced by the next that fits, in the end by a new one."""
         while True:
-            plan = self._conversations.plan(prompt, chain)
+            plan = self._conversations.plan(prompt, trail)
             try:
                 return await self._carry_out(plan, session, prompt, limits, dialect)
             except RequestRefusedError as refusal:

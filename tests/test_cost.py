@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
 
 import orjson
+import pytest
 
-from bridge.conversations import Hashes
+from bridge.conversations import Continue, Conversations, Known, Trails
+from bridge.histories import Histories
 from bridge.json_body import decode_json
 from bridge.model_names import ModelChoice
 from bridge.openai.chat_answer import ChatAnswer
-from bridge.openai.chat_request import Recent, parse
+from bridge.openai.chat_request import parse
 from bridge.openai.chat_stream import ChatStream
+from bridge.openai.model_settings import ModelSettings
+from bridge.openai.response_input import Recent
+from bridge.openai.response_request import begin
+from bridge.prompt import Item
+from bridge.stored import Stored
 from bridge.tools import Toolbox
 from bridge.translate import Translator
 from codex_rpc.child import Sink
@@ -103,7 +111,10 @@ def test_a_delta_that_comes_alone_costs_two_dozen_calls_to_read_and_as_many_to_w
     assert calls(lambda: stream.feed(translator.feed(events))) <= 24
 
 
-def body(turns: int) -> bytes:
+# ── A turn ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def chat_body(turns: int) -> bytes:
     messages: list[dict[str, Any]] = []
     for number in range(turns):
         call = {"id": f"c{number}", "type": "function", "function": {"name": "look", "arguments": '{"at": [1, 2]}'}}
@@ -116,19 +127,130 @@ def body(turns: int) -> bytes:
     return orjson.dumps({"model": "m", "messages": [*messages, {"role": "user", "content": f"question {turns}"}]})
 
 
-def cost_of_a_turn(turns: int) -> int:
-    """Return the calls that the turn after so many costs, from the body to the hashes of its prompt."""
-    recent, known = Recent(), Hashes()
+def said_in(turn: int) -> list[dict[str, Any]]:
+    """What the model says in a turn that calls a tool, with the output of this."""
+    return [
+        {"type": "reasoning", "id": f"rs_{turn}", "summary": [], "encrypted_content": f"secret {turn}"},
+        {"type": "function_call", "call_id": f"c{turn}", "name": "look", "arguments": '{"at": [1, 2]}'},
+        {"type": "function_call_output", "call_id": f"c{turn}", "output": "seen"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": f"answer {turn}"}]},
+    ]
+
+
+def question(turn: int) -> dict[str, Any]:
+    return {"type": "message", "role": "user", "content": f"question {turn}"}
+
+
+def response_body(turns: int) -> bytes:
+    values = [value for turn in range(turns) for value in (question(turn), *said_in(turn))]
+    return orjson.dumps({"model": "m", "instructions": "Be brief.", "input": [*values, question(turns)]})
+
+
+class Deciding:
+    """What becomes of prompts on threads that live."""
+
+    def __init__(self) -> None:
+        self._trails = Trails()
+        self._conversations = Conversations[str]()
+
+    def decide(self, settings: ModelSettings, items: tuple[Item, ...]) -> None:
+        """Go on with the thread that has everything but the last item, which is made to live before."""
+        prompt = settings.prompt(items, ModelChoice("m"), None)
+        trail = self._trails.of(prompt)
+        self._conversations.put(Known("t", trail.hashes[-2], (), prompt.answer_format, thoughts=trail.thoughts))
+        assert isinstance(self._conversations.plan(prompt, trail), Continue)
+
+
+def cost_of_a_chat_turn(turns: int, body: Callable[[int], bytes] = chat_body) -> int:
+    """Return the calls that the turn after so many costs, from the body to the plan."""
+    recent, deciding = Recent(), Deciding()
 
     def take(request: bytes) -> None:
         chat = parse(decode_json(request), recent=recent)
-        known.of(chat.settings.prompt(chat.items, ModelChoice("m"), None))
+        deciding.decide(chat.settings, chat.items)
 
     take(body(turns))
-    return calls(lambda: take(body(turns + 1)))
+    following = body(turns + 1)
+    return calls(lambda: take(following))
 
 
-def test_a_turn_costs_what_is_new_and_not_what_the_conversation_has_grown_to():
+def cost_of_a_whole_input(turns: int) -> int:
+    """Return the calls that the turn after so many costs when the client sends the items of all of them."""
+    recent, deciding = Recent(), Deciding()
+
+    def take(request: bytes) -> None:
+        begun = begin(decode_json(request), (), recent)
+        assert begun.input.references() == ()
+        asked = begun.read({})
+        deciding.decide(asked.settings, asked.items)
+
+    take(response_body(turns))
+    following = response_body(turns + 1)
+    return calls(lambda: take(following))
+
+
+class Kept:
+    """Stored responses, without ever waiting; it notes which chains are read."""
+
+    def __init__(self) -> None:
+        self._stored: dict[str, Stored] = {}
+        self.chains_read: list[str] = []
+
+    async def put(self, stored: Stored) -> None:
+        self._stored[stored.id] = stored
+
+    async def get(self, response_id: str) -> Stored | None:
+        raise AssertionError(response_id)
+
+    async def use(self, response_id: str) -> bool:
+        return response_id in self._stored
+
+    async def chain(self, response_id: str) -> list[Stored]:
+        self.chains_read.append(response_id)
+        last = self._stored[response_id]
+        return [*(await self.chain(last.previous) if last.previous else ()), last]
+
+    async def delete(self, response_id: str) -> bool:
+        raise AssertionError(response_id)
+
+
+def cost_of_a_turn_in_a_chain(turns: int) -> int:
+    """Return the calls that the turn after so many costs when the server has those before it."""
+    store, recent, deciding = Kept(), Recent(), Deciding()
+    histories = Histories(store, longest=1000, now=lambda: 0)
+
+    def take(turn: int) -> None:
+        previous = f"r{turn - 1}" if turn else None
+        output = said_in(turn - 1)[2] if turn else question(0)
+        body = orjson.dumps({"model": "m", "instructions": "Be brief.", "input": [output, question(turn)]})
+        history = run(histories.of(previous)) if previous else ()
+        assert history is not None
+        asked = begin(decode_json(body), history, recent).read({})
+        deciding.decide(asked.settings, asked.items)
+        stored = Stored({"id": f"r{turn}", "previous_response_id": previous}, asked.input, said_in(turn)[:2])
+        run(store.put(stored))
+        histories.goes_on(stored)
+
+    for turn in range(turns):
+        take(turn)
+    cost = calls(lambda: take(turns))
+    assert store.chains_read == ["r0"]
+    return cost
+
+
+@pytest.mark.parametrize(
+    "cost_of_a_turn",
+    [
+        cost_of_a_chat_turn,
+        partial(cost_of_a_chat_turn, body=response_body),
+        cost_of_a_whole_input,
+        cost_of_a_turn_in_a_chain,
+    ],
+    ids=["chat", "an input to chat", "a whole input", "a chain"],
+)
+def test_a_turn_costs_what_is_new_and_not_what_the_conversation_has_grown_to(
+    cost_of_a_turn: Callable[[int], int],
+):
     short, long = cost_of_a_turn(10), cost_of_a_turn(100)
 
     assert long < short * 1.1

@@ -5,8 +5,7 @@ Source: the OpenAI API reference, "Create chat completion"; the second shape is 
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,11 +16,11 @@ from bridge.openai.content import parse_content, parse_output
 from bridge.openai.fields import Object, expect_object, optional, optional_object, required, required_list, wrong_type
 from bridge.openai.history import check_calls, short_id
 from bridge.openai.model_settings import ModelSettings, parse_settings
-from bridge.openai.reasoning_text import BLOCK_DISPLAYS, strip_blocks
-from bridge.openai.response_items import ROLES, parse_input, tools_with_those_in
+from bridge.openai.reasoning_text import without_blocks
+from bridge.openai.response_input import Input, Reading, Recent, instructions_as_items, own_input
+from bridge.openai.response_items import ROLES
 from bridge.openai.tool_specs import parse_tools
-from bridge.prefixes import Prefix, Prefixes, size_of
-from bridge.prompt import Item, function_call, function_call_output, message
+from bridge.prompt import Item, function_call, function_call_output
 from bridge.tools import Toolbox
 
 IGNORED = (
@@ -63,16 +62,6 @@ class ChatRequest:
     ignored: tuple[str, ...]
 
 
-class Recent(Prefixes[tuple[Item, ...]]):
-    """The messages of recent requests and the items that they are: a conversation is read on where it was left.
-
-    Equal messages are the same items, although `1` and `True` are equal: all that is read in a message is text.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(operator.eq)
-
-
 def parse(
     body: object, display: ReasoningDisplay = "off", model: str | None = None, recent: Recent | None = None
 ) -> ChatRequest:
@@ -88,14 +77,17 @@ def parse(
     fields = cast("dict[str, Any]", body)
     if model is not None:
         fields = {"model": model, **fields}
-    refuse_extremes({name: value for name, value in fields.items() if name != "messages"})
+    # An empty or null `messages` may stand beside a real `input`: the content decides.
+    param = "input" if fields.get("input") and not fields.get("messages") else "messages"
+    refuse_extremes({name: value for name, value in fields.items() if name != param})
     _refuse_what_would_be_a_lie(fields)
-    toolbox = tools_with_those_in(fields.get("input"), parse_tools(fields.get("tools")))
-    settings = parse_settings(fields, toolbox)
+    required(fields, "model", str)
+    reading = _read(fields, param, parse_tools(fields.get("tools")), display, recent or Recent())
+    settings = parse_settings(fields, reading.toolbox)
     options = optional_object(fields, "stream_options")
     return ChatRequest(
         settings=settings,
-        items=tuple(_items(fields, toolbox, display, recent or Recent())),
+        items=reading.items,
         choices=optional(fields, "n", int) or 1,
         stream=optional(fields, "stream", bool) or False,
         usage_chunk=optional(options, "include_usage", bool, "stream_options.include_usage") or False,
@@ -116,49 +108,31 @@ def _refuse_what_would_be_a_lie(fields: Object) -> None:
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _items(fields: Object, toolbox: Toolbox, display: ReasoningDisplay, recent: Recent) -> list[Item]:
-    """An empty or null `messages` may stand beside a real `input`: the content decides."""
-    if fields.get("input") and not fields.get("messages"):
-        items, param = _checked(parse_input(fields["input"], toolbox), "input", display), "input"
-    else:
-        items, param = _messages(required_list(fields, "messages"), toolbox, display, recent), "messages"
-    if not items:
-        raise invalid_request(f"'{param}' must hold at least one message.", param, "empty_array")
+def _read(fields: Object, param: str, tools: Toolbox, display: ReasoningDisplay, recent: Recent) -> Reading:
     instructions = optional(fields, "instructions", str)
-    head = [message("developer", instructions)] if instructions else []
-    return [*head, *items]
+    if param == "input":
+        reading = Input.begin((), own_input(fields), tools, instructions, recent).read(display=display)
+    else:
+        reading = _read_messages(required_list(fields, "messages"), tools, display, instructions, recent)
+    if not fields[param]:
+        raise invalid_request(f"'{param}' must hold at least one message.", param, "empty_array")
+    return reading
 
 
-def _messages(messages: list[Any], toolbox: Toolbox, display: ReasoningDisplay, recent: Recent) -> Sequence[Item]:
-    """What is known has been checked; it ends behind a message that no block of the next one belongs to."""
-    before = recent.find(toolbox, messages)
-    known, size = (before.value, before.size) if before else ((), 0)
-    start = len(before.sequence) if before else 0
+def _read_messages(
+    messages: list[Any], tools: Toolbox, display: ReasoningDisplay, instructions: str | None, recent: Recent
+) -> Reading:
+    key = ("messages", tools, instructions)
+    before = recent.find(key, messages)
+    known, start = (before.value.items, len(before.sequence)) if before else (instructions_as_items(instructions), 0)
     if before and start == len(messages):
-        return known
-    refuse_extremes(messages[start:])
-    new = _checked(_message_items(messages, toolbox, start), "messages", display)
-    items = (*known, *new)
-    if messages and messages[-1]["role"] != "assistant":
-        recent.remember(Prefix(toolbox, messages, items, size + size_of(new)), before)
-    return items
-
-
-def _checked(items: Iterator[Item], param: str, display: ReasoningDisplay) -> list[Item]:
-    read = list(items)
-    check_calls(read, param)
-    return list(_without_blocks(read, display)) if read and display in BLOCK_DISPLAYS else read
-
-
-def _without_blocks(items: list[Item], display: ReasoningDisplay) -> Iterator[Item]:
-    """What was nothing but a block in front of calls was no message of the model."""
-    for item, following in zip(items, [*items[1:], {}], strict=True):
-        if item.get("role") != "assistant":
-            yield item
-            continue
-        parts = [{**part, "text": strip_blocks(part["text"], display)} for part in item["content"]]
-        if any(part["text"] for part in parts) or following.get("type") != "function_call":
-            yield {**item, "content": parts}
+        return before.value
+    refuse_extremes({"messages": messages[start:]})
+    new = list(_message_items(messages, tools, start))
+    check_calls(new, "messages")
+    reading = Reading((*known, *without_blocks(new, display)), tools)
+    recent.keep(before, key, messages, reading)
+    return reading
 
 
 def _message_items(messages: list[Any], toolbox: Toolbox, start: int) -> Iterator[Item]:

@@ -6,8 +6,10 @@ What we add to the text must not stay in the history: it would no longer be what
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 from bridge.config import ReasoningDisplay
+from bridge.prompt import Item
 
 OPEN = {"think": "<think>\n", "details": "<details><summary>Reasoning</summary>\n\n"}
 CLOSE = {"think": "\n</think>\n\n", "details": "\n\n</details>\n\n"}
@@ -28,6 +30,22 @@ _UNSEEN = "\u200b"
 def strip_blocks(text: str, display: ReasoningDisplay) -> str:
     """Return a text without the blocks that this display has put into it."""
     return _BLOCKS[display].sub("", text) if display in _BLOCKS else text
+
+
+def without_blocks(items: Sequence[Item], display: ReasoningDisplay) -> Sequence[Item]:
+    """Return items of a history without what this display has put into the model's messages."""
+    return list(_without_blocks(items, display)) if items and display in BLOCK_DISPLAYS else items
+
+
+def _without_blocks(items: Sequence[Item], display: ReasoningDisplay) -> Iterator[Item]:
+    """What was nothing but a block in front of calls was no message of the model."""
+    for item, following in zip(items, [*items[1:], {}], strict=True):
+        if item.get("role") != "assistant":
+            yield item
+            continue
+        parts = [{**part, "text": strip_blocks(part["text"], display)} for part in item["content"]]
+        if any(part["text"] for part in parts) or following.get("type") != "function_call":
+            yield {**item, "content": parts}
 
 
 class ReasoningBlocks:

@@ -38,8 +38,8 @@ def tools_with_those_in(value: object, toolbox: Toolbox) -> Toolbox:
     return toolbox
 
 
-def parse_input(value: object, toolbox: Toolbox) -> Iterator[Item]:
-    """Yield the items of `input`, a text or a list of items.
+def parse_input(value: object, toolbox: Toolbox, first: int = 0) -> Iterator[Item]:
+    """Yield the items of `input`, a text or a list of items, of which errors call the first one by this number.
 
     Raises:
         ApiError: 400, `param` leads to the fault.
@@ -48,7 +48,7 @@ def parse_input(value: object, toolbox: Toolbox) -> Iterator[Item]:
         case str():
             yield message("user", value)
         case list():
-            for number, item in enumerate(cast("list[Any]", value)):
+            for number, item in enumerate(cast("list[Any]", value), first):
                 where = f"input[{number}]"
                 yield from _items(expect_object(item, where), toolbox, where)
         case _:

@@ -12,14 +12,13 @@ from typing import Any, cast
 
 from bridge.errors import ApiError, invalid_request
 from bridge.json_body import refuse_extremes
-from bridge.openai.fields import Object, expect, expect_object, optional, optional_object, wrong_type
-from bridge.openai.history import check_calls
+from bridge.openai.fields import Object, expect, optional, optional_object, required, wrong_type
 from bridge.openai.model_settings import ModelSettings, parse_settings
 from bridge.openai.repeated import repeated
-from bridge.openai.response_items import parse_input, tools_with_those_in
+from bridge.openai.response_input import Input, Recent, own_input
 from bridge.openai.response_object import ENCRYPTED, ResponseFrame
 from bridge.openai.tool_specs import parse_tools
-from bridge.prompt import Item, message
+from bridge.prompt import Item
 
 IGNORED = (
     "context_management",
@@ -70,32 +69,49 @@ class ResponseRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Lookups:
-    """What has to be looked up before a request can be read."""
+class Begun:
+    """A request that can be read once the items are there that it refers to."""
 
-    previous: str | None
-    items: tuple[str, ...]
-    """The ids of the items that the input refers to."""
+    fields: Object
+    input: Input
+
+    def read(self, stored: Mapping[str, Object]) -> ResponseRequest:
+        """Read it; `stored` holds the items that it refers to, by id.
+
+        Raises:
+            ApiError: 400, `param` names the field.
+        """
+        fields = self.fields
+        reading = self.input.read(stored)
+        settings = parse_settings(fields, reading.toolbox)
+        includes = _includes(fields)
+        return ResponseRequest(
+            settings=settings,
+            items=reading.items,
+            input=self.input.resolved(reading),
+            summary=_summary(optional_object(fields, "reasoning")),
+            stream=optional(fields, "stream", bool) or False,
+            store=optional(fields, "store", bool) is not False,
+            previous=previous_of(fields),
+            encrypted=ENCRYPTED in includes,
+            repeated=repeated(fields, settings),
+            ignored=tuple(_ignored(fields, includes)),
+        )
 
 
-def lookups(body: object) -> Lookups:
-    """Return what a decoded JSON body refers to.
+def previous_of(body: object) -> str | None:
+    """Return the id of the response that a decoded JSON body continues.
 
     Raises:
-        ApiError: 400, `param` names the field.
+        ApiError: 400, the body is no object, or `param` names the field.
     """
     if not isinstance(body, dict):
         raise wrong_type(body, "an object", "body")
-    fields = cast("Object", body)
-    refuse_extremes(fields)
-    previous = optional(fields, "previous_response_id", str)
-    return Lookups(previous, tuple(item["id"] for item in _input(fields) if _refers(item)))
+    return optional(cast("Object", body), "previous_response_id", str)
 
 
-def parse(body: object, history: Iterable[Object] = (), found: Mapping[str, Object] | None = None) -> ResponseRequest:
-    """Read a decoded JSON body.
-
-    `history` holds the items of the responses before it, `found` the items that it refers to, by id.
+def begin(body: object, history: Sequence[Object] = (), recent: Recent | None = None) -> Begun:
+    """Begin to read a decoded JSON body; `history` holds the items of the responses before it.
 
     Raises:
         ApiError: 400, `param` names the field.
@@ -103,77 +119,14 @@ def parse(body: object, history: Iterable[Object] = (), found: Mapping[str, Obje
     if not isinstance(body, dict):
         raise wrong_type(body, "an object", "body")
     fields = cast("dict[str, Any]", body)
+    refuse_extremes({name: value for name, value in fields.items() if name != "input"})
     _refuse_what_would_be_a_lie(fields)
-    own = list(_resolved(_input(fields), found or {}))
+    own = own_input(fields)
     if not own:
         raise invalid_request("'input' must hold at least one item.", "input", "empty_array")
-    earlier = list(history)
-    toolbox = tools_with_those_in([*earlier, *own], parse_tools(fields.get("tools")))
-    settings = parse_settings(fields, toolbox)
-    items = [*parse_input(earlier, toolbox), *parse_input(own, toolbox)]
-    check_calls(items, "input")
-    instructions = optional(fields, "instructions", str)
-    head = [message("developer", instructions)] if instructions else []
-    includes = _includes(fields)
-    return ResponseRequest(
-        settings=settings,
-        items=(*head, *items),
-        input=own,
-        summary=_summary(optional_object(fields, "reasoning")),
-        stream=optional(fields, "stream", bool) or False,
-        store=optional(fields, "store", bool) is not False,
-        previous=optional(fields, "previous_response_id", str),
-        encrypted=ENCRYPTED in includes,
-        repeated=repeated(fields, settings),
-        ignored=tuple(_ignored(fields, includes)),
-    )
-
-
-# ── Input ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _input(fields: Object) -> Sequence[Any]:
-    value: object = fields.get("input")
-    match value:
-        case None:
-            return []
-        case str():
-            part = {"type": "input_text", "text": value}
-            return [{"type": "message", "role": "user", "content": [part]}] if value else []
-        case list():
-            return cast("list[Any]", value)
-        case _:
-            raise wrong_type(value, "a string or an array of items", "input")
-
-
-def _refers(item: object) -> bool:
-    """Whether an item stands for a stored one, as reasoning does that is not encrypted.
-
-    The API also takes a reference without a type.
-    """
-    match item:
-        case {"type": "item_reference", "id": str()}:
-            return True
-        case {"type": "reasoning", "id": str()}:
-            return not cast("Object", item).get("encrypted_content")
-        case {"id": str()}:
-            return len(cast("Object", item)) == 1
-        case _:
-            return False
-
-
-def _resolved(items: Sequence[Any], found: Mapping[str, Object]) -> Iterator[Object]:
-    for number, value in enumerate(items):
-        item = expect_object(value, f"input[{number}]")
-        if not _refers(item):
-            yield item
-        elif item["id"] in found:
-            yield found[item["id"]]
-        elif item.get("type") == "reasoning":
-            yield item
-        else:
-            text = f"There is no stored item with the id {item['id']!r}; send the item itself."
-            raise invalid_request(text, f"input[{number}].id", "item_not_found")
+    required(fields, "model", str)
+    tools, instructions = parse_tools(fields.get("tools")), optional(fields, "instructions", str)
+    return Begun(fields, Input.begin(history, own, tools, instructions, recent or Recent()))
 
 
 # ── Settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,12 +15,12 @@ from bridge.conversations import (
     Continue,
     Conversations,
     Fresh,
-    Hashes,
     Known,
     Plan,
+    Trails,
     advance,
-    hashes,
     marks,
+    trail_of,
 )
 from bridge.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.tools import Tool, Toolbox
@@ -39,7 +39,7 @@ def prompt(*items: Item, of: Prompt = PLAIN) -> Prompt:
 
 def thread(handle: str, *seen: Item, of: Prompt = PLAIN, awaits: Sequence[str] = ()) -> Known[str]:
     """A thread of which the client has seen these items."""
-    end = hashes(prompt(*seen, of=of))[-1]
+    end = trail_of(prompt(*seen, of=of)).end
     return Known(handle, end, of.notes, of.answer_format, frozenset(awaits), thoughts=marks(seen))
 
 
@@ -51,7 +51,7 @@ def remembering(*threads: Known[str]) -> Conversations[str]:
 
 
 def plan(conversations: Conversations[str], asked: Prompt) -> Plan[str]:
-    return conversations.plan(asked, hashes(asked))
+    return conversations.plan(asked, trail_of(asked))
 
 
 def used(found: Plan[str]) -> str | None:
@@ -152,7 +152,7 @@ def test_items_are_told_apart_by_their_place() -> None:
 
 
 def test_arguments_of_any_depth_have_a_hash() -> None:
-    assert len(hashes(prompt(Q, function_call("c1", "look", "[" * 300 + "]" * 300)))) == 3
+    assert len(trail_of(prompt(Q, function_call("c1", "look", "[" * 300 + "]" * 300))).hashes) == 3
 
 
 OTHERS: dict[str, dict[str, Any]] = {
@@ -264,7 +264,7 @@ def test_a_thread_that_is_in_use_can_be_lost() -> None:
 
 def test_a_loss_is_forgotten_when_there_is_such_a_thread_again() -> None:
     conversations = remembering()
-    conversations.lost(hashes(prompt(Q, A))[-1], "turn-ended-early")
+    conversations.lost(trail_of(prompt(Q, A)).end, "turn-ended-early")
     conversations.put(thread("t", Q, A))
     assert used(plan(conversations, prompt(Q, A, Q2))) == "t"
     assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "unknown-history")
@@ -272,7 +272,7 @@ def test_a_loss_is_forgotten_when_there_is_such_a_thread_again() -> None:
 
 def test_only_so_many_losses_are_remembered() -> None:
     conversations = remembering()
-    conversations.lost(hashes(prompt(Q, A))[-1], "evicted")
+    conversations.lost(trail_of(prompt(Q, A)).end, "evicted")
     for number in range(LOST - 1):
         conversations.lost(b"%d" % number, "expired")
     assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "evicted")
@@ -284,7 +284,7 @@ def test_only_so_many_losses_are_remembered() -> None:
 
 
 def answered(conversations: Conversations[str], before: Sequence[Item], echo: Sequence[Item], *raw: Item) -> None:
-    conversations.remember(hashes(prompt(*before))[-1], echo, raw)
+    conversations.remember(trail_of(prompt(*before)).end, echo, raw)
 
 
 BRANCH = message("assistant", "uno.")
@@ -470,12 +470,12 @@ def test_a_thread_is_used_exactly_when_it_is_this_conversation(data: st.DataObje
         seen = data.draw(edited(history))
         of, suspended = data.draw(PROMPTS), data.draw(st.booleans())
         handles.append((of, seen, suspended))
-        end = advance(hashes(prompt(of=of))[0], seen)
+        end = advance(trail_of(prompt(of=of)).end, seen)
         awaits = frozenset({"c1"} if suspended else ())
         conversations.put(Known(handles[-1], end, of.notes, of.answer_format, awaits, thoughts=marks(seen)))
     more = data.draw(st.lists(st.sampled_from([Q, OUT, Q2]), max_size=3))
     asked = prompt(*data.draw(edited(history)), *more, of=data.draw(PROMPTS))
-    found = conversations.plan(asked, hashes(asked))
+    found = conversations.plan(asked, trail_of(asked))
     fitting = [handle for handle in handles if handle[1] and fits(handle, asked)]
     match found:
         case Fresh(items):
@@ -490,19 +490,19 @@ def test_a_thread_is_used_exactly_when_it_is_this_conversation(data: st.DataObje
             assert (known.handle[2], outputs, items) == (True, {"c1": brought["output"]}, tuple(rest))
 
 
-def test_hashes_of_a_prompt_that_goes_on_are_those_of_a_new_one():
-    known, items = Hashes(), (Q, A, Q2)
+def test_the_trail_of_a_prompt_that_goes_on_is_that_of_a_new_one():
+    known, items = Trails(), (Q, RAW, A, Q2, RAW2, A2)
 
     for of in (PLAIN, Prompt("another", ()), PLAIN):
-        for length in (1, 2, 3, 2):
+        for length in (1, 3, 6, 2):
             one = prompt(*items[:length], of=of)
-            assert known.of(one) == hashes(one)
+            assert known.of(one) == trail_of(one)
 
 
 def test_only_the_very_same_items_are_not_hashed_again():
-    known = Hashes()
+    known = Trails()
     known.of(prompt({**Q, "number": 1}))
 
     changed = prompt({**Q, "number": True})
 
-    assert known.of(changed) == hashes(changed)
+    assert known.of(changed) == trail_of(changed)

@@ -12,55 +12,110 @@ from hypothesis import strategies as st
 from bridge.prefixes import MOST, Prefix, Prefixes
 
 
-def prefix(sequence: Sequence[Any], key: object = "k", size: int = 1) -> Prefix[str]:
-    return Prefix(key, sequence, "made of it", size)
+def remember(
+    known: Prefixes[str],
+    sequence: Sequence[Any],
+    before: Prefix[str] | None = None,
+    *,
+    size: int = 1,
+    exact: tuple[int, ...] = (),
+) -> None:
+    known.remember(before, "k", sequence, f"made of {len(sequence)}", added=size, exact=exact)
 
 
-def knowing(*prefixes: Prefix[str], room: int = 1000) -> Prefixes[str]:
+def knowing(*sequences: Sequence[Any], size: int = 1, room: int = 1000) -> Prefixes[str]:
     known = Prefixes[str](operator.eq, room)
-    for one in prefixes:
-        known.remember(one, None)
+    for sequence in sequences:
+        remember(known, sequence, size=size)
     return known
 
 
-def test_the_longest_known_beginning_is_found():
-    short, long, other = prefix("ab"), prefix("abcd"), prefix("abx")
-    known = knowing(short, long, other)
+def found(known: Prefixes[str], sequence: Sequence[Any], key: object = "k") -> Sequence[Any] | None:
+    """The beginning that is known, in the form in which the tests write it."""
+    prefix = known.find(key, sequence)
+    if prefix is None:
+        return None
+    assert prefix.value == f"made of {len(prefix.sequence)}"
+    return "".join(prefix.sequence) if isinstance(sequence, str) else [*prefix.sequence]
 
-    assert known.find("k", "abcde") is long
-    assert known.find("k", "abcd") is long
-    assert known.find("k", "abc") is short
-    assert known.find("k", "a") is None
-    assert known.find("another", "abcd") is None
+
+def test_the_longest_known_beginning_is_found():
+    known = knowing("ab", "abcd", "abx")
+
+    assert found(known, "abcde") == "abcd"
+    assert found(known, "abcd") == "abcd"
+    assert found(known, "abc") == "ab"
+    assert found(known, "a") is None
+    assert found(known, "abcd", key="another") is None
 
 
 def test_a_sequence_that_goes_on_takes_the_place_of_the_one_before():
-    before, after, other = prefix("ab"), prefix("abc"), prefix("x")
-    known = knowing(before, other)
+    known = knowing("ab", "x")
 
-    known.remember(after, before)
+    remember(known, "abc", known.find("k", "ab"))
 
-    assert known.find("k", "ab") is None
-    assert known.find("k", "abc") is after
-    assert known.find("k", "x") is other
+    assert found(known, "ab") is None
+    assert found(known, "abc") == "abc"
+    assert found(known, "x") == "x"
+
+
+def test_of_equal_elements_the_old_ones_are_kept():
+    old, equal, new = ["old"], ["old"], ["new"]
+    known = knowing([old])
+
+    remember(known, [equal, new], known.find("k", [equal, new]))
+
+    kept = known.find("k", [equal, new])
+    assert kept is not None
+    assert [one is another for one, another in zip(kept.sequence, [old, new], strict=True)] == [True, True]
+
+
+def test_what_is_to_be_the_same_as_json_is_compared_as_json():
+    known = knowing()
+    remember(known, [{"n": 1}, {"n": 1}], exact=(1,))
+
+    assert found(known, [{"n": True}, {"n": 1}]) == [{"n": 1}, {"n": 1}]
+    assert found(known, [{"n": 1}, {"n": True}]) is None
+    assert found(known, [{"n": 1}, {"n": 1.0}]) is None
+
+    remember(known, [{"n": 1}, {"n": 1}, {"n": 2}, {"n": 2}], known.find("k", [{"n": 1}, {"n": 1}]), exact=(3,))
+
+    assert found(known, [{"n": 1}, {"n": 1}, {"n": 2.0}, {"n": 2}]) is not None
+    assert found(known, [{"n": 1}, {"n": 1.0}, {"n": 2}, {"n": 2}]) is None
+    assert found(known, [{"n": 1}, {"n": 1}, {"n": 2}, {"n": 2.0}]) is None
 
 
 def test_what_was_remembered_first_is_forgotten_when_there_is_no_room():
-    first, second, third = (prefix([number], size=10) for number in range(3))
-    known = knowing(first, second, third, room=20)
+    known = knowing([0], [1], [2], size=10, room=20)
 
-    assert [known.find("k", one.sequence) for one in (first, second, third)] == [None, second, third]
+    assert [found(known, [number]) for number in range(3)] == [None, [1], [2]]
+
+
+def test_a_sequence_that_goes_on_is_as_large_as_all_of_it():
+    known = knowing("a", "x", size=10, room=30)
+
+    remember(known, "ab", known.find("k", "ab"), size=11)
+
+    assert found(known, "ab") == "ab"
+    assert found(known, "x") is None
 
 
 def test_what_is_too_large_is_not_remembered():
-    assert knowing(prefix("a", size=30), room=20).find("k", "a") is None
+    assert found(knowing("a", size=30, room=20), "a") is None
 
 
 def test_only_so_many_are_remembered():
-    known = knowing(*(prefix([number]) for number in range(MOST + 1)))
+    known = knowing(*([number] for number in range(MOST + 1)))
 
-    assert known.find("k", [0]) is None
-    assert known.find("k", [1]) is not None
+    assert found(known, [0]) is None
+    assert found(known, [1]) is not None
+
+
+def test_nothing_is_known_any_more_when_it_is_cleared():
+    known = knowing("a")
+    known.clear()
+
+    assert found(known, "a") is None
 
 
 def test_values_that_are_nested_too_deep_to_be_compared_are_not_the_same():
@@ -72,13 +127,12 @@ def test_values_that_are_nested_too_deep_to_be_compared_are_not_the_same():
 
     one, other = deep(), deep()
 
-    assert knowing(prefix([one])).find("k", [other]) is None
+    assert found(knowing([one]), [other]) is None
 
 
 @given(st.lists(st.text("ab", min_size=1, max_size=4)), st.text("ab", max_size=6))
 @settings(deadline=None)
 def test_what_is_found_is_a_beginning_and_nothing_longer_is_known(known: list[str], wanted: str):
-    found = knowing(*map(prefix, known)).find("k", wanted)
-
     beginnings = [one for one in known if wanted.startswith(one)]
-    assert (found.sequence if found else None) == max(beginnings, key=len, default=None)
+
+    assert found(knowing(*known), wanted) == max(beginnings, key=len, default=None)

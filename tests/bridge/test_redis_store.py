@@ -62,6 +62,23 @@ async def test_everything_expires_some_time_after_its_last_use(store: RedisStore
     assert left == dict.fromkeys(("later:one", "response:one", "response:two"), 60)
 
 
+async def test_to_use_a_response_keeps_it_alone_alive(store: RedisStore, url: str) -> None:
+    await store.put(stored("one"))
+    await store.put(stored("two", "one"))
+    async with connect(url) as redis:
+        for key in await keys(url):
+            await redis.expire(PREFIX + key, 5)
+        assert await store.use("two")
+        assert await redis.ttl(f"{PREFIX}response:two") == 60
+        assert await redis.ttl(f"{PREFIX}response:one") == 5
+    assert not await store.use("three")
+    await store.delete("two")
+    assert not await store.use("two")
+    await store.put(stored("three", "one"))
+    await store.delete("one")
+    assert not await store.use("one")
+
+
 async def test_what_a_new_response_continues_expires_no_sooner_than_it(store: RedisStore, url: str) -> None:
     await store.put(stored("one"))
     async with connect(url) as redis:

@@ -128,6 +128,57 @@ async def test_a_chain_that_is_used_outlives_what_is_not() -> None:
         assert await store.get("unused") is None
 
 
+async def test_a_response_that_is_used_alone_keeps_all_before_it() -> None:
+    now = Clock()
+    with opened(now=now, longest=10) as store:
+        for name, previous in (("a", None), ("b", "a"), ("c", "b"), ("other", "a")):
+            await store.put(stored(name, previous))
+        now.time = 9
+        assert await store.use("c")
+        now.time = 12
+        await store.put(stored("new"))
+        assert await names(store, "c") == ["a", "b", "c"]
+        assert await store.get("other") is None
+        now.time = 23
+        await store.put(stored("newer"))
+        assert [await store.get(name) for name in ("a", "b", "c", "new")] == [None] * 4
+
+
+async def test_only_a_response_that_is_stored_can_be_used() -> None:
+    with opened() as store:
+        await store.put(stored("a"))
+        assert await store.use("a")
+        assert not await store.use("missing")
+        await store.delete("a")
+        assert not await store.use("a")
+
+
+async def test_to_use_and_to_continue_a_response_writes_to_none_before_it(tmp_path: Path) -> None:
+    now = Clock()
+    with opened(tmp_path / "store", now=now) as store:
+        for number in range(10):
+            await store.put(stored(f"r{number}", f"r{number - 1}" if number else None))
+        now.time = 1
+        await store.use("r9")
+        await store.put(stored("r10", "r9"))
+        await store.chain("r10")
+        database = sqlite3.connect(tmp_path / "store")
+        written = database.execute("SELECT id FROM responses WHERE used = 1 ORDER BY number").fetchall()
+        database.close()
+    assert written == [("r9",), ("r10",)]
+
+
+async def test_without_room_the_chain_that_was_not_used_for_the_longest_goes_from_its_end() -> None:
+    now = Clock()
+    with opened(now=now, most=4 * len(stored("a").dumped())) as store:
+        left: list[str] = []
+        for name, previous in (("a", None), ("b", "a"), ("x", None), ("y", "x"), ("p", None), ("q", None)):
+            now.time += 1
+            await store.put(stored(name, previous))
+            left.append("".join([name for name in "abxypq" if await store.get(name) is not None]))
+    assert left == ["a", "ab", "abx", "abxy", "axyp", "xypq"]
+
+
 async def test_a_response_never_goes_before_one_that_continues_it_however_long_that_took() -> None:
     now = Clock()
     with opened(now=now, longest=10) as store:
@@ -143,7 +194,9 @@ async def test_a_response_never_goes_before_one_that_continues_it_however_long_t
 @settings(deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["put", "continue", "use", "delete"]), st.integers(0, 30), st.integers(0, 3)),
+        st.tuples(
+            st.sampled_from(["put", "continue", "use", "use alone", "delete"]), st.integers(0, 30), st.integers(0, 3)
+        ),
         min_size=10,
         max_size=40,
     )
@@ -160,6 +213,8 @@ async def test_whatever_was_done_each_response_that_is_left_has_its_whole_chain(
             match what:
                 case "use" if before:
                     await store.chain(before.id)
+                case "use alone" if before:
+                    await store.use(before.id)
                 case "delete" if before:
                     await store.delete(before.id)
                 case "continue" if before and await store.chain(before.id) is not None:
@@ -285,6 +340,7 @@ async def test_a_full_disk_fails_what_is_put_and_keeps_what_there_is(
 WORK: dict[str, Callable[[SqliteStore], Awaitable[object]]] = {
     "put": lambda store: store.put(stored("b")),
     "get": lambda store: store.get("a"),
+    "use": lambda store: store.use("a"),
     "chain": lambda store: store.chain("a"),
     "delete": lambda store: store.delete("a"),
 }

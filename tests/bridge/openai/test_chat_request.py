@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,9 +15,10 @@ from bridge.errors import ApiError
 from bridge.limits import Limits
 from bridge.model_names import ModelChoice
 from bridge.openai.answer_format import BY_INSTRUCTION, JSON_OBJECT
-from bridge.openai.chat_request import ChatRequest, Recent, parse
+from bridge.openai.chat_request import ChatRequest, parse
 from bridge.openai.history import short_id
 from bridge.openai.model_settings import MUST_CALL, MUST_CALL_ONE, ModelSettings
+from bridge.openai.response_input import Recent
 from bridge.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.tools import Tool, Toolbox, codex_name
 
@@ -784,40 +786,47 @@ def test_a_random_body_is_a_request_or_a_complete_error(body: Any, display: Reas
 SAID = st.sampled_from(["", "a", "<think>\nhm\n</think>\n\n", "<think>\nhm\n</think>\n\nyes"])
 ANSWERS = st.fixed_dictionaries({"role": st.just("assistant"), "content": SAID})
 QUESTIONS = st.fixed_dictionaries({"role": st.sampled_from(["user", "system"]), "content": st.sampled_from(["a", "b"])})
-STEPS = st.lists(
-    st.one_of(
-        QUESTIONS.map(lambda one: [one]),
-        ANSWERS.map(lambda one: [one]),
-        st.tuples(SAID, st.sampled_from(["1", "2"]), st.booleans()).map(
-            lambda step: [
-                {"role": "assistant", "content": step[0], "tool_calls": [call(step[1])]},
-                *([result(step[1])] if step[2] else []),
-            ]
-        ),
-        st.just([{"role": "user", "content": 5}]),
+STEPS = st.one_of(
+    QUESTIONS.map(lambda one: [one]),
+    ANSWERS.map(lambda one: [one]),
+    st.tuples(SAID, st.sampled_from(["1", "2"]), st.booleans()).map(
+        lambda step: [
+            {"role": "assistant", "content": step[0], "tool_calls": [call(step[1])]},
+            *([result(step[1])] if step[2] else []),
+        ]
     ),
-    max_size=6,
+    st.just([{"role": "user", "content": 5}]),
 )
+EDITS = st.tuples(st.sampled_from(["more", "more", "more", "cut", "changed"]), st.integers(0, 9), STEPS)
 
 
-@given(st.lists(STEPS, min_size=1, max_size=5), st.sampled_from(["off", "think"]))
-@settings(deadline=None)
-def test_a_conversation_that_is_read_on_is_read_as_if_it_were_new(
-    conversations: list[list[list[dict[str, Any]]]], display: ReasoningDisplay
-) -> None:
+@given(
+    st.lists(st.tuples(EDITS, st.sampled_from([None, "Be."]), st.booleans()), max_size=15),
+    st.sampled_from(["off", "think"]),
+)
+@settings(deadline=None, max_examples=200)
+def test_a_conversation_that_is_read_on_is_read_as_if_it_were_new(turns: list[Any], display: ReasoningDisplay) -> None:
+    """It goes on, loses its end, is edited in its middle, or is another one that begins alike."""
     recent = Recent()
 
-    def read(messages: list[dict[str, Any]], recent: Recent | None) -> object:
+    def read(messages: list[Any], instructions: str | None, recent: Recent | None) -> object:
+        body = {"model": "m", "messages": messages, "tools": TOOLS, "instructions": instructions}
         try:
-            return parse({"model": "m", "messages": messages, "tools": TOOLS}, display, recent=recent)
+            return parse(orjson.loads(orjson.dumps(body)), display, recent=recent)
         except ApiError as error:
             return error.body()
 
-    for steps in conversations:
-        messages: list[dict[str, Any]] = []
-        for step in steps:
-            messages = [*messages, *step]
-            assert read(messages, recent) == read(messages, None)
+    conversations: list[list[Any]] = [[], []]
+    for (how, at, new), instructions, other in turns:
+        messages = conversations[other]
+        match how:
+            case "more":
+                messages.extend(new)
+            case "cut":
+                del messages[at:]
+            case _:
+                messages[at : at + 1] = new
+        assert read(messages, instructions, recent) == read(messages, instructions, None)
 
 
 def test_what_was_read_before_is_not_read_again() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from bridge.errors import ApiError
 from bridge.limits import Limits
 from bridge.openai.answer_format import JSON_OBJECT
 from bridge.openai.model_settings import MUST_CALL, MUST_CALL_ONE
-from bridge.openai.response_request import Lookups, ResponseRequest, lookups, parse
+from bridge.openai.response_input import Recent
+from bridge.openai.response_request import ResponseRequest, begin, previous_of
 from bridge.prompt import Item, function_call, function_call_output, message
 from bridge.tools import Tool, Toolbox, codex_name
 
@@ -23,6 +26,15 @@ LOOK: dict[str, Any] = {"type": "function", "name": "look", "description": "Look
 EDIT: dict[str, Any] = {"type": "custom", "name": "edit"}
 LARK: dict[str, Any] = {"syntax": "lark", "definition": "start: /x/"}
 HI = message("user", "Hi.")
+
+
+def parse(
+    body: object,
+    history: Sequence[dict[str, Any]] = (),
+    stored: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+    recent: Recent | None = None,
+) -> ResponseRequest:
+    return begin(body, history, recent).read(stored)
 
 
 def read(**fields: Any) -> ResponseRequest:
@@ -113,8 +125,8 @@ STORED: dict[str, Any] = {"type": "message", "id": "msg_1", "role": "assistant",
 def test_what_an_input_refers_to_is_looked_up() -> None:
     reference = {"type": "item_reference", "id": "msg_1"}
     given = [reference, {"id": "msg_2"}, BARE, SECRET, {"role": "user", "content": "Hi."}, {"id": "x", "role": "user"}]
-    assert lookups({"input": given, "previous_response_id": "resp_1"}) == Lookups("resp_1", ("msg_1", "msg_2", "rs_1"))
-    assert lookups({"input": "Hi."}) == Lookups(None, ())
+    assert begin({"model": "gpt", "input": given}).input.references() == ("msg_1", "msg_2", "rs_1")
+    assert begin({"model": "gpt", "input": "Hi."}).input.references() == ()
     found = {"msg_1": STORED, "rs_1": SECRET}
     asked = parse({"model": "gpt", "input": [BARE, {"id": "msg_1"}, {"role": "user", "content": "Hi."}]}, (), found)
     assert list(asked.items) == [SECRET, message("assistant", "Stored."), HI]
@@ -311,7 +323,7 @@ def test_what_cannot_be_honoured_is_refused_by_its_name(fields: dict[str, Any], 
 def test_a_body_must_be_an_object(body: object) -> None:
     assert refused(body) == (400, "body", "invalid_type")
     with pytest.raises(ApiError):
-        lookups(body)
+        previous_of(body)
 
 
 def test_a_model_must_be_named() -> None:
@@ -464,5 +476,5 @@ GARBAGE = st.recursive(LEAVES, lambda some: st.lists(some, max_size=3) | st.dict
 @settings(deadline=None)
 def test_garbage_gives_a_request_or_an_error_of_ours(body: dict[str, Any]) -> None:
     with suppress(ApiError):
-        lookups(body)
+        previous_of(body)
         STRICT.validate_python(parse({"input": "Hi.", "model": "gpt", **body}).frame("k", 1).response("completed"))

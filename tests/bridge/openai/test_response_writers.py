@@ -32,12 +32,12 @@ from bridge.openai.chat_completion import ChatCompletion
 from bridge.openai.chat_stream import ChatStream
 from bridge.openai.response_items import parse_input
 from bridge.openai.response_object import ResponseFrame
-from bridge.openai.response_request import parse
+from bridge.openai.response_request import begin
 from bridge.openai.response_writers import ResponseStream, ResponseWhole
 from codex_rpc.protocol import TokenUsage
 from tests.bridge.turn_events import BOX, disorder, message_item, reasoning_item, turns
 
-FRAME = parse({"model": "2.5-tpg", "input": "Hi."}).frame("0123456789abcdef" * 2, 1768247311)
+FRAME = begin({"model": "2.5-tpg", "input": "Hi."}).read({}).frame("0123456789abcdef" * 2, 1768247311)
 ENCRYPTED = replace(FRAME, encrypted=True)
 STRICT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 STRICT_RESPONSE: TypeAdapter[Any] = TypeAdapter(Response)
