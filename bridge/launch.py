@@ -92,7 +92,7 @@ class Launcher:
             with anyio.fail_after(ASK_DEADLINE):
                 status, printed, complained = await run_to_end([str(codex), *arguments], env, self.cwd)
         except (OSError, TimeoutError) as error:
-            raise CodexError(f"`{codex} {' '.join(arguments)}` failed: {error or 'no answer in time'}") from error
+            raise CodexError(f"`{codex} {' '.join(arguments)}` failed: {str(error) or 'no answer in time'}") from error
         if status != 0:
             said = complained.decode(errors="replace").strip().splitlines()
             reason = next((line for line in said if line.startswith("Error: ")), f"status {status}")

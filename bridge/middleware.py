@@ -73,6 +73,14 @@ class Envelope:
                 out["x-request-id"] = entry.id
                 out.update(added)
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                close()  # at once: who has the whole answer must not find it among those that run
+
+        def close() -> None:
+            if entry.seconds is None:
+                route = getattr(scope.get("route"), "path", "")
+                self._ledger.close(entry, route, anyio.current_time(), time.strftime("%Y-%m-%d"))
+                log_request(entry)
 
         self._ledger.open(entry)
         try:
@@ -81,9 +89,7 @@ class Envelope:
             else:
                 await self._app(scope, receive, send_with_headers)
         finally:
-            route = getattr(scope.get("route"), "path", "")
-            self._ledger.close(entry, route, anyio.current_time(), time.strftime("%Y-%m-%d"))
-            log_request(entry)
+            close()
 
 
 def _request_id(headers: Headers) -> str:
