@@ -101,7 +101,7 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
     behind_it = open_stage(settings, MINT) if behind is None else nullcontext(behind)
     async with open_store(settings) as store, behind_it as it:
         supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
-        backend = Backend(supervisor, settings.start_patience, lambda: login_stamp(real_home(os.environ)))
+        backend = Backend(supervisor, settings.start_patience, partial(login_stamp, real_home(os.environ)))
         threads = Threads(
             it.cwd,
             most=settings.threads,
