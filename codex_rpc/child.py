@@ -142,13 +142,14 @@ class Child(asyncio.SubprocessProtocol):
         """Write to stdin, waiting while the pipe is full.
 
         Raises:
-            BrokenPipeError: nobody reads any more.
+            BrokenPipeError: nobody reads any more, or nobody read all of it.
         """
+        if self._stdin is not None and not self._stdin.is_closing():
+            self._stdin.write(data)
+            if not self._can_write.is_set():
+                await self._can_write.wait()
         if self._stdin is None or self._stdin.is_closing():
             raise BrokenPipeError("the child does not read its input any more")
-        self._stdin.write(data)
-        if not self._can_write.is_set():
-            await self._can_write.wait()
 
     def close_stdin(self) -> None:
         """Let the child read what was written, then the end."""
@@ -169,6 +170,8 @@ class Child(asyncio.SubprocessProtocol):
 
     async def close(self) -> None:
         """Kill what still runs and close our ends of the pipes; not cancelled half-way."""
+        if self._stdin is not None and self._stdin.get_write_buffer_size():
+            self._stdin.abort()  # Closed, it would wait for a reader, and another process may hold the pipe.
         self._running().close()
         with anyio.CancelScope(shield=True):
             await self._gone.wait()

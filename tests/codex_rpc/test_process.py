@@ -51,6 +51,19 @@ held = open('lifeline', 'w')
 print('up', flush=True)
 time.sleep(20)
 """
+LEAVES_ITS_STDIN_TO_A_STRANGER = f"""
+import subprocess, sys, time
+stranger = [sys.executable, '-IS', '-c', {IGNORES_SIGTERM!r}]
+subprocess.Popen(stranger, start_new_session=True, stdout=subprocess.PIPE).stdout.readline()
+print('up', flush=True)
+time.sleep(20)
+"""
+READS_A_BYTE_AND_CLOSES_STDIN = """
+import os, time
+os.read(0, 1)
+os.close(0)
+time.sleep(20)
+"""
 LEAVES_A_GRANDCHILD = f"""
 import subprocess, sys
 subprocess.Popen([sys.executable, '-IS', '-c', {IGNORES_SIGTERM!r}])
@@ -150,6 +163,13 @@ async def test_writing_to_a_child_that_is_gone_is_an_error():
         await read_to_the_end(child)
         with anyio.fail_after(5), pytest.raises(BrokenPipeError):
             await keep_writing()
+
+
+async def test_writing_more_than_a_child_reads_before_it_closes_its_stdin_is_an_error():
+    with anyio.fail_after(15):
+        async with running_child(READS_A_BYTE_AND_CLOSES_STDIN) as child:
+            with pytest.raises(BrokenPipeError):
+                await child.send(b"x" * 1_000_000)
 
 
 async def test_the_child_gets_our_folder_and_our_environment_and_no_other(tmp_path: Path):
@@ -292,6 +312,20 @@ async def test_a_child_that_reads_nothing_of_what_it_was_sent_is_stopped(
             await child.send(b"x" * 1_000_000)
 
     await nobody_holds(lifeline)
+
+
+@posix
+async def test_a_child_is_stopped_though_another_process_holds_its_stdin_and_reads_nothing(
+    tmp_path: Path, lifeline: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("codex_rpc.process.EXIT_GRACE", 0.2)
+    async with child_that(LEAVES_ITS_STDIN_TO_A_STRANGER, tmp_path) as child:
+        await read_until(child, b"up\n")
+        with anyio.move_on_after(0.01):
+            await child.send(b"x" * 1_000_000)
+
+    with pytest.raises(BlockingIOError):  # It is still there: nobody has waited for it.
+        os.read(lifeline, 1)
 
 
 async def test_a_cancelled_block_stops_the_child_all_the_same(tmp_path: Path):
