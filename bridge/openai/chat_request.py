@@ -17,7 +17,7 @@ from bridge.openai.fields import Object, expect_object, optional, optional_objec
 from bridge.openai.history import check_calls, short_id
 from bridge.openai.model_settings import ModelSettings, parse_settings
 from bridge.openai.reasoning_text import without_blocks
-from bridge.openai.response_input import Input, Reading, Recent, instructions_as_items, own_input
+from bridge.openai.response_input import Input, Reading, Recent, circumstances, instructions_as_items, own_input
 from bridge.openai.response_items import ROLES
 from bridge.openai.tool_specs import parse_tools
 from bridge.prompt import Item, function_call, function_call_output
@@ -122,7 +122,7 @@ def _read(fields: Object, param: str, tools: Toolbox, display: ReasoningDisplay,
 def _read_messages(
     messages: list[Any], tools: Toolbox, display: ReasoningDisplay, instructions: str | None, recent: Recent
 ) -> Reading:
-    key = ("messages", tools, instructions)
+    key = circumstances("messages", tools, instructions)
     before = recent.find(key, messages)
     known, start = (before.value.items, len(before.sequence)) if before else (instructions_as_items(instructions), 0)
     if before and start == len(messages):

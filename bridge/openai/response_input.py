@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import orjson
+
 from bridge.config import ReasoningDisplay
 from bridge.errors import invalid_request
 from bridge.json_body import refuse_extremes
@@ -24,8 +26,8 @@ from bridge.prefixes import Prefix, Prefixes, size_of
 from bridge.prompt import Item, message
 from bridge.tools import Toolbox
 
-NOT_TEXT_ALONE = frozenset({"additional_tools", "tool_search_call", "tool_search_output", "web_search_call"})
-"""The types of items in which numbers and truth values are read."""
+NOT_TEXT_ALONE = ("additional_tools", "tool_search_call", "tool_search_output", "web_search_call")
+"""The types of items in which numbers and truth values are read. (No set: what stands for a type may be a list.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,11 @@ class Recent(Prefixes[Reading]):
         super().__init__(operator.eq)
 
     def keep(self, before: Prefix[Reading] | None, key: object, values: Sequence[Any], reading: Reading) -> None:
-        """Remember what values were read as, unless a part of what follows could belong to the last of them.
+        """Remember what values were read as, unless a part of what follows could belong to the last item.
 
         (A block of reasoning in front of calls is no message of the model.)
         """
-        if not values or values[-1].get("role") == "assistant":
+        if not values or any(item.get("role") == "assistant" for item in reading.items[-1:]):
             return
         start, known = (len(before.sequence), len(before.value.items)) if before else (0, 0)
         exact = tuple([n for n, value in enumerate(values[start:], start) if value.get("type") in NOT_TEXT_ALONE])
@@ -79,7 +81,7 @@ class Input:
             ApiError: 400, something new is nested too deeply or too long.
         """
         values = [*earlier, *own]
-        before = recent.find(("input", tools, instructions), values)
+        before = recent.find(circumstances("input", tools, instructions), values)
         begun = cls(values, len(earlier), tools, instructions, recent, before)
         refuse_extremes({"input": values[begun.unread :]})
         return begun
@@ -114,7 +116,7 @@ class Input:
             found |= _found(self.values[self.unread :], self.unread, self.own, stored)
         values = self._with(found)
         known = before.value.toolbox if before else self.tools
-        toolbox = tools_with_those_in(values[self.known :], known)
+        toolbox = tools_with_those_in(values[self.known :], known, self.known - self.own)
         if toolbox != known:
             before = None
         start = len(before.sequence) if before else 0
@@ -126,7 +128,7 @@ class Input:
         check_calls(new, "input")
         head = before.value.items if before else instructions_as_items(self.instructions)
         reading = Reading((*head, *without_blocks(new, display)), toolbox, found)
-        self.recent.keep(before, ("input", self.tools, self.instructions), self.values, reading)
+        self.recent.keep(before, circumstances("input", self.tools, self.instructions), self.values, reading)
         return reading
 
     def resolved(self, reading: Reading) -> Sequence[Object]:
@@ -138,6 +140,11 @@ class Input:
         for place, item in found.items():
             values[place] = item
         return values
+
+
+def circumstances(shape: str, tools: Toolbox, instructions: str | None) -> object:
+    """Return what has to be the same for a beginning to be read alike; schemas have to be so as JSON."""
+    return shape, tools, orjson.dumps([tools.specs(), tools.web_search]), instructions
 
 
 def instructions_as_items(instructions: str | None) -> tuple[Item, ...]:

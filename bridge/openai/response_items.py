@@ -23,13 +23,13 @@ ROLES = {"system": "developer", "developer": "developer", "user": "user", "assis
 """Codex drops items of the role `system`; `developer` is what the Responses API calls the same."""
 
 
-def tools_with_those_in(value: object, toolbox: Toolbox) -> Toolbox:
-    """Return the toolbox with the tools besides that items of the `input` declare.
+def tools_with_those_in(value: object, toolbox: Toolbox, first: int = 0) -> Toolbox:
+    """Return the toolbox with the tools besides that items of the `input` declare; errors call the first one `first`.
 
     Raises:
         ApiError: 400, `param` leads to the fault.
     """
-    for number, item in enumerate(cast("list[Any]", value) if isinstance(value, list) else ()):
+    for number, item in enumerate(cast("list[Any]", value) if isinstance(value, list) else (), first):
         match item:
             case {"type": "additional_tools" | "tool_search_output", "tools": tools}:
                 toolbox = toolbox.joined(parse_tools(tools, f"input[{number}].tools"))

@@ -187,3 +187,47 @@ def test_an_error_behind_what_is_known_names_its_place_in_the_request() -> None:
         begin({"model": "m", "input": [user("two?"), {"role": "user", "content": 5}]}, earlier, recent).read({})
 
     assert caught.value.param == "input[1].content"
+
+
+@pytest.mark.parametrize("between", [{"type": "reasoning", "id": "rs_2"}, {"type": "additional_tools", "tools": []}])
+def test_a_block_is_left_out_too_when_something_that_is_no_item_stood_behind_it(between: Any) -> None:
+    recent = Recent()
+    values: list[Any] = [user("one?"), {"role": "assistant", "content": "<think>\nhm\n</think>\n\n"}, between]
+
+    parse_chat({"model": "m", "input": values}, "think", recent=recent)
+    values += called("function_call", "1", "{}")
+    followed = parse_chat({"model": "m", "input": values}, "think", recent=recent)
+
+    assert [item["type"] for item in followed.items] == ["message", "function_call", "function_call_output"]
+
+
+@pytest.mark.parametrize("kind", [[], {}, None, ""])
+def test_a_message_may_have_an_empty_value_of_any_sort_for_its_type(kind: object) -> None:
+    asked = begin({"model": "m", "input": [{**user("one?"), "type": kind}]}).read({})
+
+    assert [item["type"] for item in asked.items] == ["message"]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["at first", "behind a known input"])
+@pytest.mark.parametrize("earlier", [[], [user("none?")]], ids=["whole", "in a chain"])
+def test_an_error_in_declared_tools_names_its_place_in_the_request(known: bool, earlier: list[Any]) -> None:
+    recent, first = Recent(), user("one?")
+    if known:
+        begin({"model": "m", "input": [first]}, earlier, recent).read({})
+    declared = {"type": "additional_tools", "tools": [{"type": "function"}]}
+    begun = begin({"model": "m", "input": [first, declared]}, earlier, recent)
+
+    with pytest.raises(ApiError) as caught:
+        begun.read({})
+
+    assert caught.value.param == "input[1].tools[0].name"
+
+
+def test_the_tools_are_those_of_the_request_though_others_were_equal_but_for_a_number() -> None:
+    recent = Recent()
+
+    for constant in (1, True):
+        schema = {"type": "object", "properties": {"one": {"type": ["integer", "boolean"], "enum": [constant]}}}
+        body = {"model": "m", "input": "Hi.", "tools": [{"type": "function", "name": "f", "parameters": schema}]}
+        (tool,) = begin(body, (), recent).read({}).settings.toolbox.tools
+        assert tool.schema["properties"]["one"]["enum"][0] is constant
