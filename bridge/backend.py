@@ -87,8 +87,9 @@ class Backend:
                 session = self._session = await _ask(client)
                 session.login = login
             elif session.account_changes != client.account_changes:
-                session.account_changes = client.account_changes
+                changes = client.account_changes
                 session.account = await client.call(account_read())
+                session.account_changes = changes
             return session
 
     async def ready_session(self) -> Session:
