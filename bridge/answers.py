@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from time import monotonic, time
+from time import time
 from typing import Protocol
 
 import anyio
@@ -71,6 +71,11 @@ class Plan:
     """What is to be done before the client sees the end of an answer that has begun."""
 
 
+def now() -> float:
+    """Return the time by which the event loop sleeps; uvloop's on macOS counts the sleep of the machine as well."""
+    return asyncio.get_running_loop().time()
+
+
 class _Body:
     """The response body: begun late, so that an early failure keeps its status, and kept alive while nothing comes."""
 
@@ -81,7 +86,7 @@ class _Body:
         self._pause = plan.pause
         self.headers = {**plan.headers, **writer.media}
         self._lock = asyncio.Lock()
-        self._last_sent = monotonic()
+        self._last_sent = now()
         self._ended = False
         self.begun = False
         self.carries_content = False
@@ -100,13 +105,13 @@ class _Body:
                 length = {"content-length": str(len(data))} if last else {}
                 await self._send(response_start(200, self.headers | length))
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
-            self._last_sent = monotonic()
+            self._last_sent = now()
 
     async def keep_alive(self) -> None:
         """Begin when the patience is over, then send something after every pause."""
         await anyio.sleep(self._patience)
         while True:
-            if not self.begun or monotonic() >= self._last_sent + self._pause:
+            if not self.begun or now() >= self._last_sent + self._pause:
                 await self._send_part(self._filler, last=False)
             await anyio.sleep_until(self._last_sent + self._pause)
 
@@ -201,7 +206,7 @@ class Answer:
             self._entry.thread = turn.fate
             while True:
                 events = await turn.next_events()
-                self._entry.saw(events, monotonic())
+                self._entry.saw(events, now())
                 last = events[-1]
                 if isinstance(last, Failed):
                     events.pop()

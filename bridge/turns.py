@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Any, Literal
 
 import orjson
@@ -97,19 +97,20 @@ class Turn:
             return self._passed_on(
                 [self._thread.held_calls.pop(0), Used(TokenUsage(0, 0, 0, 0)), Finished("tool_calls")]
             )
-        deadline = monotonic() + self._idle_timeout
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._idle_timeout
         while True:
-            until = min(deadline, monotonic() + CALLS_WITHOUT_END) if self._thread.asked else deadline
+            until = min(deadline, now() + CALLS_WITHOUT_END) if self._thread.asked else deadline
             if arrived := await self._thread.inbox.take(until, joined=self._join_deltas):
                 if events := self._passed_on(self._translated(arrived)):
                     return events
                 if not all(isinstance(event, ErrorReported) for event in arrived):
-                    deadline = monotonic() + self._idle_timeout
+                    deadline = now() + self._idle_timeout
                 continue
             if self._thread.asked and (events := self._passed_on(self._translator.suspend())):
                 logger.info("the upstream's response did not complete; ending the answer with the calls that came")
                 return events
-            if monotonic() >= deadline:
+            if now() >= deadline:
                 raise upstream_timeout(self._idle_timeout)
 
     async def cancel(self) -> None:

@@ -147,7 +147,7 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     for name in ("sleep", "sleep_until"):
         monkeypatch.setattr(anyio, name, getattr(clock, name))
-    monkeypatch.setattr("bridge.answers.monotonic", clock.current_time)
+    monkeypatch.setattr("bridge.answers.now", clock.current_time)
     return clock
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -261,6 +263,14 @@ async def test_a_silent_model_ends_the_answer(said: Event) -> None:
     with anyio.fail_after(5), pytest.raises(ApiError) as caught:
         await turn.next_events()
     assert (caught.value.status, caught.value.code, turn.outcome) == (504, "upstream_timeout", "running")
+
+
+async def test_a_silent_model_ends_the_answer_by_the_clock_of_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: time.monotonic() - 1000)
+    with anyio.fail_after(5), pytest.raises(ApiError) as caught:
+        await Stage().turn(idle=0.01).next_events()
+    assert caught.value.code == "upstream_timeout"
 
 
 async def test_an_answer_whose_calls_came_ends_although_its_stream_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
