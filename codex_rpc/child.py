@@ -99,8 +99,12 @@ class Child(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self._stdin = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(STDIN))
+        # Not yet: uvloop has still to tell of what came before, and a pipe's end would be told at once.
+        asyncio.get_running_loop().call_soon(self._take_over, self._transport)
+
+    def _take_over(self, transport: asyncio.SubprocessTransport) -> None:
         for number, output in self._outputs.items():
-            output.take_over(cast("asyncio.ReadTransport", self._transport.get_pipe_transport(number)))
+            output.take_over(cast("asyncio.ReadTransport", transport.get_pipe_transport(number)))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """What came before the connection was made."""

@@ -2,10 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 
 from codex_rpc.child import STDERR, STDOUT, Child
+
+
+class FakePipe(asyncio.ReadTransport):
+    def __init__(self, reader: asyncio.BaseProtocol) -> None:
+        super().__init__()
+        self._reader = reader
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._reader
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._reader = protocol
+
+    def end(self) -> None:
+        self._reader.connection_lost(None)
+
+
+class FakeTransport(asyncio.SubprocessTransport):
+    """Has two pipes, whose end it passes on as that of a process does."""
+
+    def __init__(self, child: Child) -> None:
+        super().__init__()
+
+        class Reader(asyncio.Protocol):
+            def connection_lost(self, exc: Exception | None) -> None:
+                asyncio.get_running_loop().call_soon(child.pipe_connection_lost, STDOUT, exc)
+
+        self.pipes = {STDOUT: FakePipe(Reader()), STDERR: FakePipe(asyncio.Protocol())}
+
+    def get_pipe_transport(self, fd: int) -> asyncio.BaseTransport | None:
+        return self.pipes.get(fd)
+
+
+async def test_the_end_of_a_pipe_does_not_overtake_what_uvloop_tells_after_the_connection_was_made():
+    child, loop, said = Child(), asyncio.get_running_loop(), list[bytes]()
+    transport = FakeTransport(child)
+
+    def connect() -> None:
+        child.connection_made(transport)
+        loop.call_soon(child.pipe_data_received, STDOUT, b"one")
+
+    loop.call_soon(connect)
+    loop.call_soon(transport.pipes[STDOUT].end)
+    with anyio.fail_after(5):
+        await child.stdout.read(said.append)
+
+    assert said == [b"one"]
 
 
 async def test_what_a_child_says_before_it_is_connected_is_kept_and_so_is_its_end():
