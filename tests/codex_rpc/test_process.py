@@ -338,6 +338,18 @@ async def test_a_cancelled_block_stops_the_child_all_the_same(tmp_path: Path):
     assert (tmp_path / "ended by itself").exists()
 
 
+async def test_a_child_that_is_given_up_while_it_starts_is_left_to_end_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("codex_rpc.process.EXIT_GRACE", 20)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with child_that(ENDS_WITH_STDIN, tmp_path):
+            await anyio.sleep_forever()
+
+    assert (tmp_path / "ended by itself").exists()
+
+
 async def test_an_exception_of_the_block_leaves_as_itself_after_the_child_was_stopped(tmp_path: Path):
     async def fail() -> None:
         async with child_that(ENDS_WITH_STDIN, tmp_path) as child:
