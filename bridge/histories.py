@@ -48,6 +48,7 @@ class Histories:
         """
         known = self._known.get(response_id)
         if known is not None and self._now() - known.read < self._unread:
+            self._known.move_to_end(response_id)
             if await self._store.use(response_id):
                 return known.items
             self._known.pop(response_id, None)

@@ -112,6 +112,15 @@ async def test_the_histories_that_were_not_used_for_the_longest_are_forgotten() 
         assert await server.read_again("r0")
 
 
+async def test_a_history_that_is_used_without_being_continued_is_not_forgotten() -> None:
+    with sqlite_store(None, most=10**8, longest=100, now=lambda: 0) as store:
+        server = Server(store)
+        for number in range(MOST + 1):
+            await server.add(f"r{number}")
+            await server.histories.of(f"r{number}")
+            assert not await server.read_again("r0")
+
+
 async def test_a_history_that_is_too_large_is_not_remembered() -> None:
     with sqlite_store(None, most=10**6, longest=100, now=lambda: 0) as store:
         server = Server(store, room=500)
