@@ -73,17 +73,17 @@ async def test_what_a_child_says_before_it_is_connected_is_kept_and_so_is_its_en
 
 
 async def test_what_comes_while_nobody_reads_waits_for_the_next_reader():
-    child, said = Child(), list[bytes]()
+    child, first, second = Child(), list[bytes](), list[bytes]()
     async with anyio.create_task_group() as readers:
-        readers.start_soon(child.stdout.read, said.append)
+        readers.start_soon(child.stdout.read, first.append)
         await anyio.wait_all_tasks_blocked()
         child.stdout.data_received(b"one")
         readers.cancel_scope.cancel()
     child.stdout.data_received(b"two")
     child.stdout.end()
-    await child.stdout.read(said.append)
+    await child.stdout.read(second.append)
 
-    assert said == [b"one", b"two"]
+    assert (first, second) == ([b"one"], [b"two"])
 
 
 async def test_a_reader_that_cannot_go_on_is_told_why_and_is_given_nothing_more():
