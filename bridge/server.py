@@ -54,10 +54,6 @@ Beside: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 CLOSE_CONNECTIONS = 1.0
 """Seconds that Hypercorn may take for connections that are still open after every answer has ended."""
 
-IDLE_CONNECTION = 120.0
-"""Seconds without a request after which a connection is closed; cloudflared (90) and nginx (60) close theirs before:
-where a connection closes while they send, the request fails."""
-
 MAX_HEADERS = 32 * 1024
 """Bytes of all headers of a request together, which bounds their number too; beyond it the answer is a bare 431."""
 
@@ -178,7 +174,6 @@ async def _run_hypercorn(app: ASGIApp, listener: socket.socket, shutdown: Callab
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = CLOSE_CONNECTIONS
-    config.keep_alive_timeout = IDLE_CONNECTION
     config.include_server_header = False
     config.h11_max_incomplete_size = config.h2_max_header_list_size = MAX_HEADERS
     config.errorlog = logging.getLogger("hypercorn")

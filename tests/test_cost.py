@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
 
+import anyio
 import orjson
 import pytest
 
@@ -112,6 +114,42 @@ def test_a_delta_that_comes_alone_costs_two_dozen_calls_to_read_and_as_many_to_w
 
 
 # ── A turn ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Live:
+    """Hands on what the test says, at once."""
+
+    say: Sink
+
+    async def read(self, sink: Sink) -> None:
+        self.say = sink
+        await anyio.sleep_forever()
+
+    async def send(self, data: bytes) -> None:
+        raise AssertionError(data)
+
+    def last_words(self) -> str:
+        return ""
+
+
+async def test_a_delta_is_with_its_answer_one_turn_of_the_event_loop_after_codexs_pipe_was_read():
+    stream, taken = Live(), list[Event]()
+    client = Client(stream)
+    inbox = client.subscribe("t")
+
+    async def answer() -> None:
+        while True:
+            taken.extend(await inbox.take(joined=True))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.read_to_the_end)
+        tasks.start_soon(answer)
+        await anyio.wait_all_tasks_blocked()
+        for count in range(1, 4):
+            stream.say(lines(1))
+            await asyncio.sleep(0)
+            assert len(taken) == count
+        tasks.cancel_scope.cancel()
 
 
 def chat_body(turns: int) -> bytes:

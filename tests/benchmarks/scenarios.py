@@ -27,6 +27,8 @@ SHORT, AT_ONCE = 300, 32
 LONG = 100
 REST = 0.7
 """Seconds between two conversations, as people pause."""
+CONNECTIONS_GONE = 7
+"""Seconds after which Hypercorn has let go of connections that their clients closed."""
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
@@ -210,6 +212,7 @@ async def idle_threads(lab: Lab, rounds: int) -> list[Row]:
         async def open_threads(count: int) -> tuple[int, int]:
             for _ in range(count):
                 await fresh.conversation().ask({"deltas": 5})
+            await anyio.sleep(CONNECTIONS_GONE)
             return ours.memory_info().rss, codex.memory_info().rss
 
         count = 100

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -110,6 +111,7 @@ class HttpConversation:
         heard = self._last = HeardOverHttp()
         if self._connection is None:
             self._connection = await asyncio.open_connection("127.0.0.1", self._port)
+            weakref.finalize(self, self._connection[1].close).atexit = False
         reader, writer = self._connection
         writer.write(head.encode() + body)
         tail = end = b""
