@@ -48,13 +48,13 @@ WITH RECURSIVE chain (id, previous, record, depth) AS (
 SELECT id, previous, record FROM chain ORDER BY depth DESC
 """
 
-_FORGET_OLD = """
-DELETE FROM responses WHERE used < ?
+_OLD = """
+SELECT number, previous FROM responses WHERE used < :oldest
 AND NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses.id)
 """
 
-_FORGET_DELETED = """
-DELETE FROM responses WHERE deleted
+_DELETED = """
+SELECT number, previous FROM responses WHERE deleted
 AND NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses.id)
 """
 
@@ -149,7 +149,7 @@ class SqliteStore:
                 "INSERT INTO responses (id, previous, used, size, record) VALUES (?, ?, ?, ?, ?)",
                 (stored.id, stored.previous, now, len(record), record),
             )
-            self._forget(_FORGET_OLD, now - self._longest)
+            self._forget(_OLD, oldest=now - self._longest)
             (total,) = database.execute("SELECT SUM(size) FROM responses").fetchone()
             if total > self._most:
                 self._let_go(total - self._most)
@@ -160,10 +160,13 @@ class SqliteStore:
             self._database.execute("DELETE FROM responses WHERE number = ?", (number,))
             excess -= size
 
-    def _forget(self, which: str, *parameters: float) -> None:
+    def _forget(self, which: str, **parameters: float) -> None:
         """Let go of what nothing continues, and then of what nothing continues any more."""
-        while self._database.execute(which, parameters).rowcount:
-            pass
+        ends = self._database.execute(which, parameters).fetchall()
+        while ends:
+            number, previous = ends.pop()
+            self._database.execute("DELETE FROM responses WHERE number = ?", (number,))
+            ends += self._database.execute(f"{which} AND id = :id", {"id": previous, **parameters})
 
     def _one(self, response_id: str) -> bytes | None:
         query = "SELECT record FROM responses WHERE id = ? AND NOT deleted"
@@ -180,7 +183,7 @@ class SqliteStore:
     def _delete(self, response_id: str) -> bool:
         with self._database as database:
             done = database.execute("UPDATE responses SET deleted = 1 WHERE id = ? AND NOT deleted", (response_id,))
-            self._forget(_FORGET_DELETED)
+            self._forget(_DELETED)
         return done.rowcount > 0
 
 
