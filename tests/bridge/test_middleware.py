@@ -16,7 +16,7 @@ from bridge.app import Api, build_app
 from bridge.backend import Backend
 from bridge.config import Settings
 from bridge.exchanges import Exchanges
-from bridge.ledger import Ledger
+from bridge.ledger import Ledger, entry_of
 from bridge.middleware import Access, CleanPath, Envelope
 from bridge.mint import Mint
 from bridge.opener import Opener
@@ -153,6 +153,21 @@ async def test_a_client_that_left_before_the_answer_is_logged_as_gone(caplog: py
         await ask(Envelope(leave_unanswered, Ledger()), http_scope("/v1/models"))
     (line,) = caplog.messages
     assert line.startswith("GET /v1/models gone ")
+
+
+async def test_an_answer_runs_until_its_last_byte_is_out_and_is_counted_once() -> None:
+    ledger, running = Ledger(), list[int]()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        entry_of(scope).model = "m"
+        await send(response_start(200, {}))
+        for more in (True, False):
+            await send({"type": "http.response.body", "body": b"fine", "more_body": more})
+            running.append(len(ledger.running))
+
+    await ask(Envelope(answer, ledger), http_scope("/v1/responses"))
+    assert running == [1, 0]
+    assert len(ledger.recent) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +15,7 @@ import anyio
 import pytest
 
 from codex_rpc.background import running
-from codex_rpc.calls import Call, account_read, model_list, thread_inject_items, thread_start, turn_start
+from codex_rpc.calls import Account, Call, account_read, model_list, thread_inject_items, thread_start, turn_start
 from codex_rpc.child import Sink
 from codex_rpc.client import Client, connect
 from codex_rpc.errors import (
@@ -395,6 +397,73 @@ async def test_several_calls_of_codex_are_answered_in_any_order_beside_our_own()
         codex.say({"id": 1, **THREAD})
 
     assert codex.told[1:] == [{"id": 2, "result": "of the second"}, {"id": 1, "result": "of the first"}]
+
+
+async def test_a_call_that_is_given_up_before_it_was_written_is_never_written():
+    codex = ScriptedCodex(("account/read", None))
+    codex.gate = anyio.Event()
+    async with session(codex) as client, anyio.create_task_group() as first:
+        first.start_soon(client.call, account_read())
+        await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as second:
+            second.start_soon(client.call, model_list())
+            await anyio.wait_all_tasks_blocked()
+            second.cancel_scope.cancel()
+        codex.gate.set()
+        await anyio.wait_all_tasks_blocked()
+        first.cancel_scope.cancel()
+
+    assert [wire["method"] for wire in codex.told] == ["account/read"]
+
+
+async def test_an_answer_that_comes_while_its_call_is_given_up_harms_nobody():
+    class HandsOver(ScriptedCodex):
+        async def read(self, sink: Sink) -> None:
+            self.sink = sink
+            await anyio.sleep_forever()
+
+    codex = HandsOver(("account/read", None))
+    async with session(codex) as client:
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(client.call, account_read())
+            await codex.was_told(1)
+            calls.cancel_scope.cancel()
+            codex.sink(
+                json.dumps({"id": codex.told[0]["id"], "result": {"requiresOpenaiAuth": False}}).encode() + b"\n"
+            )
+        assert client.alive
+
+
+async def test_the_last_answer_before_the_end_of_codex_is_given():
+    codex = ScriptedCodex(("account/read", None))
+    accounts: list[Account] = []
+
+    async def ask() -> None:
+        accounts.append(await client.call(account_read()))
+
+    async with session(codex) as client, anyio.create_task_group() as calls:
+        calls.start_soon(ask)
+        await codex.was_told(1)
+        codex.say({"id": codex.told[0]["id"], "result": {"requiresOpenaiAuth": False}})
+        codex.end()
+
+    assert accounts == [Account(None, None, needs_login=False)]
+
+
+async def test_an_inbox_that_nobody_subscribes_to_any_more_is_not_kept_for_as_long_as_its_consumer_would_have_waited():
+    async with session(ScriptedCodex()) as client:
+        inbox = client.subscribe("a")
+        async with anyio.create_task_group() as consumers:
+            consumers.start_soon(inbox.take, anyio.current_time() + 1000)
+            await anyio.wait_all_tasks_blocked()
+            consumers.cancel_scope.cancel()
+        gone = weakref.ref(inbox)
+
+        client.unsubscribe("a")
+        del inbox, consumers
+        gc.collect()
+
+        assert gone() is None
 
 
 async def test_a_call_of_a_tool_that_nobody_subscribes_to_is_refused():
