@@ -93,7 +93,8 @@ async def _ask_cloudflared(subject: Subject, what: str) -> Reply | None:
     for address in _metrics_addresses(subject):
         with suppress(Unreachable):
             reply = await fetch("GET", f"http://{address}/{what}", deadline=2)
-            if _field(reply.body, "hostname" if what == "quicktunnel" else "readyConnections") is not None:
+            # One that runs a named tunnel has an empty hostname here; the quick one may stand behind it.
+            if _field(reply.body, "hostname" if what == "quicktunnel" else "readyConnections") not in (None, ""):
                 return reply
     return None
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
 
+from bridge.doctor.subject import Subject
+from bridge.doctor.tunnel_checks import url_of_the_tunnel
 from tests.harness.cloudflared import QUICK, write_stand_in
 from tests.harness.program import program, run
 from tests.harness.services import free_port
@@ -97,8 +102,12 @@ async def test_a_quick_tunnel_is_announced_with_its_address_and_its_warning(home
         assert f"Override OpenAI Base URL  https://{QUICK}\n" in text
         assert "a quick tunnel is for a try" in text
         headers = {"authorization": f"Bearer {(tmp_path / 'config/codex-openai-proxy/api-key').read_text().strip()}"}
-        async with httpx2.AsyncClient() as client:
-            assert (await client.get(f"{server.url}/doctor", headers=headers)).json()["url"] == f"https://{QUICK}"
+        url = None
+        async with httpx2.AsyncClient(timeout=30) as client:
+            with anyio.fail_after(30):
+                while url is None:  # cloudflared, which knows it, may be slow to answer
+                    url = (await client.get(f"{server.url}/doctor", headers=headers)).json()["url"]
+    assert url == f"https://{QUICK}"
 
 
 async def test_a_tunnel_that_fails_is_started_again_while_the_server_goes_on(home: Path, tmp_path: Path) -> None:
@@ -149,3 +158,22 @@ async def test_what_cannot_be_done_is_said_with_the_way_out(
     refused = await run(*arguments, CODEX_OPENAI_PROXY_ADDR=f"127.0.0.1:{free_port()}")
     assert (refused.status, "Traceback" in refused.stderr) == (status, False)
     assert words in " ".join(refused.stderr.split())
+
+
+async def test_the_address_of_a_quick_tunnel_is_found_behind_a_named_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its metrics a cloudflared tells the hostname of its quick tunnel; of a named one it tells an empty one."""
+
+    async def answer(hostname: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = json.dumps({"hostname": hostname})
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+        writer.close()
+
+    async with AsyncExitStack() as stack:
+        ports: list[int] = []
+        for hostname in ("", QUICK):
+            server = await asyncio.start_server(partial(answer, hostname), "127.0.0.1", 0)
+            await stack.enter_async_context(server)
+            ports.append(server.sockets[0].getsockname()[1])
+        monkeypatch.setattr("bridge.doctor.tunnel_checks.METRICS_PORTS", ports)
+        assert await url_of_the_tunnel(Subject()) == f"https://{QUICK}"
