@@ -23,7 +23,7 @@ login: $(VENV)/run.stamp ## log in to Codex by a code, in any browser; ARGS go t
 	@exec $(BIN)/codex-openai-proxy login $(ARGS)
 
 test: $(VENV)/dev.stamp ## run the tests with branch coverage; ARGS go to pytest
-	@$(BIN)/python -m pytest --cov --numprocesses auto --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --cov --numprocesses auto --dist load $(ARGS)
 
 # pyright would ask the package index for a newer version of itself at every run.
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1

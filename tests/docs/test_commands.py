@@ -27,9 +27,6 @@ from tests.harness.cloudflared import write_stand_in
 from tests.harness.services import free_port, redis_server
 from tests.harness.upstream import Upstream
 
-pytestmark = pytest.mark.xdist_group("cloudflared")
-"""Cloudflared's own ports are few and fixed: these tests run one after the other."""
-
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
 STAND_INS = ("aider", "docker", "launchctl", "llm", "loginctl", "pip", "systemctl", "uv")

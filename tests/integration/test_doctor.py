@@ -23,9 +23,6 @@ from tests.harness.script import http_error
 from tests.harness.services import free_port
 from tests.harness.upstream import Upstream
 
-pytestmark = pytest.mark.xdist_group("cloudflared")
-"""Cloudflared's own ports are few and fixed: these tests run one after the other."""
-
 ON_LOOPBACK = {"base-url"}
 """What fails of every public address that a test can have: it is not public."""
 

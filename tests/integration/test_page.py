@@ -17,9 +17,6 @@ from tests.harness.program import Program, program
 from tests.harness.script import Hold, Text, Usage, begun, http_error, reply
 from tests.harness.upstream import Upstream
 
-pytestmark = pytest.mark.xdist_group("cloudflared")
-"""Cloudflared's own ports are few and fixed: these tests run one after the other."""
-
 KEY = "sk-made-up"
 
 

@@ -19,9 +19,6 @@ from tests.harness.cloudflared import QUICK, write_stand_in
 from tests.harness.program import program, run
 from tests.harness.services import free_port
 
-pytestmark = pytest.mark.xdist_group("cloudflared")
-"""Cloudflared's own ports are few and fixed: these tests run one after the other."""
-
 HOSTNAME = "codex.example.com"
 
 
