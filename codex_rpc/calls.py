@@ -14,6 +14,45 @@ from codex_rpc.quota import RateLimit, read_rate_limit
 T = TypeVar("T")
 Params: TypeAlias = Mapping[str, Any]
 
+UNWANTED = (
+    "app/list/updated",
+    "configWarning",
+    "deprecationNotice",
+    "hook/completed",
+    "hook/started",
+    "item/autoApprovalReview/completed",
+    "item/autoApprovalReview/started",
+    "item/commandExecution/outputDelta",
+    "item/commandExecution/terminalInteraction",
+    "item/completed",
+    "item/fileChange/outputDelta",
+    "item/fileChange/patchUpdated",
+    "item/mcpToolCall/progress",
+    "item/plan/delta",
+    "item/started",
+    "mcpServer/startupStatus/updated",
+    "model/safetyBuffering/updated",
+    "model/verification",
+    "remoteControl/status/changed",
+    "serverRequest/resolved",
+    "skills/changed",
+    "thread/closed",
+    "thread/environment/connected",
+    "thread/environment/disconnected",
+    "thread/goal/cleared",
+    "thread/goal/updated",
+    "thread/name/updated",
+    "thread/settings/updated",
+    "thread/started",
+    "thread/status/changed",
+    "thread/tokenUsage/updated",
+    "turn/diff/updated",
+    "turn/moderationMetadata",
+    "turn/plan/updated",
+    "turn/started",
+)
+"""Notifications that codex need not send us: it saves both sides the work."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
@@ -58,9 +97,9 @@ class Model:
     hidden: bool
 
 
-def initialize(name: str, version: str, unwanted: Sequence[str]) -> Call[str]:
+def initialize(name: str, version: str) -> Call[str]:
     """The handshake; the result is codex's user agent, which holds its version."""
-    capabilities = {"experimentalApi": True, "optOutNotificationMethods": list(unwanted)}
+    capabilities = {"experimentalApi": True, "optOutNotificationMethods": list(UNWANTED)}
     params = {"clientInfo": {"name": name, "title": None, "version": version}, "capabilities": capabilities}
     return Call("initialize", params, lambda result: result["userAgent"])
 

@@ -33,7 +33,6 @@ from codex_rpc.messages import ErrorResponse, Notification, Request, RequestId, 
 from codex_rpc.peer import Peer
 from codex_rpc.process import ByteStream
 from codex_rpc.protocol import (
-    UNWANTED,
     AccountChanged,
     LoginCompleted,
     MessageDelta,
@@ -302,5 +301,5 @@ async def connect(stream: ByteStream, name: str, version: str) -> AsyncGenerator
     """
     client = Client(stream)
     async with running(client.read_to_the_end, client.write_forever):
-        client.start_session(await client.call(initialize(name, version, UNWANTED)))
+        client.start_session(await client.call(initialize(name, version)))
         yield client

@@ -28,7 +28,6 @@ from bridge.prompt import Prompt, message
 from codex_rpc.calls import initialize
 from codex_rpc.framing import LineSplitter
 from codex_rpc.process import find_codex
-from codex_rpc.protocol import UNWANTED
 
 MODEL = "gpt-5.2-codex"
 PROMPT = Prompt(MODEL, ())
@@ -180,7 +179,7 @@ async def bare_client(launch: Launcher) -> AsyncGenerator[Bare]:
     async with anyio.create_task_group() as tasks:
         bare = Bare(codex, str(launch.cwd))
         tasks.start_soon(bare.read)
-        await bare.call("initialize", initialize("bare", "0", UNWANTED).params)
+        await bare.call("initialize", initialize("bare", "0").params)
         bare.send({"method": "initialized"})
         yield bare
         tasks.cancel_scope.cancel()

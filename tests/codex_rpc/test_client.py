@@ -15,7 +15,16 @@ import anyio
 import pytest
 
 from codex_rpc.background import running
-from codex_rpc.calls import Account, Call, account_read, model_list, thread_inject_items, thread_start, turn_start
+from codex_rpc.calls import (
+    UNWANTED,
+    Account,
+    Call,
+    account_read,
+    model_list,
+    thread_inject_items,
+    thread_start,
+    turn_start,
+)
 from codex_rpc.child import Sink
 from codex_rpc.client import Client, connect
 from codex_rpc.errors import (
@@ -31,7 +40,6 @@ from codex_rpc.framing import LineSplitter
 from codex_rpc.inbox import Inbox
 from codex_rpc.messages import Request
 from codex_rpc.protocol import (
-    UNWANTED,
     Event,
     LoginCompleted,
     MessageDelta,

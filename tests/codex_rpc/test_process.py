@@ -27,6 +27,8 @@ from codex_rpc.process import (
     run_to_end,
 )
 
+# What these tests observe (who got SIGTERM, which process group, a FIFO that the last child lets go of) does not exist
+# on Windows; what the program does there instead is not tested.
 posix = pytest.mark.skipif(os.name == "nt", reason="signals, process groups and symbolic links as POSIX has them")
 
 # A child says `up` when it is ready for what the test does to it, and leaves a file behind to tell of its end. Even one

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_rpc.calls import (
+    UNWANTED,
     Account,
     Call,
     Model,
@@ -25,7 +26,6 @@ from codex_rpc.calls import (
 )
 from codex_rpc.messages import Request
 from codex_rpc.protocol import (
-    UNWANTED,
     AccountChanged,
     CodexFailure,
     ErrorReported,
@@ -68,11 +68,11 @@ MODEL = {
 
 CALLS: list[tuple[Call[Any], str, dict[str, Any], Any, Any]] = [
     (
-        initialize("proxy", "1.2", ("turn/started",)),
+        initialize("proxy", "1.2"),
         "initialize",
         {
             "clientInfo": {"name": "proxy", "title": None, "version": "1.2"},
-            "capabilities": {"experimentalApi": True, "optOutNotificationMethods": ["turn/started"]},
+            "capabilities": {"experimentalApi": True, "optOutNotificationMethods": list(UNWANTED)},
         },
         {"userAgent": "proxy/0.169.0 (Linux)", "codexHome": "/home/me/.codex"},
         "proxy/0.169.0 (Linux)",
@@ -254,7 +254,7 @@ def test_a_call_carries_its_parameters_and_reads_its_result(
 
 
 @pytest.mark.parametrize(
-    "call", [initialize("n", "1", ()), account_read(), config_read(), model_list(), thread_start({}), turn_start("t")]
+    "call", [initialize("n", "1"), account_read(), config_read(), model_list(), thread_start({}), turn_start("t")]
 )
 @pytest.mark.parametrize("result", ["null", "{}", "[]", '"text"', '{"thread":{}}', '{"turn":null}', '{"data":[{}]}'])
 def test_a_result_without_what_the_protocol_promises_is_malformed(call: Call[Any], result: str):

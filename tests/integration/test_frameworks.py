@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import agents
@@ -37,9 +38,15 @@ def adding_model(request: Received) -> Reply:
 
 @pytest.fixture
 def client(bridge: Proxy) -> openai.AsyncOpenAI:
-    """The official client, which all of the frameworks use."""
+    """The official client, which all of the frameworks use, refusing whatever its types do not allow."""
     bridge.upstream.respond = adding_model
-    return openai.AsyncOpenAI(api_key="any", base_url=BASE_URL, http_client=bridge.client, max_retries=0)
+    return openai.AsyncOpenAI(
+        api_key="any",
+        base_url=BASE_URL,
+        http_client=bridge.client,
+        max_retries=0,
+        _strict_response_validation=True,
+    )
 
 
 def assert_one_thread(bridge: Proxy) -> None:
@@ -47,14 +54,21 @@ def assert_one_thread(bridge: Proxy) -> None:
     assert len({request.body["prompt_cache_key"] for request in bridge.upstream.requests}) == 1
 
 
+@pytest.mark.parametrize("model", [agents.OpenAIChatCompletionsModel, agents.OpenAIResponsesModel])
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_openai_agents_runs_a_tool_loop(bridge: Proxy, client: openai.AsyncOpenAI, *, streamed: bool) -> None:
+async def test_openai_agents_runs_a_tool_loop(
+    bridge: Proxy,
+    client: openai.AsyncOpenAI,
+    model: Callable[[str, openai.AsyncOpenAI], agents.Model],
+    *,
+    streamed: bool,
+) -> None:
     agents.set_tracing_disabled(disabled=True)
     agent = agents.Agent(
         name="adder",
         instructions="Add.",
         tools=[agents.function_tool(add)],
-        model=agents.OpenAIChatCompletionsModel(MODEL, client),
+        model=model(MODEL, client),
     )
     if streamed:
         run = agents.Runner.run_streamed(agent, "2+3 and 4+5?")
@@ -78,11 +92,19 @@ async def test_pydantic_ai_runs_a_tool_loop(bridge: Proxy, client: openai.AsyncO
     assert_one_thread(bridge)
 
 
+@pytest.mark.parametrize("responses", [False, True])
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_langchain_runs_a_tool_loop(bridge: Proxy, client: openai.AsyncOpenAI, *, streamed: bool) -> None:
+async def test_langchain_runs_a_tool_loop(
+    bridge: Proxy, client: openai.AsyncOpenAI, *, responses: bool, streamed: bool
+) -> None:
     del client
     chat: Any = ChatOpenAI(
-        model=MODEL, base_url=BASE_URL, api_key=SecretStr("any"), http_async_client=bridge.client, stream_usage=True
+        model=MODEL,
+        base_url=BASE_URL,
+        api_key=SecretStr("any"),
+        http_async_client=bridge.client,
+        stream_usage=True,
+        use_responses_api=responses,
     )
     bound = chat.bind_tools([langchain_tool(add)])
     messages: list[Any] = [HumanMessage("2+3 and 4+5?")]

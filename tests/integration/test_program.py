@@ -19,6 +19,8 @@ from tests.harness.proxy import MODEL, Stream, user
 from tests.harness.script import Hold, Text, begun, reply
 from tests.harness.upstream import Upstream
 
+# Windows ends another process without telling it, so these tests could not ask the program to stop; Ctrl-C, which it
+# does hear there, comes from a console that tests do not have.
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send to a process")
 
 

@@ -1,4 +1,4 @@
-"""The Responses API through the clients that people use: openai-python at its strictest, openai-agents, LangChain."""
+"""The Responses API through the clients that people use: openai-python at its strictest, and openai-agents."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ import agents
 import anyio
 import openai
 import pytest
-from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
-from langchain_core.tools import tool as langchain_tool
-from langchain_openai import ChatOpenAI
 from openai.types.responses import Response
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from tests.harness.codex_home import write_home
 from tests.harness.proxy import MODEL, Proxy, proxy
@@ -249,53 +246,7 @@ async def test_reasoning_that_a_retry_repeats_does_not_divide_a_message(
     assert len({request.body["prompt_cache_key"] for request in upstream.requests}) == 1
 
 
-# ── Frameworks ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("streamed", [False, True])
-async def test_openai_agents_runs_a_tool_loop(bridge: Proxy, client: openai.AsyncOpenAI, *, streamed: bool) -> None:
-    bridge.upstream.respond = adding_model
-    agents.set_tracing_disabled(disabled=True)
-    agent = agents.Agent(
-        name="adder",
-        instructions="Add.",
-        tools=[agents.function_tool(add)],
-        model=agents.OpenAIResponsesModel(MODEL, client),
-    )
-    if streamed:
-        run = agents.Runner.run_streamed(agent, "2+3 and 4+5?")
-        async for _ in run.stream_events():
-            pass
-        assert run.final_output == ANSWER
-    else:
-        assert (await agents.Runner.run(agent, "2+3 and 4+5?")).final_output == ANSWER
-    assert_one_thread(bridge)
-
-
-@pytest.mark.parametrize("streamed", [False, True])
-async def test_langchain_runs_a_tool_loop(bridge: Proxy, *, streamed: bool) -> None:
-    bridge.upstream.respond = adding_model
-    chat: Any = ChatOpenAI(
-        model=MODEL,
-        base_url=BASE_URL,
-        api_key=SecretStr("any"),
-        http_async_client=bridge.client,
-        use_responses_api=True,
-    )
-    bound = chat.bind_tools([langchain_tool(add)])
-    messages: list[Any] = [HumanMessage("2+3 and 4+5?")]
-    for _ in range(2):
-        if streamed:
-            answer: Any = AIMessageChunk(content="")
-            async for chunk in bound.astream(messages):
-                answer += chunk
-        else:
-            answer = await bound.ainvoke(messages)
-        messages.append(answer)
-        messages += [ToolMessage(str(add(**call["args"])), tool_call_id=call["id"]) for call in answer.tool_calls]
-    assert messages[-1].text == ANSWER
-    assert messages[-1].usage_metadata["total_tokens"] == 852
-    assert_one_thread(bridge)
+# ── An agent ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_an_agent_whose_server_keeps_the_conversation_sends_only_what_is_new(
