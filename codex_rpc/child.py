@@ -1,7 +1,6 @@
 """A child process whose output reaches its reader in the turn of the event loop in which it came.
 
-The streams of asyncio and anyio put three more turns between a pipe and who reads it, and one behind each write. They
-are most of what a short line costs.
+The streams of asyncio and anyio put two more turns between a pipe and who reads it, and one behind each write.
 """
 
 from __future__ import annotations

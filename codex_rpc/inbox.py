@@ -42,7 +42,7 @@ class Inbox:
     """A buffer between the one reader and the consumer of one thread's events.
 
     Taking waits for a bare future, and time is kept by one timer that is set anew when it rings: this happens for each
-    delta of each answer, and a scope with a deadline around it took longer than all else between codex and the client.
+    delta of each answer, and a scope with a deadline around each wait cost more than reading the delta.
     """
 
     def __init__(self, max_waiting: int = MAX_WAITING) -> None:
