@@ -60,6 +60,20 @@ def body_too_large(limit: int) -> ApiError:
     return ApiError(413, "invalid_request_error", "request_too_large", message)
 
 
+def not_http() -> ApiError:
+    """What was received cannot be parsed as a request."""
+    return invalid_request(
+        "What was sent is no request that this server can take: it speaks HTTP/1.1, without CONNECT.",
+        code="invalid_http",
+    )
+
+
+def headers_too_large(limit: int) -> ApiError:
+    """The path and the headers of a request together are over the limit (bytes)."""
+    message = f"The path and the headers of this request are larger than {limit} bytes together; send less in them."
+    return ApiError(431, "invalid_request_error", "headers_too_large", message)
+
+
 def body_too_slow(seconds: float) -> ApiError:
     """Nothing more came of a request body that is not complete."""
     message = f"Nothing more of the request body came within {seconds:g} seconds."

@@ -31,7 +31,6 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
     handler.setFormatter(
         JsonLines() if log_format == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
-    handler.addFilter(_without_what_a_stranger_provokes)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in OURS:
         logging.getLogger(name).setLevel(level.upper())
@@ -58,15 +57,6 @@ def request_line(entry: Entry) -> str:
             f"cached={usage.cached_input}",
         ]
     return " ".join([*parts, f"{entry.seconds or 0:.3f}s", entry.id])
-
-
-def _without_what_a_stranger_provokes(record: logging.LogRecord) -> bool:
-    """A connection that is no HTTP, or a wrong upgrade to HTTP/2, makes Hypercorn fail: a line is enough."""
-    if record.name == "asyncio" and record.exc_info and "client_connected_cb" in record.getMessage():
-        record.levelno, record.levelname = logging.WARNING, "WARNING"
-        record.msg, record.args = "a connection ended with a failure: %r", (record.exc_info[1],)
-        record.exc_info = None
-    return True
 
 
 class JsonLines(logging.Formatter):

@@ -1,4 +1,4 @@
-"""What holds for every response, whatever the route: CORS, a request id, clean paths, access, one log line."""
+"""What holds for every response, whatever the route: CORS, an id, the date, clean paths, access, one log line."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 import re
 import time
 import uuid
+from email.utils import formatdate
 
 import anyio
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.access import PRIVATE, check_access, check_origin
@@ -28,13 +29,13 @@ TUNNEL_HEADER = "cf-ray"
 """What Cloudflare adds to each request; its tunnel connects from this machine and so needs no key."""
 
 _CORS = {
-    "access-control-allow-origin": "*",
-    "access-control-expose-headers": "*",
+    b"access-control-allow-origin": b"*",
+    b"access-control-expose-headers": b"*",
 }
 _NO_CORS = {
-    "cross-origin-resource-policy": "same-origin",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
 }
 """What goes with private pages instead: no other page may read, embed or frame them."""
 
@@ -44,7 +45,7 @@ _VERSION_PREFIX = re.compile(r"^/v1(?=/|$)")
 
 
 class Envelope:
-    """Preflights before all else; CORS, a request id, an entry in the ledger and a log line for every response."""
+    """Preflights before all else; what every response has, an entry in the ledger and a log line."""
 
     def __init__(self, app: ASGIApp, ledger: Ledger) -> None:
         self._app = app
@@ -69,9 +70,9 @@ class Envelope:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 entry.status = message["status"]
-                out = MutableHeaders(raw=message["headers"])
-                out["x-request-id"] = entry.id
-                out.update(added)
+                ours = {b"x-request-id": entry.id.encode(), b"date": formatdate(usegmt=True).encode(), **added}
+                theirs = [header for header in message["headers"] if header[0] not in ours]
+                message["headers"] = [*theirs, *ours.items()]
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 close()  # at once: who has the whole answer must not find it among those that run

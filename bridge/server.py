@@ -1,4 +1,4 @@
-"""Runs the server: the socket, Hypercorn, codex's supervisor, and the way all of them stop."""
+"""Runs the server: the socket, the application, codex's supervisor, and the way all of them stop."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import anyio
-from hypercorn.asyncio import serve as hypercorn_serve  # pyright: ignore[reportUnknownVariableType] - WSGI half
-from hypercorn.config import Config
 from starlette.types import ASGIApp
 
 from bridge.admission import Admission
@@ -37,6 +35,7 @@ from bridge.stages import open_stage
 from bridge.status import Status
 from bridge.stores import open_store
 from bridge.threads import Threads
+from bridge.web_server import serve_http
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.supervisor import Down, Supervisor
@@ -50,12 +49,6 @@ Watch: TypeAlias = Callable[[anyio.Event], Coroutine[Any, Any, None]]
 
 Beside: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 """What runs for as long as the server does."""
-
-CLOSE_CONNECTIONS = 1.0
-"""Seconds that Hypercorn may take for connections that are still open after every answer has ended."""
-
-MAX_HEADERS = 32 * 1024
-"""Bytes of all headers of a request together, which bounds their number too; beyond it the answer is a bare 431."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -160,23 +153,9 @@ async def serve(
 
         async with running(partial(watch, stop), stop_if_codex_cannot_start, *beside):
             announce()
-            async with anyio.create_task_group() as web:
-                # A task of its own, because Hypercorn on Python 3.11 leaves its task marked as cancelled.
-                web.start_soon(_run_hypercorn, it.app, listener, stop_gracefully)
+            await serve_http(it.app, listener, stop_gracefully)
         match it.supervisor.state:
             case Down(CodexNotFoundError() | CodexTooOldError() as failure):
                 raise failure
             case _:
                 pass
-
-
-async def _run_hypercorn(app: ASGIApp, listener: socket.socket, shutdown: Callable[[], Awaitable[None]]) -> None:
-    config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.graceful_timeout = CLOSE_CONNECTIONS
-    config.include_server_header = False
-    config.h11_max_incomplete_size = config.h2_max_header_list_size = MAX_HEADERS
-    config.errorlog = logging.getLogger("hypercorn")
-    config.errorlog.setLevel(logging.WARNING)
-    # Hypercorn and Starlette each have their own type for the same application.
-    await hypercorn_serve(cast("Any", app), config, shutdown_trigger=shutdown, mode="asgi")

@@ -50,6 +50,8 @@ CALL_DEADLINE = 30.0
 """Seconds. codex answers every call within milliseconds; a longer wait means that it never will."""
 OVERLOAD_PAUSE = 0.05
 """Seconds before an overloaded codex is asked again; doubled each time, with jitter, within the call's deadline."""
+LAST_OUTPUT = 1.0
+"""Seconds in which the output of a codex that reads no more should end too: as a rule the process has ended."""
 
 
 _Waiter: TypeAlias = "asyncio.Future[Response | ErrorResponse | None]"
@@ -221,6 +223,8 @@ class Client:
                 lines, self._outgoing = self._outgoing, []
                 await self._stream.send(b"".join(lines))
         except OSError:
+            with anyio.move_on_after(LAST_OUTPUT):
+                await self._ended.wait()
             self._end(ConnectionLostError("the codex process no longer reads its input"))
 
     def _end(self, failure: CodexError) -> None:

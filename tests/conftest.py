@@ -38,7 +38,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> InTurn:
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """Hypercorn's asyncio worker is what we run on."""
+    """uvicorn's protocol runs on asyncio alone."""
     return "asyncio"
 
 

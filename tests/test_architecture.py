@@ -137,6 +137,7 @@ ORDER = {
         "bridge.case_stages",
         "bridge.stages",
         "bridge.demo",
+        "bridge.web_server",
         "bridge.server",
         "bridge.cli.terminal",
         "bridge.cli.cursor_values",
@@ -219,7 +220,6 @@ IMPURE = frozenset(
     {
         "anyio",
         "asyncio",
-        "hypercorn",
         "logging",
         "os",
         "pathlib",
@@ -232,6 +232,7 @@ IMPURE = frozenset(
         "tempfile",
         "time",
         "uuid",
+        "uvicorn",
     }
 )
 """Where input, output, clocks, ids and chance come from."""

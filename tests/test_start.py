@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-HEAVY = {"anyio", "asyncio", "codex_rpc", "h11", "hypercorn", "orjson", "starlette"}
+HEAVY = {"anyio", "asyncio", "codex_rpc", "h11", "orjson", "starlette", "uvicorn"}
 """What neither help nor the completion of a command's name or of the server's options has a use for."""
 
 UNASKED = {

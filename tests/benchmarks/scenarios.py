@@ -27,8 +27,8 @@ SHORT, AT_ONCE = 300, 32
 LONG = 100
 REST = 0.7
 """Seconds between two conversations, as people pause."""
-CONNECTIONS_GONE = 7
-"""Seconds after which Hypercorn has let go of connections that their clients closed."""
+CONNECTIONS_GONE = 1
+"""Seconds after which nothing is left of connections that their clients closed."""
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 

@@ -91,20 +91,8 @@ def test_only_our_own_loggers_follow_the_level(
     configure("debug", "human")
     logging.getLogger("bridge.app").debug("of ours")
     logging.getLogger("hpack.hpack").debug("authorization: Bearer secret")
-    logging.getLogger("hypercorn").warning("a warning")
+    logging.getLogger("asyncio").warning("a warning")
     written = capsys.readouterr().err
     assert "of ours" in written
     assert "a warning" in written
     assert "secret" not in written
-
-
-def test_a_connection_that_fails_inside_hypercorn_is_a_line_and_no_traceback(
-    configure: Callable[[str, LogFormat], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    configure("debug", "human")
-    failure = ValueError("no base64")
-    logging.getLogger("asyncio").error("Unhandled exception in client_connected_cb", exc_info=failure)
-    logging.getLogger("asyncio").error("something else", exc_info=failure)
-    first, *rest = capsys.readouterr().err.splitlines()
-    assert first.endswith("WARNING asyncio: a connection ended with a failure: ValueError('no base64')")
-    assert any("ValueError: no base64" in line for line in rest)

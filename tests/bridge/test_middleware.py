@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from email.utils import parsedate_to_datetime
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -111,6 +112,8 @@ async def test_without_one_or_with_an_empty_one_each_request_gets_its_own_id() -
 async def test_headers_of_the_application_stay_and_ours_stand_once() -> None:
     inner = Inner({"x-request-id": "theirs", "access-control-allow-origin": "https://one.example", "x-own": "1"})
     exchange = await ask(Envelope(inner, Ledger()), http_scope("/models", headers={"x-request-id": "mine"}))
+    sent = parsedate_to_datetime(exchange.headers.pop("date"))
+    assert abs(sent.timestamp() - time.time()) < 60
     assert exchange.headers == {
         "x-request-id": "mine",
         "access-control-allow-origin": "*",

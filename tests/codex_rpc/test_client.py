@@ -741,6 +741,20 @@ async def test_a_codex_that_reads_no_more_ends_the_connection_for_everyone(failu
     assert reason == "the codex process no longer reads its input"
 
 
+async def test_a_codex_that_has_ended_is_said_to_have_ended_even_when_a_write_notices_it_first():
+    codex = ScriptedCodex()
+
+    async def deaf_then_gone() -> None:
+        codex.failure = BrokenPipeError()
+        codex.say({"id": 0, "method": "currentTime/read", "params": {}})
+        await anyio.wait_all_tasks_blocked()
+        codex.end("killed")
+
+    async with session(codex) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(deaf_then_gone)
+        assert str(await client.wait_for_end()) == "the codex process ended"
+
+
 async def test_the_first_reason_for_the_end_is_the_one_that_counts():
     codex = ScriptedCodex()
     codex.failure = BrokenPipeError()
