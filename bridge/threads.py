@@ -192,14 +192,21 @@ class Threads:
     async def _begin(self, thread: LivingThread, turn: Turn, prompt: Prompt, items: tuple[Item, ...]) -> None:
         """Items that are injected while a turn waits for outputs come to stand behind the outputs."""
         thread.thoughts |= marks(items)
-        if items:
-            await thread.client.call(thread_inject_items(thread.id, items))
+        client, inject = thread.client, thread_inject_items(thread.id, items)
         if thread.turn_id is not None:
+            if items:
+                await client.call(inject)
             turn.hand_over()
             return
         settings: dict[str, Any] = {} if prompt.schema is None else {"outputSchema": prompt.schema}
+        start = turn_start(thread.id, **settings)
         # Shielded, because a turn whose start was under way runs on and must be interrupted by its id.
-        thread.turn_id = await thread.client.call(turn_start(thread.id, **settings), shield=True)
+        if not items:
+            thread.turn_id = await client.call(start, shield=True)
+            return
+        failure, thread.turn_id = await client.call_both(inject, start)
+        if failure is not None:
+            raise failure
 
     # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
 

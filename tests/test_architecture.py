@@ -31,6 +31,7 @@ ORDER = {
         "codex_rpc.process",
         "codex_rpc.recording",
         "codex_rpc.replay",
+        "codex_rpc.outgoing",
         "codex_rpc.client",
         "codex_rpc.supervisor",
     ),

@@ -22,7 +22,7 @@ from bridge.threads import Threads
 from bridge.tools import Tool, Toolbox
 from codex_rpc.calls import Account, Call
 from codex_rpc.client import Client
-from codex_rpc.errors import RequestRefusedError
+from codex_rpc.errors import CodexError, RequestRefusedError
 from codex_rpc.inbox import Inbox
 from codex_rpc.messages import Request
 from codex_rpc.protocol import Event, ToolCallAsked, Warned
@@ -67,6 +67,15 @@ class FakeCodex:
             await anyio.lowlevel.checkpoint()
             return call.read(await self._result(call.method, call.params))
         raise AssertionError("nobody cancels this scope")
+
+    async def call_both(self, first: Call[None], second: Call[T]) -> tuple[CodexError | None, T]:
+        """As codex: the second one is taken even when the first one is refused."""
+        failure = None
+        try:
+            await self._result(first.method, first.params)
+        except CodexError as refusal:
+            failure = refusal
+        return failure, await self.call(second, shield=True)
 
     async def _result(self, method: str, params: Mapping[str, Any]) -> Any:
         if method == "thread/start":
@@ -173,9 +182,10 @@ async def test_a_conversation_whose_thread_does_not_go_on_is_rebuilt(refused: st
     codex.take_told()
     codex.refuses = refused
     assert await ask(threads, codex, Q, A, Q2) == "rebuilt; reason=thread-refused"
-    tried = [("inject_items", "t1", [Q2]), ("start", "t1", NOTHING)][: 1 if refused == "thread/inject_items" else 2]
+    undone = [("interrupt", "t1", TURN)] if refused == "thread/inject_items" else []
+    tried = [("inject_items", "t1", [Q2]), ("start", "t1", NOTHING), *undone, ("unsubscribe", "t1")]
     whole = ("inject_items", "t2", [Q, reasoning, A, Q2])
-    assert codex.told == [*tried, ("unsubscribe", "t1"), START, whole, ("start", "t2", NOTHING)]
+    assert codex.told == [*tried, START, whole, ("start", "t2", NOTHING)]
     assert list(codex.inboxes) == ["t2"]
     assert threads.waiting == 1
 
@@ -185,7 +195,12 @@ async def test_a_prompt_that_codex_refuses_fails_and_leaves_no_thread() -> None:
     codex.refuses = "thread/inject_items"
     with pytest.raises(RequestRefusedError):
         await ask(threads, codex, Q)
-    assert codex.told[1:] == [("inject_items", "t1", [Q]), ("unsubscribe", "t1")]
+    assert codex.told[1:] == [
+        ("inject_items", "t1", [Q]),
+        ("start", "t1", NOTHING),
+        ("interrupt", "t1", TURN),
+        ("unsubscribe", "t1"),
+    ]
     assert (codex.inboxes, threads.waiting) == ({}, 0)
 
 
@@ -319,6 +334,8 @@ async def test_a_spare_thread_that_does_not_go_on_is_replaced_by_a_new_one(monke
 
         assert codex.take_told() == [
             ("inject_items", "t2", [Q2]),
+            ("start", "t2", NOTHING),
+            ("interrupt", "t2", TURN),
             ("unsubscribe", "t2"),
             START,
             ("inject_items", "t3", [Q2]),

@@ -305,6 +305,108 @@ async def test_a_shielded_call_still_has_its_deadline():
     assert [type(failure) for failure in failures] == [DeadlineExceededError]
 
 
+async def test_codex_is_asked_by_so_many_callers_at_once_that_it_loses_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("codex_rpc.client.WINDOW", 3)
+    codex = ScriptedCodex(*[("thread/start", None)] * 4)
+    async with session(codex) as client, anyio.create_task_group() as tasks:
+        begun = len(codex.told)
+        for _ in range(5):
+            tasks.start_soon(client.call, thread_start({}))
+        await anyio.wait_all_tasks_blocked()
+        assert len(codex.told) == begun + 3
+        codex.say({"id": codex.told[-1]["id"], **THREAD})
+        await anyio.wait_all_tasks_blocked()
+        assert len(codex.told) == begun + 4
+        tasks.cancel_scope.cancel()
+
+
+async def test_who_waits_for_codex_to_be_asked_is_told_when_it_ends(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("codex_rpc.client.WINDOW", 1)
+    codex = ScriptedCodex(("thread/start", None))
+    failures: list[CodexError] = []
+    async with session(codex) as client, anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(fails, lambda: client.call(thread_start({})), failures)
+        await anyio.wait_all_tasks_blocked()
+        codex.end()
+
+    assert [str(failure) for failure in failures] == ["the codex process ended"] * 3
+
+
+# ── two calls at once ────────────────────────────────────────────────────────────────────────────────────────────────
+
+INJECT, START = thread_inject_items("t", [{"a": 1}]), turn_start("t")
+TAKEN: Wire = {"result": {}}
+TURN: Wire = {"result": {"turn": {"id": "u"}}}
+REFUSED: Wire = {"error": {"code": -32600, "message": "no such item"}}
+
+
+async def test_two_calls_leave_in_one_write_and_in_their_order():
+    codex = ScriptedCodex(("thread/inject_items", TAKEN), ("turn/start", TURN))
+    async with session(codex) as client:
+        writes = codex.writes
+        assert await client.call_both(INJECT, START) == (None, "u")
+        assert codex.writes == writes + 1
+
+    assert [wire["method"] for wire in codex.told] == ["thread/inject_items", "turn/start"]
+
+
+async def test_of_two_calls_the_second_is_told_of_though_the_first_was_refused():
+    codex = ScriptedCodex(("thread/inject_items", REFUSED), ("turn/start", TURN))
+    async with session(codex) as client:
+        failure, turn_id = await client.call_both(INJECT, START)
+
+    assert (str(failure), turn_id) == ("codex refused thread/inject_items: no such item (-32600)", "u")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [(TAKEN, REFUSED, "turn/start"), (REFUSED, REFUSED, "inject_items"), (TAKEN, OVERLOADED, "turn/start")],
+)
+async def test_of_two_calls_the_first_that_fails_is_named_when_the_second_was_not_taken(
+    first: Wire, second: Wire, named: str
+):
+    codex = ScriptedCodex(("thread/inject_items", first), ("turn/start", second))
+    async with session(codex) as client:
+        with pytest.raises(RequestRefusedError, match=named):
+            await client.call_both(INJECT, START)
+
+
+async def test_two_calls_are_answered_though_their_caller_is_cancelled():
+    codex = ScriptedCodex(("thread/inject_items", TAKEN), ("turn/start", TURN))
+    outcome = None
+    async with session(codex) as client:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            outcome = await client.call_both(INJECT, START)
+
+    assert outcome == (None, "u")
+
+
+async def test_two_calls_that_were_not_written_in_time_are_never_written():
+    codex = ScriptedCodex(("thread/start", THREAD))
+    async with session(codex) as client:
+        codex.gate = anyio.Event()
+        client.answer(Request(9, "", {}), {})  # what the writer is stuck with
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(DeadlineExceededError, match=r"thread/inject_items and turn/start within 0\.01"):
+            await client.call_both(INJECT, START, 0.01)
+        codex.gate.set()
+        assert await client.call(thread_start({})) == "t"
+
+    assert [wire.get("method") for wire in codex.told] == [None, "thread/start"]
+
+
+async def test_of_two_calls_none_is_written_if_one_cannot_be():
+    codex = ScriptedCodex(("thread/start", THREAD))
+    async with session(codex) as client:
+        with pytest.raises(UnsendableError):
+            await client.call_both(INJECT, turn_start("t", outputSchema="\ud800"))
+        assert await client.call(thread_start({})) == "t"
+
+    assert [wire["method"] for wire in codex.told] == ["thread/start"]
+
+
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
