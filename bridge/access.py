@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from bridge.errors import ApiError, foreign_page, invalid_api_key
@@ -71,6 +72,7 @@ def _sent_key(headers: Mapping[str, str]) -> str | None:
     return headers.get("api-key")
 
 
+@lru_cache(1024)
 def _is_loopback(peer: str) -> bool:
     try:
         address = ipaddress.ip_address(peer)

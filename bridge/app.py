@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import cast
 
 from starlette.applications import Starlette
@@ -40,7 +39,6 @@ from bridge.page import Page
 from bridge.request_body import read_json
 from bridge.responses import Responses
 from bridge.status import Status
-from bridge.turns import Turn
 
 
 class Api:
@@ -85,9 +83,9 @@ class Api:
         def new_writer() -> ChatStream | ChatCompletion:
             return ChatStream(answer, usage_chunk=chat.usage_chunk) if chat.stream else ChatCompletion(answer)
 
-        @asynccontextmanager
-        async def run() -> AsyncGenerator[Turn]:
-            opened = self._opener.open(
+        plan = Plan(
+            run=partial(
+                self._opener.open,
                 chat.settings,
                 chat.items,
                 headers,
@@ -96,12 +94,7 @@ class Api:
                 dialect="chat",
                 ignored=chat.ignored,
                 fall_back=cursor,
-            )
-            async with opened as (turn, _):
-                yield turn
-
-        plan = Plan(
-            run=run,
+            ),
             new_writer=new_writer,
             headers=headers,
             patience=settings.head_patience if chat.stream else WHOLE_PATIENCE,
@@ -116,6 +109,9 @@ class Api:
 def build_app(api: Api, responses: Responses, status: Status, page: Page, settings: Settings) -> ASGIApp:
     """Return the whole application, middleware included."""
     routes = [
+        # Looked at one after the other: first what is asked most.
+        Route("/chat/completions", api.chat_completions, methods=["POST"]),
+        Route("/responses", responses.create, methods=["POST"]),
         Route("/", page.index, methods=["GET"]),
         Route("/page/{name}", page.file, methods=["GET"]),
         Route("/doctor", page.doctor, methods=["GET"]),
@@ -126,8 +122,6 @@ def build_app(api: Api, responses: Responses, status: Status, page: Page, settin
         Route("/metrics", status.metrics, methods=["GET"]),
         Route("/models", api.models, methods=["GET"]),
         Route("/models/{name:path}", api.model, methods=["GET"]),
-        Route("/chat/completions", api.chat_completions, methods=["POST"]),
-        Route("/responses", responses.create, methods=["POST"]),
         Route("/responses/{id}", responses.retrieve, methods=["GET"]),
         Route("/responses/{id}", responses.delete, methods=["DELETE"]),
         Route("/responses/{id}/cancel", responses.cancel, methods=["POST"]),

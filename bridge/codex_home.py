@@ -34,10 +34,10 @@ def real_home(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("CODEX_HOME") or Path.home() / ".codex")
 
 
-def login_stamp(home: Path) -> object:
-    """Return what changes whenever a login or a renewed token is written to the home; the file is not opened."""
+def login_stamp(credentials: Path) -> object:
+    """Return what changes whenever a login or a renewed token is written to the file; it is not opened."""
     try:
-        status = (home / CREDENTIALS).stat()
+        status = credentials.stat()
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns

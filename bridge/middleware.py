@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
-import uuid
 from email.utils import formatdate
 
-import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.access import PRIVATE, check_access, check_origin
-from bridge.answers import response_start, send_error
+from bridge.answers import now, response_start, send_error
 from bridge.ledger import ENTRY, Entry, Ledger
 from bridge.logs import log_request
 
@@ -62,7 +61,7 @@ class Envelope:
             method=scope["method"],
             path=scope["path"],
             epoch=time.time(),
-            moment=anyio.current_time(),
+            moment=now(),
         )
         scope[ENTRY] = entry
         added = _NO_CORS if scope["path"] in PRIVATE else _CORS
@@ -80,7 +79,7 @@ class Envelope:
         def close() -> None:
             if entry.seconds is None:
                 route = getattr(scope.get("route"), "path", "")
-                self._ledger.close(entry, route, anyio.current_time(), time.strftime("%Y-%m-%d"))
+                self._ledger.close(entry, route, now(), time.strftime("%Y-%m-%d"))
                 log_request(entry)
 
         self._ledger.open(entry)
@@ -96,7 +95,7 @@ class Envelope:
 def _request_id(headers: Headers) -> str:
     """The client's own, if it is fit for a log."""
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+    return given if _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
 
 
 async def _answer_preflight(headers: Headers, send: Send) -> None:

@@ -16,7 +16,7 @@ from bridge.exchanges import Asked, Exchange, Exchanges
 from bridge.model_names import NAMED, ModelChoice, choose, listed, reverse
 from bridge.openai.clients import is_cursor
 from bridge.openai.model_settings import ModelSettings
-from bridge.prompt import Item, Prompt
+from bridge.prompt import Item
 from bridge.threads import Threads
 from bridge.turns import Turn
 from codex_rpc.calls import Model
@@ -47,7 +47,7 @@ class Opener:
         Raises:
             ApiError: 404, it is to be answered from recordings, and there is none of it.
         """
-        asked = Asked(request.url.path, body, is_cursor(request.headers))
+        asked = Asked(request.scope["path"], body, is_cursor(request.headers))
         return self._exchanges.begin(
             asked, lambda models: settings.prompt(items, _choice(settings, models, {}, fall_back=fall_back), summary)
         )
@@ -64,7 +64,7 @@ class Opener:
         dialect: Dialect,
         ignored: tuple[str, ...] = (),
         fall_back: bool = False,
-    ) -> AsyncGenerator[tuple[Turn, Prompt]]:
+    ) -> AsyncGenerator[Turn]:
         """Run the turn for the length of the block; `headers` get what the client is to know of it.
 
         `ignored` names the parameters that have no effect, to which this may add. With `fall_back` a model that there
@@ -83,7 +83,7 @@ class Opener:
         prompt = settings.prompt(items, choice, summary)
         async with self._threads.answer(session, prompt, settings.limits, dialect) as turn:
             exchange.runs_on(turn.thread_id)
-            yield turn, prompt
+            yield turn
 
 
 def _choice(

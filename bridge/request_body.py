@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import anyio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from bridge.config import Settings
 from bridge.errors import body_too_large, body_too_slow
@@ -25,15 +25,18 @@ async def read_json(request: Request, settings: Settings) -> Any:
     Raises:
         ApiError: 413, it is larger; 408, it stops coming; 400, it is not JSON, or too deep or long a piece of it.
     """
-    chunks, size, limit = list[bytes](), 0, settings.max_body
-    with anyio.move_on_after(BODY_PATIENCE) as patience:
-        async for chunk in request.stream():
-            chunks.append(chunk)
-            size += len(chunk)
+    chunks, size, limit, more = list[bytes](), 0, settings.max_body, True
+    while more:
+        with anyio.move_on_after(BODY_PATIENCE):
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
             if size > limit:
                 raise body_too_large(limit)
-            patience.deadline = anyio.current_time() + BODY_PATIENCE
-    if patience.cancelled_caught:
+            more = message.get("more_body", False)
+            continue
         raise body_too_slow(BODY_PATIENCE)
     body = b"".join(chunks)
     if settings.log_requests:

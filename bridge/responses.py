@@ -140,8 +140,8 @@ class Responses:
                 dialect="responses",
                 ignored=asked.ignored,
             )
-            async with opened as (turn, prompt):
-                running.output.run_in(prompt.tier)
+            async with opened as turn:
+                running.output.run_in(turn.prompt.tier)
                 running.turn = turn
                 if running.cancelled:
                     await turn.cancel()

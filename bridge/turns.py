@@ -73,7 +73,7 @@ class Turn:
         join_deltas: bool = True,
     ) -> None:
         self._thread = thread
-        self._prompt = prompt
+        self.prompt = prompt
         thread.outputs |= outputs
         thread.answered |= outputs.keys()
         self._translator = Translator(prompt.toolbox, thread.answered)
@@ -186,7 +186,7 @@ class Turn:
         out: list[TurnEvent] = []
         for event in events:
             match event:
-                case ToolCall() if self._calls and self._prompt.one_call_at_a_time:
+                case ToolCall() if self._calls and self.prompt.one_call_at_a_time:
                     self._thread.held_calls.append(event)
                     continue
                 case ToolCall():
@@ -203,7 +203,7 @@ class Turn:
 
     def _estimate(self) -> TokenUsage:
         """What an answer cost that ended at a limit: the upstream is cut off before it tells."""
-        sent = orjson.dumps([list(self._prompt.items), self._prompt.toolbox.specs()])
+        sent = orjson.dumps([list(self.prompt.items), self.prompt.toolbox.specs()])
         tokens = self._limiter.tokens if self._limiter else 0
         return TokenUsage(len(sent) // BYTES_PER_TOKEN, 0, tokens, 0)
 

@@ -379,9 +379,14 @@ def test_the_url_that_is_announced_is_one_to_type(
 
 
 def test_recordings_go_into_a_folder_and_come_out_of_one(starts: list[Settings]) -> None:
-    assert serve("--record", "cases").stderr.endswith("It records every conversation in cases.\n")
-    assert "It replays the recordings in cases" in serve("--replay", "cases", "--pace", "4").stderr
-    serve("--replay", "cases", "--pace", "max")
+    assert serve("--addr", "127.0.0.1:0", "--record", "cases").stderr.endswith(
+        "It records every conversation in cases.\n"
+    )
+    assert (
+        "It replays the recordings in cases"
+        in serve("--addr", "127.0.0.1:0", "--replay", "cases", "--pace", "4").stderr
+    )
+    serve("--addr", "127.0.0.1:0", "--replay", "cases", "--pace", "max")
     assert [(start.record, start.replay, start.pace) for start in starts] == [
         ("cases", None, 1),
         (None, "cases", 4),
@@ -405,7 +410,7 @@ def test_the_demo_is_served_only_if_nobody_is_logged_in(
         return nobody
 
     monkeypatch.setattr(serving, "nobody_is_logged_in", asked)
-    done = serve("--codex", "/opt/codex", "--demo", "true")
+    done = serve("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--demo", "true")
     assert [(start.demo, start.replay is not None) for start in starts] == [(served, served)]
     assert ("DEMO: nobody is logged in" in done.stderr) is served
 
@@ -415,7 +420,7 @@ def test_who_asks_for_recordings_gets_no_demo(
     starts: list[Settings], monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     monkeypatch.setattr(serving, "nobody_is_logged_in", None)
-    serve("--demo", "true", asked, "cases")
+    serve("--addr", "127.0.0.1:0", "--demo", "true", asked, "cases")
     assert not starts[0].demo
 
 
