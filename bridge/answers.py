@@ -10,13 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from time import time
 from typing import Protocol
 
 import anyio
 import orjson
 from anyio.abc import TaskGroup
+from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
 from bridge.access import client_of
@@ -53,8 +53,7 @@ async def _nothing_to_settle() -> None:
     """Most answers leave nothing behind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What an answer needs to know beforehand; times are seconds."""
 
     run: Callable[[], AbstractAsyncContextManager[Turn]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import anyio
+from msgspec import Struct
 
 from bridge.errors import not_logged_in
 from codex_rpc.calls import Account, Model, account_read, config_read, model_list, rate_limits_read
@@ -29,8 +29,7 @@ MODELS_PATIENCE = 2.0
 """Seconds. The model list is not worth a longer wait for a codex that is starting."""
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """What we know about one codex process."""
 
     client: Client

@@ -6,10 +6,10 @@ A text that comes in deltas is redacted as a whole and cut again where it was cu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from bridge.cases import Case, RecordedExchange
 from bridge.redaction import Redactor

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from codex_rpc.errors import ProtocolError
 from codex_rpc.session import Line, read_lines, write_lines
@@ -21,8 +21,7 @@ class CaseError(Exception):
     """Something is not a recorded case; the message names the file and what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedExchange:
+class RecordedExchange(Struct, frozen=True):
     """One request with its answer; `line` is the line of the session from which on it happened."""
 
     path: str
@@ -36,8 +35,7 @@ class RecordedExchange:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """A conversation: its exchanges in order, and the session of the thread that answered them."""
 
     name: str

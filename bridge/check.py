@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast, get_args
 
 import anyio
 import orjson
+from msgspec import Struct
 from starlette.types import ASGIApp, Message, Scope
 
 from bridge.cases import Case, RecordedExchange
@@ -27,8 +27,7 @@ AROUND = 40
 """Bytes shown on each side of a difference."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(Struct, frozen=True):
     """An answer that is not the recorded one."""
 
     file: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 ReasoningDisplay: TypeAlias = Literal["off", "reasoning_content", "think", "details"]
 """How what the model tells about its reasoning is shown: not at all, in a field of its own, or inside the text."""
@@ -13,8 +14,7 @@ LogFormat: TypeAlias = Literal["human", "json"]
 DEFAULT_ADDRESS = "0.0.0.0:11435"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Everything a server can be told. Times are seconds, sizes bytes."""
 
     host: str = "0.0.0.0"  # noqa: S104 - only loopback peers may come without a key

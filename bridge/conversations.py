@@ -17,10 +17,10 @@ import json
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import orjson
+from msgspec import Struct
 
 from bridge.json_body import is_deeper_than
 from bridge.prefixes import Prefixes, size_of
@@ -39,8 +39,7 @@ LOST = 4096
 # ── Hashes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Trail:
+class Trail(Struct, frozen=True):
     """What a prompt is recognised by."""
 
     hashes: Sequence[bytes]
@@ -136,8 +135,7 @@ def _number(text: str) -> Any:
 # ── Plans ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(eq=False, slots=True)
-class Known(Generic[H]):
+class Known(Struct, Generic[H], eq=False):
     """A living thread as it is remembered; `handle` is what the carrier of plans knows it by."""
 
     handle: H
@@ -153,16 +151,14 @@ class Known(Generic[H]):
     """The marks of the encrypted reasoning that it holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Continue(Generic[H]):
+class Continue(Struct, Generic[H], frozen=True):
     """Add the new items to the thread and run a turn."""
 
     thread: Known[H]
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerTools(Generic[H]):
+class AnswerTools(Struct, Generic[H], frozen=True):
     """Give the outputs to the suspended turn, which goes on; `items` belong behind the outputs."""
 
     thread: Known[H]
@@ -171,8 +167,7 @@ class AnswerTools(Generic[H]):
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(Struct, frozen=True):
     """Start a thread and give it everything."""
 
     items: tuple[Item, ...]
@@ -183,8 +178,7 @@ class Fresh:
 Plan: TypeAlias = Continue[H] | AnswerTools[H] | Fresh
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(Struct, frozen=True):
     """A finished answer: as the client echoes it (so many hashed items from one hash to another), and as it was."""
 
     start: bytes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from bridge.errors import ApiError
 from bridge.prompt import Item
@@ -13,31 +14,27 @@ from codex_rpc.protocol import TokenUsage
 FinishReason: TypeAlias = Literal["stop", "length", "content_filter", "tool_calls", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(Struct, frozen=True):
     """More of the answer's text; `tokens` counts the pieces in which it came from the model."""
 
     text: str
     tokens: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningPart:
+class ReasoningPart(Struct, frozen=True):
     """A new paragraph of what the model tells about its reasoning begins; `source` is the upstream's id of the item."""
 
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningDelta:
+class ReasoningDelta(Struct, frozen=True):
     """More of it."""
 
     text: str
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(Struct, frozen=True):
     """The model calls a tool of the client, whole; names and arguments as the client knows them."""
 
     call_id: str
@@ -47,8 +44,7 @@ class ToolCall:
     namespace: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ItemDone:
+class ItemDone(Struct, frozen=True):
     """A message, a reasoning item or a web search of the model is complete: the item as it came from upstream.
 
     Text and reasoning have been told before by their deltas.
@@ -57,22 +53,19 @@ class ItemDone:
     item: Item
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(Struct, frozen=True):
     """What one upstream response cost."""
 
     usage: TokenUsage
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """The answer is complete. Nothing follows."""
 
     reason: FinishReason
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """The answer cannot be completed. Nothing follows."""
 
     error: ApiError

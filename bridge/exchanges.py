@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from msgspec import Struct
 from starlette.types import ASGIApp
 
 from bridge.mint import Mint
@@ -16,8 +16,7 @@ from bridge.prompt import Prompt
 from codex_rpc.calls import Model
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A request as it came."""
 
     path: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from bridge.stored import Item, ResponseStore, Stored, history
 
@@ -21,8 +21,7 @@ PART = 1 / 10
 """How much of the age that responses may reach passes at most until then."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     items: tuple[Item, ...]
     size: int
     read: float

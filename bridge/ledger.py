@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, MutableMapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from bridge.events import ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
 from bridge.metrics import Counter, Histogram, Metric
@@ -25,8 +26,7 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _KINDS = ("input", "cached_input", "output", "reasoning_output")
 
 
-@dataclass(eq=False, slots=True)
-class Entry:
+class Entry(Struct, eq=False):
     """What is known of one request; what no answer of a model has stays None."""
 
     id: str = ""
@@ -75,8 +75,7 @@ def entry_of(scope: MutableMapping[str, Any]) -> Entry:
     return scope.setdefault(ENTRY, Entry())
 
 
-@dataclass(slots=True)
-class Day:
+class Day(Struct):
     """What the answers of one day cost."""
 
     date: str

@@ -7,11 +7,11 @@ fits exactly.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from bridge import seen
 from bridge.cases import Case, RecordedExchange
@@ -28,8 +28,7 @@ MOST_COMPARED = 2000
 """Characters of what differs by which the nearest case is told from the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A recorded exchange; `step` is None when its answer was left over from the step before."""
 
     case: Case

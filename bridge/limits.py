@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.events import Failed, Finished, TextDelta, TurnEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Where an answer has to end. One text delta of the upstream counts as one token."""
 
     stop: tuple[str, ...] = ()

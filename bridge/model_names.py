@@ -6,7 +6,9 @@ Reversed, because a name that contains `gpt` makes Cursor use its own backend in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from codex_rpc.calls import Model
 
@@ -17,14 +19,13 @@ FAST = "fast"
 """The suffix that asks for the model's fast service tier."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelChoice:
+class ModelChoice(Struct, frozen=True):
     """A model of codex with what its name asked for besides."""
 
     slug: str
     effort: str | None = None
     tier: str | None = None
-    tiers: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    tiers: Mapping[str, str] = field(default_factory=dict[str, str])
     """All service tiers of the model: display name in lower case → id."""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import orjson
+from msgspec import Struct
 
 T = TypeVar("T")
 
@@ -16,8 +16,7 @@ ROOM = 32 * 1024 * 1024
 """Bytes of JSON that are remembered, however few sequences that is."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Prefix(Generic[T]):
+class Prefix(Struct, Generic[T], frozen=True, eq=False):
     """A sequence that is known, under which circumstances (`key`), and what was made of it."""
 
     key: object

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
 
 from bridge.tools import Toolbox
 
@@ -12,8 +13,7 @@ Item: TypeAlias = Mapping[str, Any]
 """A Responses API item (message, function_call, function_call_output, reasoning …) as it is on the wire."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Struct, frozen=True):
     """What the model is to see, and how it is to be run."""
 
     model: str

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
+from msgspec import Struct, field
+from msgspec.structs import replace
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,8 +41,7 @@ FILLERS = frozenset({sse.KEEP_ALIVE, b" "})
 LONGEST_NAME = 40
 
 
-@dataclass(eq=False, slots=True)
-class _Thread:
+class _Thread(Struct, eq=False):
     lines: list[Line] = field(default_factory=list[Line])
     exchanges: list[RecordedExchange] = field(default_factory=list[RecordedExchange])
     heard_until: int = 0

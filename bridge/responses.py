@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
@@ -36,14 +35,15 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(eq=False, slots=True)
 class _Running:
     """A response that is being made; `output` is there once its answer is."""
 
-    output: ResponseOutput = field(init=False)
+    output: ResponseOutput
     turn: Turn | None = None
-    cancelled: bool = False
-    ended: anyio.Event = field(default_factory=anyio.Event)
+    cancelled = False
+
+    def __init__(self) -> None:
+        self.ended = anyio.Event()
 
 
 class Responses:

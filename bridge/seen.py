@@ -8,11 +8,11 @@ anew in one request, look alike.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, TypeAlias, cast
 
 import orjson
+from msgspec import Struct
 
 from bridge.prompt import Item, Prompt, message
 from codex_rpc.steps import View
@@ -139,8 +139,7 @@ def _parts(output: Any) -> list[Any]:
 # ── Differences ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """The first place in which two values differ, with what stands there, shortened."""
 
     path: str

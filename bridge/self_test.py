@@ -5,9 +5,8 @@ In pieces: numbered events with pauses between. In silence: nothing but the comm
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import anyio
+from msgspec import Struct
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
@@ -20,8 +19,7 @@ LONGEST_PAUSE = 10.0
 LONGEST_SILENCE = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class SelfTest:
+class SelfTest(Struct, frozen=True):
     """`pieces` events with `pause` seconds between, or `silence` seconds with a comment every `keep_alive` seconds."""
 
     pieces: int

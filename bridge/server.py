@@ -12,11 +12,11 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
 import anyio
+from msgspec import Struct
 from starlette.types import ASGIApp
 
 from bridge.admission import Admission
@@ -71,8 +71,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """The application with its codex behind it."""
 
     app: ASGIApp

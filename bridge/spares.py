@@ -12,11 +12,11 @@ import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
 import orjson
+from msgspec import Struct
 
 from bridge.turns import LivingThread
 from codex_rpc.calls import thread_start, thread_unsubscribe
@@ -35,8 +35,7 @@ CLEAN_UP = 5.0
 """Seconds that codex may take to unload a thread."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Spare:
+class _Spare(Struct, frozen=True):
     thread: LivingThread
     since: float
 

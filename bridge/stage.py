@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.config import Settings
 from bridge.exchanges import Exchanges
@@ -13,8 +14,7 @@ from bridge.mint import Mint
 from codex_rpc.client import Client
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """How to reach codex, the directory in which threads run, and what goes on beside each request."""
 
     open_client: Callable[[], AbstractAsyncContextManager[Client]]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
+from msgspec import Struct
 
 Item = Mapping[str, Any]
 
@@ -15,8 +15,7 @@ class StoreError(Exception):
     """The store cannot be read or written; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A finished response as the client sees it, its own input, and its output with what the client may not see."""
 
     response: Mapping[str, Any]

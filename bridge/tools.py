@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias, cast
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.json_body import json_object
 from bridge.tool_schema import LIMIT, compact, for_codex
@@ -43,24 +44,21 @@ TOOL_SEARCH = "tool_search"
 Kind: TypeAlias = Literal["function", "custom", "search"]
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
+class Grammar(Struct, frozen=True):
     """What the raw text of a custom tool must look like."""
 
     syntax: Literal["lark", "regex"]
     definition: str
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Struct, frozen=True):
     """A group of tools under the client's name for it."""
 
     name: str
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """A tool under the client's name; description and schema are what codex is told."""
 
     name: str
@@ -121,8 +119,7 @@ class Tool:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Toolbox:
+class Toolbox(Struct, frozen=True):
     """The tools of one request, in the client's order, each name once."""
 
     tools: tuple[Tool, ...] = ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
+from msgspec import Struct, field
 
 from bridge.echo import Dialect, Echo
 from bridge.errors import upstream_timeout
@@ -34,8 +34,7 @@ FELL_BACK = "Falling back from WebSockets"
 """How codex begins the warning that a thread stays on HTTP from now on."""
 
 
-@dataclass(eq=False, slots=True)
-class LivingThread:
+class LivingThread(Struct, eq=False):
     """A thread of codex that we hold, whether somebody uses it or not."""
 
     client: Client

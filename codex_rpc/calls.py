@@ -6,8 +6,9 @@ A name stands here only if something uses it. Source: `codex app-server generate
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from codex_rpc.quota import RateLimit, read_rate_limit
 
@@ -54,8 +55,7 @@ UNWANTED = (
 """Notifications that codex need not send us: it saves both sides the work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(Struct, Generic[T], frozen=True):
     """One method with its parameters and the reader of its result."""
 
     method: str
@@ -63,8 +63,7 @@ class Call(Generic[T]):
     read: Callable[[Any], T]
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """Whether codex can answer: `kind` is None when nobody is logged in."""
 
     kind: str | None
@@ -77,8 +76,7 @@ class Account:
         return self.kind is not None or not self.needs_login
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceCode:
+class DeviceCode(Struct, frozen=True):
     """A login that waits for a person: the page to open, in any browser, and the code to type there."""
 
     login_id: str
@@ -86,8 +84,7 @@ class DeviceCode:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     """A model as codex lists it."""
 
     slug: str

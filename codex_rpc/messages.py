@@ -5,10 +5,10 @@ Source: `codex app-server generate-json-schema`, `JSONRPCMessage.json`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import orjson
+from msgspec import Struct
 
 from codex_rpc.errors import ProtocolError, UnsendableError
 
@@ -21,8 +21,7 @@ MALFORMED = -32603
 RequestId: TypeAlias = int | str
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A call that wants an answer."""
 
     id: RequestId
@@ -30,24 +29,21 @@ class Request:
     params: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(Struct, frozen=True):
     """A message that wants no answer."""
 
     method: str
     params: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """The result of the call with this id."""
 
     id: RequestId
     result: Any
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorResponse:
+class ErrorResponse(Struct, frozen=True):
     """The failure of the call with this id."""
 
     id: RequestId

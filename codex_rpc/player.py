@@ -13,8 +13,10 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from codex_rpc.errors import INVALID_REQUEST, ProtocolError
 from codex_rpc.messages import ErrorResponse, Message, Notification, Request, RequestId, Response, decode, encode
@@ -22,8 +24,7 @@ from codex_rpc.session import Line, is_echo, thread_of
 from codex_rpc.steps import Sight, Step, View
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A recorded thread."""
 
     name: str
@@ -31,8 +32,7 @@ class Session:
     steps: tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
+class Cue(Struct, frozen=True):
     """Where in which session to begin."""
 
     session: Session
@@ -42,8 +42,7 @@ class Cue:
 Choose: TypeAlias = Callable[[View], "Cue | None"]
 
 
-@dataclass(slots=True)
-class _Thread:
+class _Thread(Struct):
     id: str
     sight: Sight
     turn_id: str | None = None

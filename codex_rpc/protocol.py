@@ -6,16 +6,16 @@ A name stands here only if something uses it. Source: `codex app-server generate
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
+
+from msgspec import Struct
 
 from codex_rpc.calls import Params
 from codex_rpc.messages import Request
 from codex_rpc.quota import RateLimit, read_rate_limit
 
 
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
+class TokenUsage(Struct, frozen=True):
     """What one upstream response cost, in tokens."""
 
     input: int
@@ -35,8 +35,7 @@ class TokenUsage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CodexFailure:
+class CodexFailure(Struct, frozen=True):
     """Why a turn failed: `kind` is the name of the `codexErrorInfo`, `http_status` that of the upstream if known."""
 
     message: str
@@ -44,8 +43,7 @@ class CodexFailure:
     http_status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageDelta:
+class MessageDelta(Struct, frozen=True):
     """A piece of an assistant message; `pieces` counts how many of codex's deltas it joins."""
 
     thread_id: str
@@ -55,8 +53,7 @@ class MessageDelta:
     pieces: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningDelta:
+class ReasoningDelta(Struct, frozen=True):
     """A piece of what the model tells about its reasoning; an empty one begins a new part of the summary."""
 
     thread_id: str
@@ -65,8 +62,7 @@ class ReasoningDelta:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class RawItemCompleted:
+class RawItemCompleted(Struct, frozen=True):
     """A Responses item that the model finished."""
 
     thread_id: str
@@ -74,8 +70,7 @@ class RawItemCompleted:
     item: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseCompleted:
+class ResponseCompleted(Struct, frozen=True):
     """One upstream response is complete; usage is None when the upstream sent none."""
 
     thread_id: str
@@ -83,8 +78,7 @@ class ResponseCompleted:
     usage: TokenUsage | None
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorReported:
+class ErrorReported(Struct, frozen=True):
     """Something failed; codex goes on by itself when `will_retry`."""
 
     thread_id: str
@@ -93,8 +87,7 @@ class ErrorReported:
     will_retry: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TurnCompleted:
+class TurnCompleted(Struct, frozen=True):
     """A turn is over."""
 
     thread_id: str
@@ -103,16 +96,14 @@ class TurnCompleted:
     failure: CodexFailure | None
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Struct, frozen=True):
     """Codex has something to say about the thread."""
 
     thread_id: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallAsked:
+class ToolCallAsked(Struct, frozen=True):
     """Codex asks us to run a declared tool; the turn waits until `request` is answered."""
 
     thread_id: str
@@ -121,21 +112,18 @@ class ToolCallAsked:
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class AccountChanged:
+class AccountChanged(Struct, frozen=True):
     """Somebody logged in or out."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoginCompleted:
+class LoginCompleted(Struct, frozen=True):
     """A login that was begun here is over; `failure` is None when it succeeded."""
 
     login_id: str | None
     failure: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaReported:
+class QuotaReported(Struct, frozen=True):
     """What the upstream said of one limit, beside an answer; it may leave out what has not changed."""
 
     limit: RateLimit

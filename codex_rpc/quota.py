@@ -6,12 +6,12 @@ Source: `RateLimitSnapshot` and `AccountRateLimitsUpdatedNotification` of app-se
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Window:
+
+class Window(Struct, frozen=True):
     """A window of time: how much of it is used, in percent, how long it is, and when it begins anew (epoch seconds)."""
 
     used_percent: float
@@ -19,8 +19,7 @@ class Window:
     resets_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(Struct, frozen=True):
     """One limit; a field that codex does not know is None."""
 
     id: str

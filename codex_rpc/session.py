@@ -6,10 +6,10 @@ One connection carries many threads. `Splitter` tells them apart; what concerns 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
+from msgspec import Struct
 
 from codex_rpc.errors import ProtocolError
 from codex_rpc.messages import ErrorResponse, Message, Request, RequestId, Response, decode, encode
@@ -18,8 +18,7 @@ from codex_rpc.protocol import INJECTED
 _DIRECTIONS = {True: "to", False: "from"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A message; `at` is in seconds since any fixed moment, `to_codex` tells who wrote it."""
 
     at: float

@@ -7,15 +7,15 @@ waits for. Knows Responses items as far as they tell who waits for whom.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from codex_rpc.messages import ErrorResponse, Message, Notification, Request, RequestId, Response
 from codex_rpc.session import Line, is_echo
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """What the model sees when a step begins: the thread's and the turn's parameters, and all items up to then."""
 
     start: Mapping[str, Any]
@@ -23,8 +23,7 @@ class View:
     items: tuple[Mapping[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """`line` is the index of the line that begins it; all from codex behind it, up to the next step, is its outcome."""
 
     line: int

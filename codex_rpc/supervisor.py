@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import anyio
+from msgspec import Struct
 
 from codex_rpc.background import first_of
 from codex_rpc.client import Client
@@ -23,20 +23,17 @@ STEADY_AFTER = 10.0
 """Seconds. A codex that lived so long was fine: the next start is not delayed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Starting:
+class Starting(Struct, frozen=True):
     """No codex yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Up:
+class Up(Struct, frozen=True):
     """Codex answers."""
 
     client: Client
 
 
-@dataclass(frozen=True, slots=True)
-class Down:
+class Down(Struct, frozen=True):
     """Codex ended or could not be started; another try follows `retry_after` seconds after the failure."""
 
     failure: CodexError

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from codex_rpc.messages import ErrorResponse, Message, Notification, Request, RequestId, Response
 from codex_rpc.session import Line

@@ -16,12 +16,13 @@ import tempfile
 import uuid
 import zlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
+from msgspec.structs import replace
 
 from bridge.case_folders import load_cases, save_case
 from bridge.config import ReasoningDisplay, Settings

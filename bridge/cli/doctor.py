@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import anyio
 import click
+from msgspec.structs import replace
 
 from bridge.cli.server_options import server_options, the_address, the_key
 from bridge.cli.settings import setting

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 from importlib import util
 from typing import Any
 
 import anyio
 import click
+from msgspec.structs import replace
 
 from bridge import __version__
 from bridge.cases import CaseError

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.doctor import codex_checks, server_checks, tunnel_checks
 from bridge.doctor.findings import Examined, Finding, skip
 from bridge.doctor.subject import Subject
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One thing to look at; it is left out when one that it `needs` has failed."""
 
     id: str

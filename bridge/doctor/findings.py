@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 Mark: TypeAlias = Literal["ok", "warn", "fail", "skip"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """The outcome of one check; `fix` is empty when there is nothing to do."""
 
     mark: Mark
@@ -38,8 +38,7 @@ def skip(reason: str, fix: str = "") -> Finding:
     return Finding("skip", reason, fix)
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """A check that was made."""
 
     id: str

@@ -9,13 +9,13 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
 import anyio
 import h11
 from anyio.abc import ByteStream
+from msgspec import Struct, field
 
 READ_SIZE = 64 * 1024
 
@@ -24,16 +24,14 @@ class Unreachable(Exception):
     """Nobody answered; the message says why in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A part of a body and when it came, in seconds since the request was sent."""
 
     at: float
     data: bytes
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(Struct):
     """An answer; `cut` when it ended before its end."""
 
     status: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from bridge.model_names import NAMED, reverse
 
@@ -12,8 +13,7 @@ SILENCE = 130.0
 """Seconds. Cloudflare cuts a stream in which nothing came for about 100."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """`url` is the public base URL as it was typed; None leaves the public checks out."""
 
     codex: str | None = None

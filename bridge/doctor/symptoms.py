@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
+
+from msgspec import Struct
 
 from bridge.doctor.findings import Finding, fail, warn
 
@@ -14,8 +15,7 @@ START = "codex-openai-proxy serve"
 LOG_IN = "codex-openai-proxy login"
 
 
-@dataclass(frozen=True, slots=True)
-class Symptom:
+class Symptom(Struct, frozen=True):
     """What a person sees, why, and what to do."""
 
     seen: str

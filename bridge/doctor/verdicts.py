@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from bridge.doctor.findings import Finding, fail, ok, skip, warn
 from codex_rpc.quota import RateLimit, Window
@@ -14,8 +15,7 @@ ORIGIN = "vscode-file://vscode-app"
 """The origin with which Cursor's own window sends requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """A piece of a test stream: when it was sent and when it came, each by the clock of its side, in seconds."""
 
     sent: float

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from bridge.config import ReasoningDisplay
 from bridge.events import ToolCall
 
 
-@dataclass(frozen=True, slots=True)
-class ChatAnswer:
+class ChatAnswer(Struct, frozen=True):
     """The frame of one answer; `created` is in epoch seconds, `model` the name as requested."""
 
     id: str

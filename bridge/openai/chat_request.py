@@ -6,8 +6,9 @@ Source: the OpenAI API reference, "Create chat completion"; the second shape is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, cast
+
+from msgspec import Struct
 
 from bridge.config import ReasoningDisplay
 from bridge.errors import invalid_request
@@ -49,8 +50,7 @@ IGNORED = (
 MOST_CHOICES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(Struct, frozen=True):
     """A request as it was read."""
 
     settings: ModelSettings

@@ -6,8 +6,9 @@ Source: the OpenAI API reference, "List input items".
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from bridge.errors import invalid_request
 from bridge.openai.response_object import Object, key_of, without_encrypted
@@ -26,8 +27,7 @@ _PREFIXES = {
 MOST = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Which part of the list is wanted: so many items, after or before the one with an id."""
 
     limit: int = 20

@@ -6,8 +6,9 @@ Source: the OpenAI API reference, "Create chat completion" and "Create a model r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import cast
+
+from msgspec import Struct, field
 
 from bridge.errors import invalid_request
 from bridge.limits import Limits
@@ -26,8 +27,7 @@ MUST_CALL_ONE = "Call the tool `{name}` before you answer."
 _DEFAULT_TIERS = frozenset({"auto", "default"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSettings:
+class ModelSettings(Struct, frozen=True, kw_only=True):
     """The settings as they were read; the model is still the name that the client wrote."""
 
     model: str

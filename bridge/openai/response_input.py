@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
+from msgspec import Struct, field
 
 from bridge.config import ReasoningDisplay
 from bridge.errors import invalid_request
@@ -30,8 +30,7 @@ NOT_TEXT_ALONE = ("additional_tools", "tool_search_call", "tool_search_output", 
 """The types of items in which numbers and truth values are read. (No set: what stands for a type may be a list.)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What values were read as."""
 
     items: tuple[Item, ...]
@@ -59,8 +58,7 @@ class Recent(Prefixes[Reading]):
         self.remember(before, key, values, reading, added=size_of(reading.items[known:]), exact=exact)
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """Values that are to be read: those of earlier responses, and from `own` on the request's."""
 
     values: Sequence[Any]

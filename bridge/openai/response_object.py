@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.errors import CONTEXT_TOO_LONG, ApiError
 from codex_rpc.protocol import TokenUsage
@@ -24,8 +26,7 @@ PREFIX = "resp_"
 _REASONING_ID = re.compile(r"rs_[0-9a-f]{32}_(.+)")
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseFrame:
+class ResponseFrame(Struct, frozen=True):
     """What is known of a response before it begins; `key` tells it from all others, `created` is in epoch seconds."""
 
     key: str

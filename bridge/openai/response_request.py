@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
+
+from msgspec import Struct
 
 from bridge.errors import ApiError, invalid_request
 from bridge.json_body import refuse_extremes
@@ -45,8 +46,7 @@ _NAME = re.compile(r"[a-z_.]{1,64}")
 SUMMARIES = ("auto", "concise", "detailed", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseRequest:
+class ResponseRequest(Struct, frozen=True):
     """A request as it was read."""
 
     settings: ModelSettings
@@ -68,8 +68,7 @@ class ResponseRequest:
         return ResponseFrame(key, created, self.repeated, self.encrypted).in_tier(None)
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """A request that can be read once the items are there that it refers to."""
 
     fields: Object

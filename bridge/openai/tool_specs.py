@@ -9,8 +9,9 @@ Source: the OpenAI API reference, "Create chat completion" and "Create a model r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, cast
+
+from msgspec import Struct
 
 from bridge.errors import invalid_request
 from bridge.json_body import is_deeper_than
@@ -30,8 +31,7 @@ MAX_SCHEMA_DEPTH = 60
 """Objects and arrays inside each other; twice as many and codex never answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolChoice:
+class ToolChoice(Struct, frozen=True):
     """Which tools the model is to call: as it likes, none, at least one, or the one of this name."""
 
     mode: Literal["auto", "none", "required", "named"] = "auto"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 NOT_FOUND = "http_status:404"
 """The service that answers what no other rule does; it must come last."""
@@ -17,8 +18,7 @@ METRICS_PORTS = range(20241, 20246)
 """Where cloudflared tells of itself on loopback, if it is not told otherwise: the first of them that is free."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamedTunnel:
+class NamedTunnel(Struct, frozen=True):
     """A tunnel that cloudflared has created; `credentials` is the path of its file."""
 
     tunnel_id: str
@@ -27,8 +27,7 @@ class NamedTunnel:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFacts:
+class ConfigFacts(Struct, frozen=True):
     """What a configuration says, as far as it concerns us."""
 
     protocol: str | None

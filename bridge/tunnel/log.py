@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class QuickAddress:
+
+class QuickAddress(Struct, frozen=True):
     """The address that a quick tunnel has been given."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(Struct, frozen=True):
     """A connection to Cloudflare stands; a tunnel has up to four. `location` is the data centre, e.g. `fra07`."""
 
     location: str
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """A line that cloudflared itself calls a warning or an error."""
 
     text: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from bridge.tunnel import files
 from bridge.tunnel.cloudflared import Cloudflared, find_cloudflared
@@ -23,15 +24,15 @@ QUICK_WARNING = (
 )
 
 
-@dataclass(slots=True)
-class PublicAddress:
+class PublicAddress(Struct):
     """Runs cloudflared; `tell` gets the address when it can be reached, and again when it has changed."""
 
     command: list[str]
     address: str | None
     """None until a quick tunnel has been given one."""
     tell: Callable[[str], None]
-    _told: str | None = field(default=None, init=False)
+    told: str | None = None
+    """The address that was told last."""
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -44,8 +45,8 @@ class PublicAddress:
                 self.address = url
             case Registered(location):
                 logger.info("the tunnel is connected%s", f" to {location}" if location else "")
-                if self.address and self.address != self._told:
-                    self._told = self.address
+                if self.address and self.address != self.told:
+                    self.told = self.address
                     self.tell(self.address)
             case Trouble(text):
                 logger.warning("cloudflared: %s", text)

@@ -19,26 +19,32 @@ MODELS = (
 PIECES = ("gpt", "tpg", "5.2", "2.5", "5.1", "1.5", "6", "codex", "xedoc", "max", "xam", "mini", "inim")
 SUFFIXES = ("high", "hgih", "low", "wol", "fast", "tsaf", "none", "enon", "", "slow")
 
+
+def means(slug: str, effort: str | None = None, tier: str | None = None) -> ModelChoice:
+    """What a name means, with all tiers of its model."""
+    return ModelChoice(slug, effort, tier, next(model.tiers for model in MODELS if model.slug == slug))
+
+
 MEANINGS = {
-    "gpt-5.2-codex": ModelChoice("gpt-5.2-codex"),
-    "xedoc-2.5-tpg": ModelChoice("gpt-5.2-codex"),
-    "xam-xedoc-1.5-tpg": ModelChoice("gpt-5.1-codex-max"),
-    "inim-xedoc-1.5-tpg": ModelChoice("gpt-5.1-codex-mini"),
-    "2.5-tpg": ModelChoice("gpt-5.2"),
-    "gpt-5.2-codex-high": ModelChoice("gpt-5.2-codex", "high"),
-    "hgih-xedoc-2.5-tpg": ModelChoice("gpt-5.2-codex", "high"),
-    "xedoc-2.5-tpg-high": ModelChoice("gpt-5.2-codex", "high"),
-    "hgih-gpt-5.2-codex": ModelChoice("gpt-5.2-codex", "high"),
-    "gpt-5.2-codex-fast": ModelChoice("gpt-5.2-codex", None, "priority"),
-    "tsaf-xedoc-2.5-tpg": ModelChoice("gpt-5.2-codex", None, "priority"),
-    "xedoc-2.5-tpg-high-fast": ModelChoice("gpt-5.2-codex", "high", "priority"),
-    "gpt-5.2-codex-fast-high": ModelChoice("gpt-5.2-codex", "high", "priority"),
-    "tsaf-xedoc-2.5-tpg-high": ModelChoice("gpt-5.2-codex", "high", "priority"),
-    "gpt-5.1-codex-max": ModelChoice("gpt-5.1-codex-max"),
-    "gpt-5.1-codex-max-max": ModelChoice("gpt-5.1-codex-max", "max"),
-    "gpt-5.1-codex": ModelChoice("gpt-5.1-codex"),
-    "gpt-6-none": ModelChoice("gpt-6", "none"),
-    "enon-6-tpg": ModelChoice("gpt-6", "none"),
+    "gpt-5.2-codex": means("gpt-5.2-codex"),
+    "xedoc-2.5-tpg": means("gpt-5.2-codex"),
+    "xam-xedoc-1.5-tpg": means("gpt-5.1-codex-max"),
+    "inim-xedoc-1.5-tpg": means("gpt-5.1-codex-mini"),
+    "2.5-tpg": means("gpt-5.2"),
+    "gpt-5.2-codex-high": means("gpt-5.2-codex", "high"),
+    "hgih-xedoc-2.5-tpg": means("gpt-5.2-codex", "high"),
+    "xedoc-2.5-tpg-high": means("gpt-5.2-codex", "high"),
+    "hgih-gpt-5.2-codex": means("gpt-5.2-codex", "high"),
+    "gpt-5.2-codex-fast": means("gpt-5.2-codex", None, "priority"),
+    "tsaf-xedoc-2.5-tpg": means("gpt-5.2-codex", None, "priority"),
+    "xedoc-2.5-tpg-high-fast": means("gpt-5.2-codex", "high", "priority"),
+    "gpt-5.2-codex-fast-high": means("gpt-5.2-codex", "high", "priority"),
+    "tsaf-xedoc-2.5-tpg-high": means("gpt-5.2-codex", "high", "priority"),
+    "gpt-5.1-codex-max": means("gpt-5.1-codex-max"),
+    "gpt-5.1-codex-max-max": means("gpt-5.1-codex-max", "max"),
+    "gpt-5.1-codex": means("gpt-5.1-codex"),
+    "gpt-6-none": means("gpt-6", "none"),
+    "enon-6-tpg": means("gpt-6", "none"),
 }
 
 
@@ -100,7 +106,7 @@ def test_every_model_takes_each_of_its_efforts_and_its_speed_in_any_order(
     fast = data.draw(st.sampled_from([None, "fast"])) if "fast" in model.tiers else None
     suffixes = [suffix for suffix in ({"effort": effort, "fast": fast}[kind] for kind in order) if suffix]
     slug = reverse(model.slug) if turned else model.slug
-    assert choose("-".join([slug, *suffixes]), MODELS) == ModelChoice(model.slug, effort, "priority" if fast else None)
+    assert choose("-".join([slug, *suffixes]), MODELS) == means(model.slug, effort, "priority" if fast else None)
 
 
 def test_the_list_shows_the_four_named_models_first_then_what_codex_shows_all_reversed() -> None:
@@ -113,5 +119,5 @@ def test_before_codex_listed_its_models_the_four_named_ones_are_shown() -> None:
 
 def test_every_listed_name_means_a_model() -> None:
     assert [choose(name, MODELS) for name in listed(MODELS)] == [
-        ModelChoice(slug) for slug in ("gpt-5.2-codex", "gpt-5.1-codex-max", "gpt-5.1-codex-mini", "gpt-5.2", "gpt-6")
+        means(slug) for slug in ("gpt-5.2-codex", "gpt-5.1-codex-max", "gpt-5.1-codex-mini", "gpt-5.2", "gpt-6")
     ]

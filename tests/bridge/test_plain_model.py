@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bridge.model_names import NAMED
 from bridge.plain_model import UNBOUNDED, command_line, plain_catalogue, thread_start_params

@@ -3,12 +3,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
 import pytest
+from msgspec.structs import replace
 
 from bridge import spares as spares_module
 from bridge import threads as threads_module
