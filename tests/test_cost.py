@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -29,29 +30,40 @@ from bridge.tools import Toolbox
 from bridge.translate import Translator
 from codex_rpc.child import Sink
 from codex_rpc.client import Client
+from codex_rpc.outgoing import Outgoing
 from codex_rpc.protocol import Event
+from tests.bridge.exchange import Exchange, http_scope
+from tests.harness.proxy import MODEL, proxy, user
+from tests.harness.upstream import Upstream
 
 T = TypeVar("T")
 
 DELTAS = 1000
 
 
-def calls(work: Callable[[], object]) -> int:
-    """Return how many functions are called, those in C included."""
+class Counter:
+    """Counts the functions that are called in its block, those in C included, beginning with 0 each time."""
+
     count = 0
 
-    def note(frame: FrameType, event: str, argument: Any) -> None:
-        del frame, argument
-        nonlocal count
-        count += event in {"call", "c_call"}
+    def __enter__(self) -> None:
+        self.count = 0
+        self._before = sys.getprofile()
+        sys.setprofile(self._note)
 
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(self._before)
+
+    def _note(self, frame: FrameType, event: str, argument: Any) -> None:
+        del frame, argument
+        self.count += event in {"call", "c_call"}
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Return how many functions are called."""
+    with (counter := Counter()):
         work()
-    finally:
-        sys.setprofile(before)
-    return count
+    return counter.count
 
 
 def lines(count: int) -> bytes:
@@ -150,6 +162,31 @@ async def test_a_delta_is_with_its_answer_one_turn_of_the_event_loop_after_codex
             await asyncio.sleep(0)
             assert len(taken) == count
         tasks.cancel_scope.cancel()
+
+
+async def test_a_turn_of_a_living_conversation_takes_a_thousand_calls_until_codex_is_told(
+    upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    told: list[int] = []
+    put = Outgoing.put
+
+    def put_and_note(outgoing: Outgoing, line: bytes) -> None:
+        if b"turn/start" in line:
+            told.append(counter.count)
+        put(outgoing, line)
+
+    monkeypatch.setattr(Outgoing, "put", put_and_note)
+    messages, counter = [user("one?")], Counter()
+    async with proxy(upstream, home) as bridge:
+        for question in ("two?", "three?", "four?"):
+            with counter:
+                exchange = Exchange(orjson.dumps({"model": MODEL, "stream": True, "messages": messages}))
+                scope = http_scope("/v1/chat/completions", "POST")
+                await bridge.service.app(scope, exchange.receive, exchange.send)
+            assert exchange.headers["x-codex-proxy-thread"].startswith(("new", "continued"))
+            messages += [{"role": "assistant", "content": "ok"}, user(question)]
+
+    assert told[-1] <= 1000
 
 
 def chat_body(turns: int) -> bytes:
