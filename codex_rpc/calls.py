@@ -61,6 +61,8 @@ class Call(Struct, Generic[T], frozen=True):
     method: str
     params: Params
     read: Callable[[Any], T]
+    ends: bool = False
+    """Whether it ends something that would otherwise go on."""
 
 
 class Account(Struct, frozen=True):
@@ -165,7 +167,7 @@ def thread_inject_items(thread_id: str, items: Sequence[Mapping[str, Any]]) -> C
 
 def thread_unsubscribe(thread_id: str) -> Call[None]:
     """Let codex unload the thread."""
-    return Call("thread/unsubscribe", {"threadId": thread_id}, _nothing)
+    return Call("thread/unsubscribe", {"threadId": thread_id}, _nothing, ends=True)
 
 
 def turn_start(thread_id: str, **settings: Any) -> Call[str]:
@@ -176,7 +178,7 @@ def turn_start(thread_id: str, **settings: Any) -> Call[str]:
 
 def turn_interrupt(thread_id: str, turn_id: str) -> Call[None]:
     """Stop a running turn."""
-    return Call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id}, _nothing)
+    return Call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id}, _nothing, ends=True)
 
 
 def _nothing(_: Any) -> None:

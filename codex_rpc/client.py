@@ -49,9 +49,11 @@ T = TypeVar("T")
 
 CALL_DEADLINE = 30.0
 """Seconds. codex answers every call within milliseconds; a longer wait means that it never will."""
-WINDOW = 48
-"""How many callers codex has requests of at once; others wait. It takes 128 messages; of more it refuses some, and some
-of these without a word."""
+WINDOW = 32
+"""How many callers codex has requests of at once, two of each at the most; others wait. It takes 128 messages; of more
+it refuses some, and some of these without a word."""
+WAY_OUT = 48
+"""How many more callers codex has a request of that ends something: who leaves does not wait behind all who come."""
 OVERLOAD_PAUSE = 0.05
 """Seconds before an overloaded codex is asked again; doubled each time, with jitter, within the call's deadline."""
 LAST_OUTPUT = 1.0
@@ -73,6 +75,7 @@ class Client:
         self._delta_lines = DeltaLines()
         self._outgoing = Outgoing(stream)
         self._window = anyio.Semaphore(WINDOW, fast_acquire=True)
+        self._way_out = anyio.Semaphore(WAY_OUT, fast_acquire=True)
         self._lost: CodexError | None = None
         self._ended = anyio.Event()
         self._logins: dict[str | None, LoginCompleted] = {}
@@ -88,7 +91,8 @@ class Client:
     async def call(self, call: Call[T], deadline: float = CALL_DEADLINE, *, shield: bool = False) -> T:
         """Send a request and return its result; an overloaded codex is asked again, all within `deadline` seconds.
 
-        With `shield` the answer is awaited even if the caller is cancelled: it names something that must be undone.
+        With `shield` the answer is awaited even if the caller is cancelled: it names something that must be undone. Who
+        is cancelled before codex is asked does not ask any more, except to end something.
 
         Raises:
             RequestRefusedError: codex answered with an error.
@@ -100,9 +104,9 @@ class Client:
         """
         pause = OVERLOAD_PAUSE
         overload: OverloadedError | None = None
-        with anyio.move_on_after(deadline, shield=shield):
+        with anyio.move_on_after(deadline, shield=shield and call.ends) as scope:
             while True:
-                [(failure, result)] = await self._send(call)
+                [(failure, result)] = await self._send(scope, call, shield=shield)
                 if failure is None:
                     return result
                 if not isinstance(failure, OverloadedError):
@@ -121,8 +125,8 @@ class Client:
         Return what the first failed with, if it did, and the result of the second, which codex took all the same and
         which is to be undone then. What is raised is as for `call` with `shield`; the second was not taken.
         """
-        with anyio.move_on_after(deadline, shield=True):
-            (failure, _), (refusal, result) = await self._send(first, second)
+        with anyio.move_on_after(deadline) as scope:
+            (failure, _), (refusal, result) = await self._send(scope, first, second, shield=True)
             if refusal is not None:
                 raise failure or refusal
             return failure, result
@@ -182,11 +186,17 @@ class Client:
 
     # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _send(self, *calls: Call[Any]) -> list[tuple[CodexError | None, Any]]:
-        """Write requests, all at once, and return what came of each: its failure, or None and its result."""
+    async def _send(
+        self, scope: anyio.CancelScope, *calls: Call[Any], shield: bool
+    ) -> list[tuple[CodexError | None, Any]]:
+        """Write requests, all at once, and return what came of each: its failure, or None and its result.
+
+        From then on `scope` is shielded if `shield` says so.
+        """
         loop = asyncio.get_running_loop()
         sent: list[tuple[RequestId, bytes]] = []
-        async with self._window:
+        async with self._way_out if calls[0].ends else self._window:
+            scope.shield = shield
             if self._lost is not None:
                 raise self._lost.with_traceback(None)
             waiters: list[_Waiter] = []

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -23,6 +23,8 @@ from codex_rpc.calls import (
     model_list,
     thread_inject_items,
     thread_start,
+    thread_unsubscribe,
+    turn_interrupt,
     turn_start,
 )
 from codex_rpc.child import Sink
@@ -48,10 +50,14 @@ from codex_rpc.protocol import (
     tool_call_result,
 )
 
+T = TypeVar("T")
+
 Wire = dict[str, Any]
 
 THREAD: Wire = {"result": {"thread": {"id": "t"}}}
 OVERLOADED: Wire = {"error": {"code": -32001, "message": "try again later"}}
+TAKEN: Wire = {"result": {}}
+TURN: Wire = {"result": {"turn": {"id": "u"}}}
 INITIALIZED: Wire = {"result": {"userAgent": "test/0.169.0 (Linux)"}}
 
 
@@ -173,6 +179,11 @@ async def fails(action: Callable[[], Awaitable[object]], failures: list[CodexErr
     failures.append(caught.value)
 
 
+async def keep(action: Callable[[], Awaitable[T]], outcomes: list[T]) -> None:
+    """Note what an action returns."""
+    outcomes.append(await action())
+
+
 async def is_empty(inbox: Inbox) -> bool:
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -284,25 +295,37 @@ async def test_a_cancelled_call_forgets_its_id_and_the_late_answer_is_skipped():
 
 
 async def test_a_shielded_call_gets_its_answer_though_its_caller_is_cancelled():
-    codex = ScriptedCodex(("turn/start", {"result": {"turn": {"id": "u"}}}))
-    turn_id = None
-    async with session(codex) as client:
-        with anyio.CancelScope() as scope:
-            scope.cancel()
-            turn_id = await client.call(turn_start("t"), shield=True)
+    codex = ScriptedCodex(("turn/start", None))
+    outcomes: list[str] = []
+    async with session(codex) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(keep, lambda: client.call(turn_start("t"), shield=True), outcomes)
+        await codex.was_told(1)
+        tasks.cancel_scope.cancel()
+        codex.say({"id": 1, **TURN})
 
-    assert turn_id == "u"
+    assert outcomes == ["u"]
 
 
 async def test_a_shielded_call_still_has_its_deadline():
     codex = ScriptedCodex(("turn/start", None))
     failures: list[CodexError] = []
+    async with session(codex) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(fails, lambda: client.call(turn_start("t"), 0.05, shield=True), failures)
+        await codex.was_told(1)
+        tasks.cancel_scope.cancel()
+
+    assert [type(failure) for failure in failures] == [DeadlineExceededError]
+
+
+@pytest.mark.parametrize("call", [turn_interrupt("t", "u"), thread_unsubscribe("t")], ids=lambda call: call.method)
+async def test_what_ends_something_is_sent_even_for_a_caller_that_has_been_cancelled(call: Call[None]):
+    codex = ScriptedCodex((call.method, TAKEN))
     async with session(codex) as client:
         with anyio.CancelScope() as scope:
             scope.cancel()
-            await fails(lambda: client.call(turn_start("t"), 0.01, shield=True), failures)
+            await client.call(call, shield=True)
 
-    assert [type(failure) for failure in failures] == [DeadlineExceededError]
+    assert [wire["method"] for wire in codex.told] == [call.method]
 
 
 async def test_codex_is_asked_by_so_many_callers_at_once_that_it_loses_none(monkeypatch: pytest.MonkeyPatch):
@@ -333,11 +356,58 @@ async def test_who_waits_for_codex_to_be_asked_is_told_when_it_ends(monkeypatch:
     assert [str(failure) for failure in failures] == ["the codex process ended"] * 3
 
 
+async def test_nothing_is_begun_for_who_leaves_before_codex_is_asked(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("codex_rpc.client.WINDOW", 1)
+    codex = ScriptedCodex(("model/list", None))
+    outcomes: list[object] = []
+    async with session(codex) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(client.call, model_list())
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(keep, lambda: client.call(thread_start({}), shield=True), outcomes)
+        tasks.start_soon(keep, lambda: client.call_both(INJECT, START), outcomes)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+    assert outcomes == []
+    assert [wire["method"] for wire in codex.told] == ["model/list"]
+
+
+async def test_who_has_left_the_queue_leaves_no_place_behind(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("codex_rpc.client.WINDOW", 1)
+    codex = ScriptedCodex(("model/list", None), ("thread/start", THREAD))
+    async with session(codex) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(client.call, model_list())
+        await anyio.wait_all_tasks_blocked()
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as leaving:
+                for _ in range(2):
+                    leaving.start_soon(client.call, thread_start({}))
+                await anyio.wait_all_tasks_blocked()
+                codex.say({"id": 1, "result": {"data": []}})
+                scope.cancel()
+        assert await client.call(thread_start({})) == "t"
+
+
+async def test_who_leaves_does_not_wait_behind_those_who_come(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("codex_rpc.client.WINDOW", 1)
+    monkeypatch.setattr("codex_rpc.client.WAY_OUT", 2)
+    interrupt = ("turn/interrupt", None)
+    codex = ScriptedCodex(("thread/start", None), interrupt, interrupt, ("turn/interrupt", TAKEN))
+    async with session(codex) as client, anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(client.call, thread_start({}))
+        for _ in range(3):
+            tasks.start_soon(client.call, turn_interrupt("t", "u"))
+        await anyio.wait_all_tasks_blocked()
+        assert [wire["method"] for wire in codex.told] == ["thread/start", "turn/interrupt", "turn/interrupt"]
+        codex.say({"id": codex.told[-1]["id"], **TAKEN})
+        await codex.was_told(4)
+        tasks.cancel_scope.cancel()
+
+
 # ── two calls at once ────────────────────────────────────────────────────────────────────────────────────────────────
 
 INJECT, START = thread_inject_items("t", [{"a": 1}]), turn_start("t")
-TAKEN: Wire = {"result": {}}
-TURN: Wire = {"result": {"turn": {"id": "u"}}}
 REFUSED: Wire = {"error": {"code": -32600, "message": "no such item"}}
 
 
@@ -373,14 +443,15 @@ async def test_of_two_calls_the_first_that_fails_is_named_when_the_second_was_no
 
 
 async def test_two_calls_are_answered_though_their_caller_is_cancelled():
-    codex = ScriptedCodex(("thread/inject_items", TAKEN), ("turn/start", TURN))
-    outcome = None
-    async with session(codex) as client:
-        with anyio.CancelScope() as scope:
-            scope.cancel()
-            outcome = await client.call_both(INJECT, START)
+    codex = ScriptedCodex(("thread/inject_items", TAKEN), ("turn/start", None))
+    outcomes: list[object] = []
+    async with session(codex) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(keep, lambda: client.call_both(INJECT, START), outcomes)
+        await codex.was_told(2)
+        tasks.cancel_scope.cancel()
+        codex.say({"id": 2, **TURN})
 
-    assert outcome == (None, "u")
+    assert outcomes == [(None, "u")]
 
 
 async def test_two_calls_that_were_not_written_in_time_are_never_written():
