@@ -34,13 +34,14 @@ from codex_rpc.errors import (
     ConnectionLostError,
     DeadlineExceededError,
     InboxOverflowError,
+    OverloadedError,
     ProtocolError,
     RequestRefusedError,
     UnsendableError,
 )
 from codex_rpc.framing import LineSplitter
 from codex_rpc.inbox import Inbox
-from codex_rpc.messages import Request
+from codex_rpc.messages import Request, Response
 from codex_rpc.protocol import (
     Event,
     LoginCompleted,
@@ -58,7 +59,10 @@ THREAD: Wire = {"result": {"thread": {"id": "t"}}}
 OVERLOADED: Wire = {"error": {"code": -32001, "message": "try again later"}}
 TAKEN: Wire = {"result": {}}
 TURN: Wire = {"result": {"turn": {"id": "u"}}}
+REFUSED: Wire = {"error": {"code": -32600, "message": "no such item"}}
 INITIALIZED: Wire = {"result": {"userAgent": "test/0.169.0 (Linux)"}}
+
+INJECT, START = thread_inject_items("t", [{"a": 1}]), turn_start("t")
 
 
 class ScriptedCodex:
@@ -206,6 +210,16 @@ async def test_a_call_returns_the_result_that_codex_sends():
     ]
 
 
+async def test_an_answer_is_not_kept_once_its_caller_has_it():
+    result = {"thread": {"id": "of this test alone"}}
+    codex = ScriptedCodex(("thread/start", {"result": result}))
+    async with session(codex) as client:
+        await client.call(thread_start({}))
+        await anyio.wait_all_tasks_blocked()  # the event loop holds what has woken this task
+        gc.collect()
+        assert not [kept for kept in gc.get_objects() if isinstance(kept, Response) and kept.result == result]
+
+
 async def test_answers_find_their_callers_in_any_order():
     codex = ScriptedCodex(("thread/start", None), ("thread/start", None))
     results: dict[str, str] = {}
@@ -270,8 +284,8 @@ async def test_an_overloaded_codex_is_not_asked_beyond_the_deadline(monkeypatch:
     monkeypatch.setattr("codex_rpc.client.OVERLOAD_PAUSE", 60)
     codex = ScriptedCodex(("thread/start", OVERLOADED))
     async with session(codex) as client:
-        with pytest.raises(CodexError):
-            await client.call(thread_start({}), deadline=0.05)
+        with pytest.raises(OverloadedError):
+            await client.call(thread_start({}), deadline=0.5)
 
 
 async def test_a_call_fails_at_its_deadline_and_the_late_answer_is_skipped():
@@ -406,9 +420,6 @@ async def test_who_leaves_does_not_wait_behind_those_who_come(monkeypatch: pytes
 
 
 # ── two calls at once ────────────────────────────────────────────────────────────────────────────────────────────────
-
-INJECT, START = thread_inject_items("t", [{"a": 1}]), turn_start("t")
-REFUSED: Wire = {"error": {"code": -32600, "message": "no such item"}}
 
 
 async def test_two_calls_leave_in_one_write_and_in_their_order():
@@ -581,11 +592,12 @@ async def test_several_calls_of_codex_are_answered_in_any_order_beside_our_own()
 
 
 async def test_a_call_that_is_given_up_before_it_was_written_is_never_written():
-    codex = ScriptedCodex(("account/read", None))
+    codex = ScriptedCodex(("account/read", None), ("thread/start", None))
     codex.gate = anyio.Event()
     async with session(codex) as client, anyio.create_task_group() as first:
         first.start_soon(client.call, account_read())
         await anyio.wait_all_tasks_blocked()
+        first.start_soon(client.call, thread_start({}))
         async with anyio.create_task_group() as second:
             second.start_soon(client.call, model_list())
             await anyio.wait_all_tasks_blocked()
@@ -594,7 +606,7 @@ async def test_a_call_that_is_given_up_before_it_was_written_is_never_written():
         await anyio.wait_all_tasks_blocked()
         first.cancel_scope.cancel()
 
-    assert [wire["method"] for wire in codex.told] == ["account/read"]
+    assert [wire["method"] for wire in codex.told] == ["account/read", "thread/start"]
 
 
 async def test_an_answer_that_comes_while_its_call_is_given_up_harms_nobody():
