@@ -190,7 +190,10 @@ class Threads:
         return thread, turn
 
     async def _begin(self, thread: LivingThread, turn: Turn, prompt: Prompt, items: tuple[Item, ...]) -> None:
-        """Items that are injected while a turn waits for outputs come to stand behind the outputs."""
+        """Items that are injected while a turn waits for outputs come to stand behind the outputs.
+
+        A turn begins with items: without new ones no thread is continued.
+        """
         thread.thoughts |= marks(items)
         client, inject = thread.client, thread_inject_items(thread.id, items)
         if thread.turn_id is not None:
@@ -199,12 +202,7 @@ class Threads:
             turn.hand_over()
             return
         settings: dict[str, Any] = {} if prompt.schema is None else {"outputSchema": prompt.schema}
-        start = turn_start(thread.id, **settings)
-        # Shielded, because a turn whose start was under way runs on and must be interrupted by its id.
-        if not items:
-            thread.turn_id = await client.call(start, shield=True)
-            return
-        failure, thread.turn_id = await client.call_both(inject, start)
+        failure, thread.turn_id = await client.call_both(inject, turn_start(thread.id, **settings))
         if failure is not None:
             raise failure
 

@@ -161,6 +161,14 @@ async def test_a_living_thread_is_given_what_is_new() -> None:
     assert codex.told == [("inject_items", "t1", [Q2]), ("start", "t1", NOTHING)]
 
 
+async def test_a_conversation_that_ends_with_an_answer_is_not_continued_with_nothing() -> None:
+    threads, codex = new_threads(), FakeCodex()
+    await ask(threads, codex, Q)
+    codex.take_told()
+    assert await ask(threads, codex, Q, A) == "rebuilt; reason=unknown-history"
+    assert codex.told == [START, ("inject_items", "t2", [Q, A]), ("start", "t2", NOTHING)]
+
+
 @pytest.mark.parametrize("more", [[], [Q2]], ids=["outputs", "outputs and a message"])
 async def test_a_suspended_turn_is_given_its_outputs_behind_what_follows_them(more: list[Item]) -> None:
     threads, codex = new_threads(), FakeCodex(CALLS)
