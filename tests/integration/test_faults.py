@@ -6,6 +6,7 @@ import errno
 import socket
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import orjson
 import pytest
 from starlette.types import Message
 
-from bridge import request_body
+from bridge import request_body, threads
+from bridge.prompt import Item
 from bridge.recorder import Recorder
 from bridge.store import SqliteStore
+from codex_rpc import calls
 from tests.bridge.exchange import Exchange, http_scope
 from tests.harness.codex_home import write_home
 from tests.harness.program import free_port, program
@@ -244,6 +247,32 @@ def _answer_to(address: tuple[str, int], sent: bytes) -> bytes:
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(sent)
         return connection.recv(1000)
+
+
+async def test_a_turn_that_began_behind_refused_items_is_undone_and_told_to_nobody(
+    bridge: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request brings it about: what codex could refuse is refused before."""
+
+    def inject_worse(thread_id: str, items: Sequence[Item]) -> calls.Call[None]:
+        return calls.thread_inject_items(thread_id, [*items, {"type": 5}])
+
+    history = [user("one?"), {"role": "assistant", "content": "ok"}, user("two?")]
+    await bridge.chat(user("one?"))
+    with monkeypatch.context() as broken:
+        broken.setattr(threads, "thread_inject_items", inject_worse)
+        refused = await bridge.chat(*history)
+    assert refused.status_code == 400
+    assert "is not a valid response item" in refused.json()["error"]["message"]
+    with anyio.fail_after(10):
+        await bridge.upstream.wait_until_idle()
+    assert (await bridge.client.get("/usage")).json()["threads"] == {"running": 0, "idle": 0, "suspended": 0}
+
+    bridge.upstream.respond = lambda _: reply("right")
+    answered = await bridge.chat(*history)
+    assert answered.json()["choices"][0]["message"]["content"] == "right"
+    assert answered.headers["x-codex-proxy-thread"] == "rebuilt; reason=thread-refused"
+    assert [item["content"][0]["text"] for item in bridge.upstream.requests[-1].input] == ["one?", "ok", "two?"]
 
 
 # ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────────
