@@ -134,6 +134,12 @@ async def test_a_response_that_is_not_to_be_stored_is_gone(bridge: Proxy) -> Non
 
 
 @BOTH_TRANSPORTS
+@pytest.mark.parametrize(("model", "tier"), [("5.5-tpg", "default"), ("5.5-tpg-fast", "priority")])
+async def test_a_response_names_the_tier_that_its_model_name_asked_for(bridge: Proxy, model: str, tier: str) -> None:
+    response = await bridge.client.post("/responses", json={"model": model, "input": "hi"})
+    assert response.json()["service_tier"] == tier
+
+
 async def test_codex_searches_the_web_only_when_the_client_wants_it(bridge: Proxy) -> None:
     location = {"type": "approximate", "country": "DE", "city": "Berlin"}
     wanted = {"type": "web_search", "search_context_size": "high", "user_location": location}
