@@ -285,7 +285,7 @@ async def test_an_overloaded_codex_is_not_asked_beyond_the_deadline(monkeypatch:
     codex = ScriptedCodex(("thread/start", OVERLOADED))
     async with session(codex) as client:
         with pytest.raises(OverloadedError):
-            await client.call(thread_start({}), deadline=0.5)
+            await client.call(thread_start({}), deadline=1)
 
 
 async def test_a_call_fails_at_its_deadline_and_the_late_answer_is_skipped():
@@ -324,7 +324,7 @@ async def test_a_shielded_call_still_has_its_deadline():
     codex = ScriptedCodex(("turn/start", None))
     failures: list[CodexError] = []
     async with session(codex) as client, anyio.create_task_group() as tasks:
-        tasks.start_soon(fails, lambda: client.call(turn_start("t"), 0.05, shield=True), failures)
+        tasks.start_soon(fails, lambda: client.call(turn_start("t"), 1, shield=True), failures)
         await codex.was_told(1)
         tasks.cancel_scope.cancel()
 
