@@ -104,8 +104,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Called by the parser; what is raised here makes uvicorn send its 400."""
-        self._ahead = 0
-        self._forget_deadline()
+        self._is_through()
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
             self._refusal = headers_too_large(MAX_HEAD)
             raise self._refusal
@@ -116,12 +115,12 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
-        self._ahead = 0
+        self._is_through()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
-        self._ahead = 0
+        self._is_through()
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
@@ -151,6 +150,10 @@ class Connection(HttpToolsProtocol):
             self.transport.write_eof()
             self._forget_deadline()
             self._await_head()
+
+    def _is_through(self) -> None:
+        self._ahead = 0
+        self._forget_deadline()
 
     def _await_head(self) -> None:
         if self._deadline is None:

@@ -18,6 +18,7 @@ from bridge.web_server import MAX_HEAD, serve_http
 
 GET = b"GET /one HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /two HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n"
+CHUNKED = b"POST /three HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 @dataclass
@@ -132,8 +133,7 @@ def refusal(body: bytes) -> str:
 
 async def test_requests_of_all_shapes_are_answered_one_after_the_other_on_one_connection(running: Running) -> None:
     client = await running.connect()
-    chunked = b"POST /three HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
-    chunked += b"3\r\none\r\n3\r\ntwo\r\n0\r\na: b\r\n\r\n"
+    chunked = CHUNKED + b"3\r\none\r\n3\r\ntwo\r\n0\r\na: b\r\n\r\n"
     for sent, body in ((GET, b"-"), (POST + b"\r\nhello", b"hello"), (chunked, b"onetwo"), (GET, b"-")):
         client.send(sent)
         status, headers, got = await client.answer()
@@ -272,6 +272,27 @@ async def test_neither_an_answer_nor_a_wait_between_requests_is_cut_by_the_patie
     await anyio.sleep(0.2)  # between two requests
     client.send(GET)
     assert (await client.answer())[0] == 200
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [(b"5\r\n", b"hello\r\n0\r\n\r\n"), (b"5\r\nhello\r\n", b"0\r\n", b"\r\n")],
+    ids=["size", "end"],
+)
+async def test_a_chunk_whose_frame_comes_in_pieces_does_not_get_its_answer_cut(
+    running: Running, pieces: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "HEAD_PATIENCE", 0.1)
+    running.app.gate = anyio.Event()
+    client = await running.connect()
+    for piece in (CHUNKED, *pieces):
+        client.send(piece)
+        await anyio.sleep(0.02)
+    await client.head()
+    assert await client.chunk() == b"hello"
+    await anyio.sleep(0.2)
+    running.app.gate.set()
+    assert await client.chunk() == b""
 
 
 async def test_nothing_is_written_into_an_answer_that_runs(running: Running) -> None:
