@@ -91,20 +91,22 @@ class Connection(HttpToolsProtocol):
             return
         self._ahead += len(data)
         super().data_received(data)
-        if self._ahead and not self._refused:
-            if self._ahead > MAX_HEAD:
-                self._refuse(headers_too_large(MAX_HEAD))
-            else:
-                self._await_head()
+        if self._refused:
+            return
+        if self._ahead > MAX_HEAD:
+            self._refuse(headers_too_large(MAX_HEAD))
+        elif self.cycle and self.cycle.response_complete:  # the rest of a body that nobody reads, a part of a head
+            self.timeout_keep_alive_task = self.loop.call_later(KEEP_ALIVE, self.timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
         """Called by the parser, perhaps behind the last byte of another request."""
-        self._ahead = max(self._ahead, 1)
+        self._await_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Called by the parser; what is raised here makes uvicorn send its 400."""
-        self._is_through()
+        self._ahead = 0
+        self._forget_deadline()
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
             self._refusal = headers_too_large(MAX_HEAD)
             raise self._refusal
@@ -115,12 +117,12 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
-        self._is_through()
+        self._ahead = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
-        self._is_through()
+        self._ahead = 0
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
@@ -150,10 +152,6 @@ class Connection(HttpToolsProtocol):
             self.transport.write_eof()
             self._forget_deadline()
             self._await_head()
-
-    def _is_through(self) -> None:
-        self._ahead = 0
-        self._forget_deadline()
 
     def _await_head(self) -> None:
         if self._deadline is None:

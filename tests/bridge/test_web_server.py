@@ -26,12 +26,14 @@ class App:
     """Notes what it is asked; answers with the body that it was sent."""
 
     asked: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    early: bool = False
+    """Whether it answers before it has read the body."""
     gate: anyio.Event | None = None
     """What an answer that has begun waits for before it ends."""
     left: anyio.Event = field(default_factory=anyio.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, more = b"", True
+        body, more = b"", not self.early
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -293,6 +295,19 @@ async def test_a_chunk_whose_frame_comes_in_pieces_does_not_get_its_answer_cut(
     await anyio.sleep(0.2)
     running.app.gate.set()
     assert await client.chunk() == b""
+
+
+@pytest.mark.parametrize("after", [b"hel", b"hello\r\n"], ids=["body", "line"])
+async def test_a_connection_that_waits_behind_its_answer_is_not_kept_for_ever_by_what_is_no_request(
+    running: Running, after: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "KEEP_ALIVE", 0.1)
+    running.app.early = True
+    client = await running.connect()
+    client.send(POST + b"\r\n")
+    assert (await client.answer())[::2] == (200, b"-")
+    client.send(after)
+    assert await client.rest() == b""
 
 
 async def test_nothing_is_written_into_an_answer_that_runs(running: Running) -> None:
