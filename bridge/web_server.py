@@ -72,6 +72,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, config: Config, state: ServerState) -> None:
         super().__init__(config, state, {})
         self.parser: _Parser = _Parser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's: it is thrown away
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn's own
         """Called by asyncio."""
@@ -110,7 +111,9 @@ class Connection(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
             self._refusal = headers_too_large(MAX_HEAD)
             raise self._refusal
-        if not self.parser.should_upgrade():
+        offers = self.parser.should_upgrade()
+        self.parser.set_dangerous_leniencies(lenient_keep_alive=offers)  # or a last request's head is not parsed again
+        if not offers:
             super().on_headers_complete()
         elif self.parser.get_method() == b"CONNECT":
             raise not_http()

@@ -145,6 +145,25 @@ async def test_requests_of_all_shapes_are_answered_one_after_the_other_on_one_co
     assert [path for path, _ in running.app.asked] == ["/one", "/two", "/three", "/one", "/one", "/two"]
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        b"GET /one HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        b"GET /one HTTP/1.1\r\nhost: x\r\nconnection: close, upgrade\r\nupgrade: h2c\r\n\r\n",
+        b"GET /one HTTP/1.0\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
+    ],
+)
+async def test_what_follows_the_last_request_of_a_connection_does_not_cost_it_its_answer(
+    running: Running, last: bytes
+) -> None:
+    client = await running.connect()
+    client.send(last + GET)
+    status, headers, _ = await client.answer()
+    assert (status, headers[b"connection"]) == (200, b"close")
+    assert await client.rest() == b""
+    assert len(running.app.asked) == 1
+
+
 async def test_a_request_may_come_byte_by_byte(running: Running) -> None:
     client = await running.connect()
     for byte in POST + b"\r\nhello":
