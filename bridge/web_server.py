@@ -14,7 +14,7 @@ import orjson
 from httptools import HttpParserUpgrade, HttpRequestParser
 from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from bridge.errors import ApiError, headers_too_large, not_http
@@ -28,6 +28,9 @@ HEAD_PATIENCE = 10.0
 KEEP_ALIVE = 120
 """Seconds that a connection may wait for its next request: longer than clients wait (cloudflared 90), so that it is
 never closed under a request that is on its way."""
+
+MAX_WAITING = 32
+"""Requests that a client may send ahead of the answer that runs; hardly any client sends one."""
 
 LAST_ANSWERS = 1.0
 """Seconds that connections have to end after the server was told to stop."""
@@ -60,6 +63,8 @@ class Connection(HttpToolsProtocol):
 
     lost: asyncio.Future[None]
     """Done when the connection is closed."""
+    _running: RequestResponseCycle
+    """The request that was begun last: the others of the pipeline wait for its answer."""
     _ahead = 0
     """Bytes received since the last head or piece of a body was complete."""
     _deadline: asyncio.TimerHandle | None = None
@@ -81,8 +86,11 @@ class Connection(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncio."""
+        """Called by asyncio; uvicorn tells the last request in the pipeline, which need not be the one that runs."""
         self._forget_deadline()
+        self._unset_keepalive_if_required()
+        if self.pipeline:
+            self.cycle = self._running
         super().connection_lost(exc)
         self.lost.set_result(None)
 
@@ -111,12 +119,19 @@ class Connection(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
             self._refusal = headers_too_large(MAX_HEAD)
             raise self._refusal
+        if len(self.pipeline) == MAX_WAITING:
+            raise not_http()  # nobody is told: an answer runs
         offers = self.parser.should_upgrade()
         self.parser.set_dangerous_leniencies(lenient_keep_alive=offers)  # or a last request's head is not parsed again
         if not offers:
             super().on_headers_complete()
+            self.headers = []  # what still comes are trailers: no header may come behind the check of the headers
         elif self.parser.get_method() == b"CONNECT":
             raise not_http()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
+import struct
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
@@ -14,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from bridge import web_server
 from bridge.answers import response_start
 from bridge.server import listen
-from bridge.web_server import MAX_HEAD, serve_http
+from bridge.web_server import MAX_HEAD, MAX_WAITING, Connection, serve_http
 
 GET = b"GET /one HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /two HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n"
@@ -26,6 +29,8 @@ class App:
     """Notes what it is asked; answers with the body that it was sent."""
 
     asked: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    headers: list[bytes] = field(default_factory=list[bytes])
+    """The names of the headers of the last request, as they are behind its body."""
     early: bool = False
     """Whether it answers before it has read the body."""
     gate: anyio.Event | None = None
@@ -42,6 +47,7 @@ class App:
             body += message["body"]
             more = message["more_body"]
         self.asked.append((scope["path"], body))
+        self.headers = [name for name, _ in scope["headers"]]
         await send(response_start(200, {}))
         await send({"type": "http.response.body", "body": body or b"-", "more_body": True})
         if self.gate is not None:
@@ -89,6 +95,12 @@ class Client:
         return await self._reader.read()
 
     def leave(self) -> None:
+        self._writer.close()
+
+    def reset(self) -> None:
+        """Leave as a process does that is killed."""
+        at_once = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         self._writer.close()
 
 
@@ -143,6 +155,13 @@ async def test_requests_of_all_shapes_are_answered_one_after_the_other_on_one_co
     client.send(GET + POST + b"\r\nhello")  # both at once
     assert [(await client.answer())[2] for _ in range(2)] == [b"-", b"hello"]
     assert [path for path, _ in running.app.asked] == ["/one", "/two", "/three", "/one", "/one", "/two"]
+
+
+async def test_a_trailer_is_no_header(running: Running) -> None:
+    client = await running.connect()
+    client.send(CHUNKED + b"3\r\none\r\n0\r\nauthorization: Bearer key\r\n\r\n")
+    assert (await client.answer())[::2] == (200, b"one")
+    assert running.app.headers == [b"host", b"transfer-encoding"]
 
 
 @pytest.mark.parametrize(
@@ -352,6 +371,36 @@ async def test_a_client_that_leaves_ends_its_answer(running: Running) -> None:
     await running.app.left.wait()
 
 
+async def test_requests_are_answered_in_the_order_in_which_they_came_and_only_so_many_may_wait(
+    running: Running,
+) -> None:
+    running.app.gate = anyio.Event()
+    client = await running.connect()
+    paths = [f"/{number}" for number in range(MAX_WAITING + 2)]
+    sent = [b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path.encode() for path in paths]
+    client.send(b"".join(sent[:-1]))
+    await client.head()
+    running.app.gate.set()
+    assert [await client.chunk(), await client.chunk()] == [b"-", b""]
+    for _ in range(MAX_WAITING):
+        await client.answer()
+    assert [path for path, _ in running.app.asked] == paths[:-1]
+    running.app.gate = anyio.Event()
+    client.send(b"".join(sent))
+    await client.rest()
+    await running.app.left.wait()
+
+
+async def test_a_connection_that_its_client_resets_is_forgotten_at_once(running: Running) -> None:
+    for _ in range(2):
+        client = await running.connect()
+        client.send(GET)
+        await client.answer()
+        gc.collect()
+        assert sum(isinstance(one, Connection) for one in gc.get_objects()) == 1
+        client.reset()
+
+
 async def test_a_stop_closes_idle_connections_at_once_and_lets_answers_end(running: Running) -> None:
     running.app.gate = anyio.Event()
     idle, busy = await running.connect(), await running.connect()
@@ -367,11 +416,12 @@ async def test_a_stop_closes_idle_connections_at_once_and_lets_answers_end(runni
     await running.ended.wait()
 
 
-async def test_a_stop_does_not_wait_for_ever(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("waiting", [b"", GET], ids=["alone", "pipeline"])
+async def test_a_stop_does_not_wait_for_ever(running: Running, waiting: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web_server, "LAST_ANSWERS", 0.1)
     running.app.gate = anyio.Event()
     client = await running.connect()
-    client.send(GET)
+    client.send(GET + waiting)
     await client.head()
     running.stop.set()
     await running.ended.wait()
