@@ -6,6 +6,7 @@ import asyncio
 import http
 import logging
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -18,6 +19,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from bridge.errors import ApiError, headers_too_large, not_http
+
+if sys.platform != "win32":
+    import resource
 
 MAX_HEAD = 32 * 1024
 """Bytes of a request before its body: the path and all headers together, which bounds their number too."""
@@ -34,6 +38,17 @@ MAX_WAITING = 32
 
 LAST_ANSWERS = 1.0
 """Seconds that connections have to end after the server was told to stop."""
+
+
+def most_connections() -> int:
+    """Return how many connections may be open: the other half of the descriptors is for codex, the store and the log.
+
+    Without descriptors asyncio would write a hundred tracebacks a second.
+    """
+    if sys.platform == "win32":
+        return sys.maxsize
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else most // 2
 
 
 class _Parser(HttpRequestParser):
@@ -84,6 +99,8 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self.lost = self.loop.create_future()
         self._await_head()
+        if len(self.connections) > most_connections():
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio; uvicorn tells the last request in the pipeline, which need not be the one that runs."""

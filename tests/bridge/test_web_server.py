@@ -218,9 +218,17 @@ async def test_an_offer_to_leave_http_1_is_not_taken_and_the_request_answered(
         await anyio.sleep(0.02)
         client.send(b"hello")
     status, headers, body = await client.answer()
+    names = [line.partition(b":")[0] for line in (POST + offer).splitlines()[1:]]
     assert (status, body, b"connection" in headers) == (200, b"hello", False)
+    assert running.app.headers == [name for name in names if name != b"upgrade"]
     client.send((b"GET /one HTTP/1.1\r\nhost: x\r\n" + offer + b"\r\n") * 2 + GET)
     assert [(await client.answer())[2] for _ in range(3)] == [b"-"] * 3
+
+
+def connections() -> int:
+    """How many the server has in memory."""
+    gc.collect()
+    return sum(isinstance(one, Connection) for one in gc.get_objects())
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,13 +245,16 @@ async def test_an_offer_to_leave_http_1_is_not_taken_and_the_request_answered(
         b"POST /two HTTP/1.1\r\nhost: x\r\ncontent-length: five\r\n\r\nhello",
     ],
 )
-async def test_what_is_no_http_is_refused_like_everything_else(running: Running, sent: bytes) -> None:
+async def test_what_is_no_http_is_refused_like_everything_else_and_not_logged(
+    running: Running, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     client = await running.connect()
     client.send(sent)
     status, headers, body = await client.answer()
     assert (status, refusal(body), headers[b"connection"]) == (400, "invalid_http", b"close")
     assert await client.rest() == b""
     assert running.app.asked == []
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
@@ -335,6 +346,20 @@ async def test_a_chunk_whose_frame_comes_in_pieces_does_not_get_its_answer_cut(
     assert await client.chunk() == b""
 
 
+async def test_who_was_refused_and_does_not_leave_is_not_kept(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "HEAD_PATIENCE", 0.05)
+    client = await running.connect()
+    client.send(GET)
+    await client.answer()
+    client.send(b"no request\r\n")
+    assert (await client.answer())[0] == 400
+    await client.rest()
+    await anyio.sleep(0.2)
+    assert connections() == 0
+
+
 @pytest.mark.parametrize("after", [b"hel", b"hello\r\n"], ids=["body", "line"])
 async def test_a_connection_that_waits_behind_its_answer_is_not_kept_for_ever_by_what_is_no_request(
     running: Running, after: bytes, monkeypatch: pytest.MonkeyPatch
@@ -391,13 +416,27 @@ async def test_requests_are_answered_in_the_order_in_which_they_came_and_only_so
     await running.app.left.wait()
 
 
+async def test_connections_beyond_the_bound_are_closed_until_another_one_ends(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "most_connections", lambda: 1)
+    first = await running.connect()
+    first.send(GET)
+    await first.answer()
+    assert await (await running.connect()).rest() == b""
+    first.leave()
+    await first.rest()
+    last = await running.connect()
+    last.send(GET)
+    assert (await last.answer())[0] == 200
+
+
 async def test_a_connection_that_its_client_resets_is_forgotten_at_once(running: Running) -> None:
     for _ in range(2):
         client = await running.connect()
         client.send(GET)
         await client.answer()
-        gc.collect()
-        assert sum(isinstance(one, Connection) for one in gc.get_objects()) == 1
+        assert connections() == 1
         client.reset()
 
 
@@ -425,4 +464,4 @@ async def test_a_stop_does_not_wait_for_ever(running: Running, waiting: bytes, m
     await client.head()
     running.stop.set()
     await running.ended.wait()
-    await running.app.left.wait()
+    assert running.app.left.is_set()
