@@ -33,6 +33,8 @@ class App:
     """The names of the headers of the last request, as they are behind its body."""
     early: bool = False
     """Whether it answers before it has read the body."""
+    client: str = ""
+    """Where the last request came from."""
     gate: anyio.Event | None = None
     """What an answer that has begun waits for before it ends."""
     left: anyio.Event = field(default_factory=anyio.Event)
@@ -47,6 +49,7 @@ class App:
             body += message["body"]
             more = message["more_body"]
         self.asked.append((scope["path"], body))
+        self.client = scope["client"][0]
         self.headers = [name for name, _ in scope["headers"]]
         await send(response_start(200, {}))
         await send({"type": "http.response.body", "body": body or b"-", "more_body": True})
@@ -155,6 +158,13 @@ async def test_requests_of_all_shapes_are_answered_one_after_the_other_on_one_co
     client.send(GET + POST + b"\r\nhello")  # both at once
     assert [(await client.answer())[2] for _ in range(2)] == [b"-", b"hello"]
     assert [path for path, _ in running.app.asked] == ["/one", "/two", "/three", "/one", "/one", "/two"]
+
+
+async def test_a_client_is_where_its_connection_comes_from_whatever_it_says(running: Running) -> None:
+    client = await running.connect()
+    client.send(b"GET /one HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 203.0.113.9\r\n\r\n")
+    await client.answer()
+    assert running.app.client == "127.0.0.1"
 
 
 async def test_a_trailer_is_no_header(running: Running) -> None:
