@@ -6,6 +6,7 @@ import asyncio
 import http
 import logging
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -14,10 +15,13 @@ import orjson
 from httptools import HttpParserUpgrade, HttpRequestParser
 from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from bridge.errors import ApiError, headers_too_large, not_http
+
+if sys.platform != "win32":
+    import resource
 
 MAX_HEAD = 32 * 1024
 """Bytes of a request before its body: the path and all headers together, which bounds their number too."""
@@ -29,8 +33,22 @@ KEEP_ALIVE = 120
 """Seconds that a connection may wait for its next request: longer than clients wait (cloudflared 90), so that it is
 never closed under a request that is on its way."""
 
+MAX_WAITING = 32
+"""Requests that a client may send ahead of the answer that runs; hardly any client sends one."""
+
 LAST_ANSWERS = 1.0
 """Seconds that connections have to end after the server was told to stop."""
+
+
+def most_connections() -> int:
+    """Return how many connections may be open: the other half of the descriptors is for codex, the store and the log.
+
+    Without descriptors asyncio would write a hundred tracebacks a second.
+    """
+    if sys.platform == "win32":
+        return sys.maxsize
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else most // 2
 
 
 class _Parser(HttpRequestParser):
@@ -60,6 +78,8 @@ class Connection(HttpToolsProtocol):
 
     lost: asyncio.Future[None]
     """Done when the connection is closed."""
+    _running: RequestResponseCycle
+    """The request that was begun last: the others of the pipeline wait for its answer."""
     _ahead = 0
     """Bytes received since the last head or piece of a body was complete."""
     _deadline: asyncio.TimerHandle | None = None
@@ -72,16 +92,22 @@ class Connection(HttpToolsProtocol):
     def __init__(self, config: Config, state: ServerState) -> None:
         super().__init__(config, state, {})
         self.parser: _Parser = _Parser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's: it is thrown away
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn's own
         """Called by asyncio."""
         super().connection_made(transport)
         self.lost = self.loop.create_future()
         self._await_head()
+        if len(self.connections) > most_connections():
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncio."""
+        """Called by asyncio; uvicorn tells the last request in the pipeline, which need not be the one that runs."""
         self._forget_deadline()
+        self._unset_keepalive_if_required()
+        if self.pipeline:
+            self.cycle = self._running
         super().connection_lost(exc)
         self.lost.set_result(None)
 
@@ -91,15 +117,16 @@ class Connection(HttpToolsProtocol):
             return
         self._ahead += len(data)
         super().data_received(data)
-        if self._ahead and not self._refused:
-            if self._ahead > MAX_HEAD:
-                self._refuse(headers_too_large(MAX_HEAD))
-            else:
-                self._await_head()
+        if self._refused:
+            return
+        if self._ahead > MAX_HEAD:
+            self._refuse(headers_too_large(MAX_HEAD))
+        elif self.cycle and self.cycle.response_complete:  # the rest of a body that nobody reads, a part of a head
+            self.timeout_keep_alive_task = self.loop.call_later(KEEP_ALIVE, self.timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
         """Called by the parser, perhaps behind the last byte of another request."""
-        self._ahead = max(self._ahead, 1)
+        self._await_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -109,10 +136,19 @@ class Connection(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
             self._refusal = headers_too_large(MAX_HEAD)
             raise self._refusal
-        if not self.parser.should_upgrade():
+        if len(self.pipeline) == MAX_WAITING:
+            raise not_http()  # nobody is told: an answer runs
+        offers = self.parser.should_upgrade()
+        self.parser.set_dangerous_leniencies(lenient_keep_alive=offers)  # or a last request's head is not parsed again
+        if not offers:
             super().on_headers_complete()
+            self.headers = []  # what still comes are trailers: no header may come behind the check of the headers
         elif self.parser.get_method() == b"CONNECT":
             raise not_http()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""

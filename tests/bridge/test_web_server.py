@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
+import struct
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
@@ -14,10 +17,11 @@ from starlette.types import Receive, Scope, Send
 from bridge import web_server
 from bridge.answers import response_start
 from bridge.server import listen
-from bridge.web_server import MAX_HEAD, serve_http
+from bridge.web_server import MAX_HEAD, MAX_WAITING, Connection, serve_http
 
 GET = b"GET /one HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /two HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n"
+CHUNKED = b"POST /three HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 @dataclass
@@ -25,12 +29,18 @@ class App:
     """Notes what it is asked; answers with the body that it was sent."""
 
     asked: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    headers: list[bytes] = field(default_factory=list[bytes])
+    """The names of the headers of the last request, as they are behind its body."""
+    early: bool = False
+    """Whether it answers before it has read the body."""
+    client: str = ""
+    """Where the last request came from."""
     gate: anyio.Event | None = None
     """What an answer that has begun waits for before it ends."""
     left: anyio.Event = field(default_factory=anyio.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, more = b"", True
+        body, more = b"", not self.early
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -39,6 +49,8 @@ class App:
             body += message["body"]
             more = message["more_body"]
         self.asked.append((scope["path"], body))
+        self.client = scope["client"][0]
+        self.headers = [name for name, _ in scope["headers"]]
         await send(response_start(200, {}))
         await send({"type": "http.response.body", "body": body or b"-", "more_body": True})
         if self.gate is not None:
@@ -88,6 +100,12 @@ class Client:
     def leave(self) -> None:
         self._writer.close()
 
+    def reset(self) -> None:
+        """Leave as a process does that is killed."""
+        at_once = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        self._writer.close()
+
 
 @dataclass
 class Running:
@@ -132,8 +150,7 @@ def refusal(body: bytes) -> str:
 
 async def test_requests_of_all_shapes_are_answered_one_after_the_other_on_one_connection(running: Running) -> None:
     client = await running.connect()
-    chunked = b"POST /three HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
-    chunked += b"3\r\none\r\n3\r\ntwo\r\n0\r\na: b\r\n\r\n"
+    chunked = CHUNKED + b"3\r\none\r\n3\r\ntwo\r\n0\r\na: b\r\n\r\n"
     for sent, body in ((GET, b"-"), (POST + b"\r\nhello", b"hello"), (chunked, b"onetwo"), (GET, b"-")):
         client.send(sent)
         status, headers, got = await client.answer()
@@ -141,6 +158,39 @@ async def test_requests_of_all_shapes_are_answered_one_after_the_other_on_one_co
     client.send(GET + POST + b"\r\nhello")  # both at once
     assert [(await client.answer())[2] for _ in range(2)] == [b"-", b"hello"]
     assert [path for path, _ in running.app.asked] == ["/one", "/two", "/three", "/one", "/one", "/two"]
+
+
+async def test_a_client_is_where_its_connection_comes_from_whatever_it_says(running: Running) -> None:
+    client = await running.connect()
+    client.send(b"GET /one HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 203.0.113.9\r\n\r\n")
+    await client.answer()
+    assert running.app.client == "127.0.0.1"
+
+
+async def test_a_trailer_is_no_header(running: Running) -> None:
+    client = await running.connect()
+    client.send(CHUNKED + b"3\r\none\r\n0\r\nauthorization: Bearer key\r\n\r\n")
+    assert (await client.answer())[::2] == (200, b"one")
+    assert running.app.headers == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        b"GET /one HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        b"GET /one HTTP/1.1\r\nhost: x\r\nconnection: close, upgrade\r\nupgrade: h2c\r\n\r\n",
+        b"GET /one HTTP/1.0\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
+    ],
+)
+async def test_what_follows_the_last_request_of_a_connection_does_not_cost_it_its_answer(
+    running: Running, last: bytes
+) -> None:
+    client = await running.connect()
+    client.send(last + GET)
+    status, headers, _ = await client.answer()
+    assert (status, headers[b"connection"]) == (200, b"close")
+    assert await client.rest() == b""
+    assert len(running.app.asked) == 1
 
 
 async def test_a_request_may_come_byte_by_byte(running: Running) -> None:
@@ -178,9 +228,17 @@ async def test_an_offer_to_leave_http_1_is_not_taken_and_the_request_answered(
         await anyio.sleep(0.02)
         client.send(b"hello")
     status, headers, body = await client.answer()
+    names = [line.partition(b":")[0] for line in (POST + offer).splitlines()[1:]]
     assert (status, body, b"connection" in headers) == (200, b"hello", False)
+    assert running.app.headers == [name for name in names if name != b"upgrade"]
     client.send((b"GET /one HTTP/1.1\r\nhost: x\r\n" + offer + b"\r\n") * 2 + GET)
     assert [(await client.answer())[2] for _ in range(3)] == [b"-"] * 3
+
+
+def connections() -> int:
+    """How many the server has in memory."""
+    gc.collect()
+    return sum(isinstance(one, Connection) for one in gc.get_objects())
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -197,13 +255,16 @@ async def test_an_offer_to_leave_http_1_is_not_taken_and_the_request_answered(
         b"POST /two HTTP/1.1\r\nhost: x\r\ncontent-length: five\r\n\r\nhello",
     ],
 )
-async def test_what_is_no_http_is_refused_like_everything_else(running: Running, sent: bytes) -> None:
+async def test_what_is_no_http_is_refused_like_everything_else_and_not_logged(
+    running: Running, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     client = await running.connect()
     client.send(sent)
     status, headers, body = await client.answer()
     assert (status, refusal(body), headers[b"connection"]) == (400, "invalid_http", b"close")
     assert await client.rest() == b""
     assert running.app.asked == []
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
@@ -274,6 +335,54 @@ async def test_neither_an_answer_nor_a_wait_between_requests_is_cut_by_the_patie
     assert (await client.answer())[0] == 200
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [(b"5\r\n", b"hello\r\n0\r\n\r\n"), (b"5\r\nhello\r\n", b"0\r\n", b"\r\n")],
+    ids=["size", "end"],
+)
+async def test_a_chunk_whose_frame_comes_in_pieces_does_not_get_its_answer_cut(
+    running: Running, pieces: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "HEAD_PATIENCE", 0.1)
+    running.app.gate = anyio.Event()
+    client = await running.connect()
+    for piece in (CHUNKED, *pieces):
+        client.send(piece)
+        await anyio.sleep(0.02)
+    await client.head()
+    assert await client.chunk() == b"hello"
+    await anyio.sleep(0.2)
+    running.app.gate.set()
+    assert await client.chunk() == b""
+
+
+async def test_who_was_refused_and_does_not_leave_is_not_kept(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "HEAD_PATIENCE", 0.05)
+    client = await running.connect()
+    client.send(GET)
+    await client.answer()
+    client.send(b"no request\r\n")
+    assert (await client.answer())[0] == 400
+    await client.rest()
+    await anyio.sleep(0.2)
+    assert connections() == 0
+
+
+@pytest.mark.parametrize("after", [b"hel", b"hello\r\n"], ids=["body", "line"])
+async def test_a_connection_that_waits_behind_its_answer_is_not_kept_for_ever_by_what_is_no_request(
+    running: Running, after: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "KEEP_ALIVE", 0.1)
+    running.app.early = True
+    client = await running.connect()
+    client.send(POST + b"\r\n")
+    assert (await client.answer())[::2] == (200, b"-")
+    client.send(after)
+    assert await client.rest() == b""
+
+
 async def test_nothing_is_written_into_an_answer_that_runs(running: Running) -> None:
     running.app.gate = anyio.Event()
     client = await running.connect()
@@ -297,6 +406,50 @@ async def test_a_client_that_leaves_ends_its_answer(running: Running) -> None:
     await running.app.left.wait()
 
 
+async def test_requests_are_answered_in_the_order_in_which_they_came_and_only_so_many_may_wait(
+    running: Running,
+) -> None:
+    running.app.gate = anyio.Event()
+    client = await running.connect()
+    paths = [f"/{number}" for number in range(MAX_WAITING + 2)]
+    sent = [b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path.encode() for path in paths]
+    client.send(b"".join(sent[:-1]))
+    await client.head()
+    running.app.gate.set()
+    assert [await client.chunk(), await client.chunk()] == [b"-", b""]
+    for _ in range(MAX_WAITING):
+        await client.answer()
+    assert [path for path, _ in running.app.asked] == paths[:-1]
+    running.app.gate = anyio.Event()
+    client.send(b"".join(sent))
+    await client.rest()
+    await running.app.left.wait()
+
+
+async def test_connections_beyond_the_bound_are_closed_until_another_one_ends(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "most_connections", lambda: 1)
+    first = await running.connect()
+    first.send(GET)
+    await first.answer()
+    assert await (await running.connect()).rest() == b""
+    first.leave()
+    await first.rest()
+    last = await running.connect()
+    last.send(GET)
+    assert (await last.answer())[0] == 200
+
+
+async def test_a_connection_that_its_client_resets_is_forgotten_at_once(running: Running) -> None:
+    for _ in range(2):
+        client = await running.connect()
+        client.send(GET)
+        await client.answer()
+        assert connections() == 1
+        client.reset()
+
+
 async def test_a_stop_closes_idle_connections_at_once_and_lets_answers_end(running: Running) -> None:
     running.app.gate = anyio.Event()
     idle, busy = await running.connect(), await running.connect()
@@ -312,12 +465,13 @@ async def test_a_stop_closes_idle_connections_at_once_and_lets_answers_end(runni
     await running.ended.wait()
 
 
-async def test_a_stop_does_not_wait_for_ever(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("waiting", [b"", GET], ids=["alone", "pipeline"])
+async def test_a_stop_does_not_wait_for_ever(running: Running, waiting: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web_server, "LAST_ANSWERS", 0.1)
     running.app.gate = anyio.Event()
     client = await running.connect()
-    client.send(GET)
+    client.send(GET + waiting)
     await client.head()
     running.stop.set()
     await running.ended.wait()
-    await running.app.left.wait()
+    assert running.app.left.is_set()
