@@ -193,6 +193,25 @@ async def test_what_follows_the_last_request_of_a_connection_does_not_cost_it_it
     assert len(running.app.asked) == 1
 
 
+async def test_no_chunk_waits_for_the_acknowledgement_of_the_one_before(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that pauses between its requests acknowledges late: each first text would come 40 ms later."""
+    without_delay: list[int] = []
+    made = Connection.connection_made
+
+    def note(connection: Connection, transport: asyncio.Transport) -> None:
+        connected: socket.socket = transport.get_extra_info("socket")
+        without_delay.append(connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(connection, transport)
+
+    monkeypatch.setattr(Connection, "connection_made", note)
+    client = await running.connect()
+    client.send(GET)
+    await client.answer()
+    assert without_delay == [1]
+
+
 async def test_a_request_may_come_byte_by_byte(running: Running) -> None:
     client = await running.connect()
     for byte in POST + b"\r\nhello":
