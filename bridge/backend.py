@@ -10,8 +10,9 @@ import anyio
 from msgspec import Struct
 
 from bridge.errors import not_logged_in
+from codex_rpc.caller import CALL_DEADLINE
 from codex_rpc.calls import Account, Model, account_read, config_read, model_list, rate_limits_read
-from codex_rpc.client import CALL_DEADLINE, Client
+from codex_rpc.client import Client
 from codex_rpc.errors import CodexError
 from codex_rpc.quota import Quota, updated
 from codex_rpc.supervisor import Supervisor

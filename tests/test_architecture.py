@@ -32,6 +32,7 @@ ORDER = {
         "codex_rpc.recording",
         "codex_rpc.replay",
         "codex_rpc.outgoing",
+        "codex_rpc.caller",
         "codex_rpc.client",
         "codex_rpc.supervisor",
     ),

@@ -272,7 +272,7 @@ async def test_a_result_that_is_not_what_the_protocol_promises_is_a_protocol_err
 
 
 async def test_an_overloaded_codex_is_asked_again_until_it_answers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("codex_rpc.client.OVERLOAD_PAUSE", 0.0001)
+    monkeypatch.setattr("codex_rpc.caller.OVERLOAD_PAUSE", 0.0001)
     codex = ScriptedCodex(("thread/start", OVERLOADED), ("thread/start", OVERLOADED), ("thread/start", THREAD))
     async with session(codex) as client:
         assert await client.call(thread_start({"a": 1})) == "t"
@@ -281,7 +281,7 @@ async def test_an_overloaded_codex_is_asked_again_until_it_answers(monkeypatch: 
 
 
 async def test_an_overloaded_codex_is_not_asked_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("codex_rpc.client.OVERLOAD_PAUSE", 60)
+    monkeypatch.setattr("codex_rpc.caller.OVERLOAD_PAUSE", 60)
     codex = ScriptedCodex(("thread/start", OVERLOADED))
     async with session(codex) as client:
         with pytest.raises(OverloadedError):
@@ -343,7 +343,7 @@ async def test_what_ends_something_is_sent_even_for_a_caller_that_has_been_cance
 
 
 async def test_codex_is_asked_by_so_many_callers_at_once_that_it_loses_none(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("codex_rpc.client.WINDOW", 3)
+    monkeypatch.setattr("codex_rpc.caller.WINDOW", 3)
     codex = ScriptedCodex(*[("thread/start", None)] * 4)
     async with session(codex) as client, anyio.create_task_group() as tasks:
         begun = len(codex.told)
@@ -358,7 +358,7 @@ async def test_codex_is_asked_by_so_many_callers_at_once_that_it_loses_none(monk
 
 
 async def test_who_waits_for_codex_to_be_asked_is_told_when_it_ends(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("codex_rpc.client.WINDOW", 1)
+    monkeypatch.setattr("codex_rpc.caller.WINDOW", 1)
     codex = ScriptedCodex(("thread/start", None))
     failures: list[CodexError] = []
     async with session(codex) as client, anyio.create_task_group() as tasks:
@@ -371,7 +371,7 @@ async def test_who_waits_for_codex_to_be_asked_is_told_when_it_ends(monkeypatch:
 
 
 async def test_nothing_is_begun_for_who_leaves_before_codex_is_asked(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("codex_rpc.client.WINDOW", 1)
+    monkeypatch.setattr("codex_rpc.caller.WINDOW", 1)
     codex = ScriptedCodex(("model/list", None))
     outcomes: list[object] = []
     async with session(codex) as client, anyio.create_task_group() as tasks:
@@ -387,7 +387,7 @@ async def test_nothing_is_begun_for_who_leaves_before_codex_is_asked(monkeypatch
 
 
 async def test_who_has_left_the_queue_leaves_no_place_behind(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("codex_rpc.client.WINDOW", 1)
+    monkeypatch.setattr("codex_rpc.caller.WINDOW", 1)
     codex = ScriptedCodex(("model/list", None), ("thread/start", THREAD))
     async with session(codex) as client, anyio.create_task_group() as tasks:
         tasks.start_soon(client.call, model_list())
@@ -403,8 +403,8 @@ async def test_who_has_left_the_queue_leaves_no_place_behind(monkeypatch: pytest
 
 
 async def test_who_leaves_does_not_wait_behind_those_who_come(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("codex_rpc.client.WINDOW", 1)
-    monkeypatch.setattr("codex_rpc.client.WAY_OUT", 2)
+    monkeypatch.setattr("codex_rpc.caller.WINDOW", 1)
+    monkeypatch.setattr("codex_rpc.caller.WAY_OUT", 2)
     interrupt = ("turn/interrupt", None)
     codex = ScriptedCodex(("thread/start", None), interrupt, interrupt, ("turn/interrupt", TAKEN))
     async with session(codex) as client, anyio.create_task_group() as tasks:
