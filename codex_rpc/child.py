@@ -13,6 +13,8 @@ from typing import Any, TypeAlias, cast
 
 import anyio
 
+from codex_rpc.pace import Pace
+
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 Sink: TypeAlias = Callable[[bytes], None]
@@ -28,17 +30,21 @@ class Output(asyncio.Protocol):
         self._sink: Sink | None = None
         self._over: asyncio.Future[None] | None = None
         self._behind: asyncio.Protocol | None = None
+        self._transport: asyncio.ReadTransport | None = None
+        self._pace = Pace()
 
     def take_over(self, transport: asyncio.ReadTransport) -> None:
         """Be the one who is told of the pipe's data; who was it before still hears of its end."""
         self._behind = cast("asyncio.Protocol", transport.get_protocol())
         transport.set_protocol(self)
+        self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
         if self._sink is None:
             self._waiting.append(data)
             return
+        self._let_gather()
         try:
             self._sink(data)
         except Exception as error:  # noqa: BLE001 - raised where the reader waits
@@ -68,6 +74,17 @@ class Output(asyncio.Protocol):
             await self._over
         finally:
             self._sink = self._over = None
+
+    def _let_gather(self) -> None:
+        """Leave in the pipe for a moment what comes too fast to be read piece by piece."""
+        loop = asyncio.get_running_loop()
+        if self._transport is not None and (wait := self._pace.read(loop.time())):
+            self._transport.pause_reading()
+            loop.call_later(wait, self._read_on, self._transport)
+
+    def _read_on(self, transport: asyncio.ReadTransport) -> None:
+        if not transport.is_closing():
+            transport.resume_reading()
 
     def _finish(self, error: Exception | None) -> None:
         self._sink = None

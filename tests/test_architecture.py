@@ -15,6 +15,7 @@ ORDER = {
         "codex_rpc",
         "codex_rpc.errors",
         "codex_rpc.framing",
+        "codex_rpc.pace",
         "codex_rpc.messages",
         "codex_rpc.quota",
         "codex_rpc.calls",

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import anyio
 import pytest
 
 from codex_rpc.child import STDERR, STDOUT, Child
+from codex_rpc.pace import IN_A_ROW, INTERVAL
 
 
 class FakePipe(asyncio.ReadTransport):
     def __init__(self, reader: asyncio.BaseProtocol) -> None:
         super().__init__()
         self._reader = reader
+        self.paused = anyio.Event()
+        self.resumed = anyio.Event()
+        self._closing = False
+
+    def pause_reading(self) -> None:
+        self.paused.set()
+
+    def resume_reading(self) -> None:
+        assert not self._closing, "uvloop refuses to resume what is closed"
+        self.resumed.set()
+
+    def close(self) -> None:
+        self._closing = True
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def say(self, data: bytes) -> None:
+        cast("asyncio.Protocol", self._reader).data_received(data)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         return self._reader
@@ -104,3 +125,41 @@ async def test_a_reader_that_cannot_go_on_is_told_why_and_is_given_nothing_more(
             await child.stdout.read(take)
 
     assert said == [b"one"]
+
+
+async def test_what_comes_faster_than_it_is_worth_to_wake_up_for_stays_in_the_pipe_for_a_moment():
+    child, said = Child(), list[bytes]()
+    transport = FakeTransport(child)
+    child.connection_made(transport)
+    pipe = transport.pipes[STDOUT]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(child.stdout.read, said.append)
+        await anyio.wait_all_tasks_blocked()
+        for number in range(IN_A_ROW):
+            pipe.say(b"%d" % number)
+        assert not pipe.paused.is_set()
+        pipe.say(b"more")
+        assert pipe.paused.is_set()
+        assert len(said) == IN_A_ROW + 1
+        assert not pipe.resumed.is_set()
+        with anyio.fail_after(5):
+            await pipe.resumed.wait()
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_pipe_that_was_closed_meanwhile_is_left_alone():
+    child, said = Child(), list[bytes]()
+    transport = FakeTransport(child)
+    child.connection_made(transport)
+    pipe, loop = transport.pipes[STDOUT], asyncio.get_running_loop()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(child.stdout.read, said.append)
+        await anyio.wait_all_tasks_blocked()
+        while not pipe.paused.is_set():
+            pipe.say(b"one")
+        pipe.close()
+        over = loop.create_future()
+        loop.call_later(2 * INTERVAL, over.set_result, None)
+        await over
+        tasks.cancel_scope.cancel()
+    assert not pipe.resumed.is_set()

@@ -1,0 +1,21 @@
+"""When to read on: at once while little comes, in larger pieces while much does. Knows nothing of what is read."""
+
+from __future__ import annotations
+
+INTERVAL = 1 / 1024
+"""Seconds from one read to the next while more comes: to read a line costs little, to wake up for it much."""
+
+IN_A_ROW = 32
+"""Reads that wait for nothing. A turn begins with a handful, and what comes at the pace of models stays below."""
+
+
+class Pace:
+    """Counts reads, as the generic cell rate algorithm counts cells (ITU-T I.371)."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def read(self, now: float) -> float:
+        """Count a read at `now`, a time that never goes back; return the seconds to wait before the next."""
+        self._due = max(self._due, now - IN_A_ROW * INTERVAL) + INTERVAL
+        return max(self._due - now, 0.0)
