@@ -49,6 +49,16 @@ anyio.run(serve, settings, listen("127.0.0.1", 0), lambda: print(*sys.modules, s
 """
 
 
+RUN_TO_THE_LOOP = """
+import gc
+from bridge.cli import serving
+from bridge.config import Settings
+
+serving.anyio.run = lambda *arguments, **options: print(gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 1000)
+serving.run(Settings(port=0), None, None, demo=False)
+"""
+
+
 async def imported(script: str, *arguments: str, **variables: str) -> set[str]:
     """Run a script that prints what it has imported; return these modules and the packages that they are in."""
     done = await anyio.run_process([sys.executable, "-c", script, *arguments], env={**os.environ, **variables})
@@ -77,3 +87,8 @@ async def test_a_server_imports_only_what_its_settings_ask_for(home: Path) -> No
     loaded = await imported(SERVE, os.environ.get("CODEX_UNDER_TEST", ""))
     assert "bridge.app" in loaded
     assert loaded & UNASKED == set()
+
+
+async def test_the_garbage_collector_of_a_server_does_not_look_at_what_was_imported_again() -> None:
+    done = await anyio.run_process([sys.executable, "-c", RUN_TO_THE_LOOP])
+    assert done.stdout.split() == [b"True", b"True"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +36,8 @@ def config_values(path: Path | None) -> dict[str, Any]:
     chosen = path or CONFIG_FILE
     if path is None and not chosen.is_file():
         return {}
+    import tomllib  # noqa: PLC0415 - most have no such file
+
     try:
         return tomllib.loads(chosen.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

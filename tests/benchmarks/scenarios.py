@@ -16,7 +16,7 @@ import anyio
 import psutil
 
 from bridge.launch import Launcher, launcher
-from tests.benchmarks.servers import HttpConversation, Server, cpu_of, proxy, relay, serve
+from tests.benchmarks.servers import HttpConversation, Server, cpu_of, hello, proxy, relay, serve
 from tests.benchmarks.subjects import Heard, Subject, bare_client, official_sdk
 from tests.benchmarks.upstream import RunningUpstream, upstream_process
 from tests.harness.codex_home import Transport, write_home
@@ -29,6 +29,7 @@ REST = 0.7
 """Seconds between two conversations, as people pause."""
 CONNECTIONS_GONE = 1
 """Seconds after which nothing is left of connections that their clients closed."""
+EMPTY = "an empty application on uvicorn"
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
@@ -224,10 +225,14 @@ async def idle_threads(lab: Lab, rounds: int) -> list[Row]:
 
 async def start_up(lab: Lab, rounds: int) -> list[Row]:
     """From the start of the process until it listens, and until codex has answered the first request."""
-    listens: dict[str, list[float]] = {"proxy": []}
-    cpu: dict[str, list[float]] = {"proxy": []}
+    listens: dict[str, list[float]] = {"proxy": [], EMPTY: []}
+    cpu: dict[str, list[float]] = {"proxy": [], EMPTY: []}
     answers: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
+    for _ in range(rounds * 3):
+        began = time.perf_counter()
+        async with hello() as pid:
+            listens[EMPTY].append(time.perf_counter() - began)
+            cpu[EMPTY].append(cpu_of(pid))
         began = time.perf_counter()
         async with serve() as started:
             listens["proxy"].append(time.perf_counter() - began)

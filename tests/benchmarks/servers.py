@@ -136,13 +136,15 @@ class HttpConversation:
 
 
 @asynccontextmanager
-async def _process(*command: str) -> AsyncGenerator[int]:
+async def _process(*command: str, says: bytes = b"listens") -> AsyncGenerator[int]:
     """Run a Python module; yield its process id when it says that it listens."""
     start = [sys.executable, "-m", *command]
     async with await anyio.open_process(start, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
         try:
             assert server.stderr is not None
-            await server.stderr.receive()
+            said = b""
+            while says not in said:
+                said += await server.stderr.receive()
             yield server.pid
         finally:
             server.terminate()
@@ -172,6 +174,15 @@ async def relay() -> AsyncGenerator[Server]:
         server = Server("bare relay", port, pid)
         await server.conversation().ask({"deltas": 1})
         yield server
+
+
+@asynccontextmanager
+async def hello() -> AsyncGenerator[int]:
+    """Start an empty application with uvicorn's own command; yield its process id when it listens."""
+    lean = ("--loop", "asyncio", "--http", "httptools", "--ws", "none")
+    command = ("uvicorn", "tests.benchmarks.hello:app", "--port", str(_free_port()), *lean)
+    async with _process(*command, says=b"running on") as pid:
+        yield pid
 
 
 def _free_port() -> int:
