@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 $(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run login test check fuzz soak bench fixtures format settings lock clean
+.PHONY: help run login test coverage check fuzz soak bench fixtures format settings lock clean
 
 help: ## show this list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3]'
@@ -22,7 +22,10 @@ run: $(VENV)/run.stamp ## start the server; ARGS go to `codex-openai-proxy serve
 login: $(VENV)/run.stamp ## log in to Codex by a code, in any browser; ARGS go to `codex-openai-proxy login`
 	@exec $(BIN)/codex-openai-proxy login $(ARGS)
 
-test: $(VENV)/dev.stamp ## run the tests with branch coverage; ARGS go to pytest
+test: $(VENV)/dev.stamp ## run the tests; ARGS go to pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist load $(ARGS)
+
+coverage: $(VENV)/dev.stamp ## run the tests and show the lines and branches that none of them takes; ARGS go to pytest
 	@$(BIN)/python -m pytest --cov --numprocesses auto --dist load $(ARGS)
 
 # pyright would ask the package index for a newer version of itself at every run.
