@@ -52,6 +52,24 @@ def check_origin(headers: Mapping[str, str], api_key: str | None) -> ApiError | 
     return None
 
 
+def check_page(headers: Mapping[str, str], api_key: str | None) -> ApiError | None:
+    """Return why a web page may not use the API, or None; header names are lower case.
+
+    Without a key any page that a person on this machine looks at could use their account. A browser names a page in
+    `Origin` with each POST; a page of this machine and what is no page (an editor, an extension) may go on.
+    """
+    origin = headers.get("origin")
+    if api_key is not None or origin is None:
+        return None
+    scheme, _, host = origin.partition("://")
+    if (host and scheme.lower() not in {"http", "https"}) or _names_this_machine(host):
+        return None
+    return foreign_page(
+        f"Without an API key no web page but one of this machine may use this server, and this one is of {origin!r}. "
+        "To allow it, start the server with CODEX_OPENAI_PROXY_API_KEY set and give the page that key."
+    )
+
+
 def client_of(scope: Mapping[str, Any]) -> str:
     """Return what tells one client from another, to be fair between them: where it is, its key, its name."""
     headers = dict(scope.get("headers", ()))

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bridge.access import PRIVATE, check_access, check_origin
+from bridge.access import PRIVATE, check_access, check_origin, check_page
 from bridge.answers import now, response_start, send_error
 from bridge.ledger import ENTRY, Entry, Ledger
 from bridge.logs import log_request
@@ -136,8 +136,9 @@ class Access:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS and not scope["path"].startswith(PAGE_FILES):
             client, headers = scope.get("client"), Headers(scope=scope)
             refusal = check_access(client[0] if client else None, headers, self._api_key)
-            if refusal is None and scope["path"] in PRIVATE:
-                refusal = check_origin(headers, self._api_key)
+            if refusal is None:
+                check = check_origin if scope["path"] in PRIVATE else check_page
+                refusal = check(headers, self._api_key)
             if refusal is None and self._api_key is None and TUNNEL_HEADER in headers and not self._warned:
                 self._warned = True
                 logger.warning(

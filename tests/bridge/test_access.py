@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.access import check_access, check_origin, client_of
+from bridge.access import check_access, check_origin, check_page, client_of
 
 KEY = "s3cret"
 
@@ -124,6 +124,46 @@ def test_a_page_of_another_origin_is_refused_whether_there_is_a_key_or_not(origi
     refusal = check_origin({"host": "localhost:11435", "origin": origin}, key)
     assert refusal is not None
     assert refusal.status == 403
+
+
+# ── the API ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+OF_THIS_MACHINE = ["http://localhost:3000", "http://127.0.0.1:8080", "https://[::1]:1", "http://tauri.localhost"]
+NO_PAGE = ["vscode-file://vscode-app", "tauri://localhost", "chrome-extension://abcdef", "file://x"]
+FOREIGN = [
+    "https://foreign.example",
+    "http://rebound.example:11435",
+    "HTTP://foreign.example",
+    "http://localhost.foreign.example",
+    "http://192.168.1.7",
+    "null",
+    "",
+    "http://",
+    "vscode-file://",
+]
+
+
+@pytest.mark.parametrize("origin", OF_THIS_MACHINE + NO_PAGE)
+def test_without_a_key_pages_of_this_machine_and_editors_may_use_the_api(origin: str) -> None:
+    assert check_page({"origin": origin}, None) is None
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_without_a_key_a_page_of_anybody_may_not_use_the_api_and_reads_what_to_do(origin: str) -> None:
+    refusal = check_page({"host": origin.partition("://")[2], "origin": origin}, None)
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (403, "foreign_page")
+    assert origin in refusal.message
+    assert "CODEX_OPENAI_PROXY_API_KEY" in refusal.message
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_with_a_key_a_page_is_a_client_like_any_other(origin: str) -> None:
+    assert check_page({"origin": origin}, KEY) is None
+
+
+def test_what_is_no_browser_names_no_origin() -> None:
+    assert check_page({"host": "x.trycloudflare.com"}, None) is None
 
 
 def test_clients_differ_by_where_they_are_by_their_key_and_by_their_name() -> None:

@@ -317,6 +317,18 @@ async def test_no_page_of_another_origin_may_read_what_is_private(path: str) -> 
         assert (exchange.status == 403) == (headers != {"host": "localhost"})
 
 
+async def test_a_foreign_page_may_use_the_api_with_the_key_only_and_can_read_why() -> None:
+    page = {"host": "localhost", "origin": "https://foreign.example", "content-type": "text/plain"}
+    refused = await ask(whole_app(), http_scope("/v1/chat/completions", "POST", page))
+    assert (refused.status, refused.headers["access-control-allow-origin"]) == (403, "*")
+    assert b"foreign_page" in refused.body
+
+    admitted = await ask(
+        whole_app("s3cret"), http_scope("/v1/nothing", "GET", page | {"authorization": "Bearer s3cret"})
+    )
+    assert admitted.status == 404
+
+
 @pytest.mark.parametrize("path", ["/usage", "/metrics", "/doctor"])
 async def test_a_preflight_for_what_is_private_allows_nothing(path: str) -> None:
     wanted = {
