@@ -6,7 +6,6 @@ import asyncio
 import http
 import logging
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -18,10 +17,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from bridge.descriptors import most_connections
 from bridge.errors import ApiError, headers_too_large, not_http
-
-if sys.platform != "win32":
-    import resource
 
 MAX_HEAD = 32 * 1024
 """Bytes of a request before its body: the path and all headers together, which bounds their number too."""
@@ -40,15 +37,14 @@ LAST_ANSWERS = 1.0
 """Seconds that connections have to end after the server was told to stop."""
 
 
-def most_connections() -> int:
-    """Return how many connections may be open: the other half of the descriptors is for codex, the store and the log.
+logger = logging.getLogger(__name__)
 
-    Without descriptors asyncio would write a hundred tracebacks a second.
-    """
-    if sys.platform == "win32":
-        return sys.maxsize
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if most == resource.RLIM_INFINITY else most // 2
+
+class _State(ServerState):
+    """What the connections of a server share."""
+
+    full = False
+    """Whether one was closed because there were too many, which is said once."""
 
 
 class _Parser(HttpRequestParser):
@@ -89,8 +85,9 @@ class Connection(HttpToolsProtocol):
     _refused = False
     """Whether what still comes is thrown away."""
 
-    def __init__(self, config: Config, state: ServerState) -> None:
+    def __init__(self, config: Config, state: _State) -> None:
         super().__init__(config, state, {})
+        self._state = state
         self.parser: _Parser = _Parser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's: it is thrown away
 
@@ -99,8 +96,11 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self.lost = self.loop.create_future()
         self._await_head()
-        if len(self.connections) > most_connections():
+        if len(self.connections) > (most := most_connections()):
             transport.abort()
+            if not self._state.full:
+                self._state.full = True
+                logger.warning("%d connections are open, so new ones are closed; `ulimit -n` allows more", most)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio; uvicorn tells the last request in the pipeline, which need not be the one that runs."""
@@ -216,7 +216,7 @@ async def serve_http(app: ASGIApp, listener: socket.socket, stop: Callable[[], A
         timeout_keep_alive=KEEP_ALIVE,
     )
     config.load()
-    state = ServerState()
+    state = _State()
     server = await asyncio.get_running_loop().create_server(lambda: Connection(config, state), sock=listener)
     try:
         await stop()

@@ -39,6 +39,7 @@ ORDER = {
     ),
     "bridge": (
         "bridge",
+        "bridge.descriptors",
         "bridge.errors",
         "bridge.config",
         "bridge.mint",

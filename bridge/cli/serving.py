@@ -17,6 +17,7 @@ from bridge.cli.cursor_values import show_values
 from bridge.cli.settings import PROGRAM
 from bridge.config import Settings
 from bridge.demo import nobody_is_logged_in, shipped_cases
+from bridge.descriptors import allow_descriptors
 from bridge.server import Beside, listen
 from bridge.server import serve as run_server
 from bridge.stored import StoreError
@@ -51,6 +52,7 @@ def run(settings: Settings, tunnel: str | None, cloudflared: str | None, *, demo
         beside = _tunnel(tunnel, listener.getsockname()[1], cloudflared, settings.api_key) if tunnel else ()
         serve = functools.partial(run_server, beside=beside)
         gc.freeze()  # What is imported stays: a full collection that looks at all of it stops every answer for 20 ms.
+        allow_descriptors()
         loop = {"use_uvloop": util.find_spec("uvloop") is not None}
         anyio.run(serve, settings, listener, announce, backend_options=loop)
     except (CodexError, StoreError, CaseError, TunnelError) as error:

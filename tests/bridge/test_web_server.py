@@ -446,13 +446,17 @@ async def test_requests_are_answered_in_the_order_in_which_they_came_and_only_so
 
 
 async def test_connections_beyond_the_bound_are_closed_until_another_one_ends(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(web_server, "most_connections", lambda: 1)
     first = await running.connect()
     first.send(GET)
     await first.answer()
-    assert await (await running.connect()).rest() == b""
+    for _ in range(2):
+        assert await (await running.connect()).rest() == b""
+    assert [record.getMessage() for record in caplog.records if "ulimit" in record.getMessage()] == [
+        "1 connections are open, so new ones are closed; `ulimit -n` allows more"
+    ]
     first.leave()
     await first.rest()
     last = await running.connect()
