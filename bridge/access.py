@@ -73,7 +73,7 @@ def check_page(headers: Mapping[str, str], api_key: str | None) -> ApiError | No
 def client_of(scope: Mapping[str, Any]) -> str:
     """Return what tells one client from another, to be fair between them: where it is, its key, its name."""
     headers = dict(scope.get("headers", ()))
-    sent = (headers.get(name, b"").decode("latin-1") for name in (b"authorization", b"api-key", b"user-agent"))
+    sent = [headers.get(name, b"").decode("latin-1") for name in (b"authorization", b"api-key", b"user-agent")]
     return "\n".join([(scope.get("client") or ("",))[0], *sent])
 
 

@@ -128,10 +128,15 @@ class Answer:
         """Answer; the request body has been read to its end before."""
         self._entry = entry_of(scope)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_cancel_when_client_leaves, receive, tasks.cancel_scope)
-            body = _Body(send, self._writer, self._plan)
-            await self._answer(body, client_of(scope), tasks, send)
+            # The answer has a task of its own: each delta wakes it up through all the calls that the task has begun.
+            tasks.start_soon(self._run, client_of(scope), tasks, send)
+            while (await receive())["type"] != "http.disconnect":
+                pass
             tasks.cancel_scope.cancel()
+
+    async def _run(self, client: str, tasks: TaskGroup, send: Send) -> None:
+        await self._answer(_Body(send, self._writer, self._plan), client, tasks, send)
+        tasks.cancel_scope.cancel()
 
     async def _answer(self, body: _Body, client: str, tasks: TaskGroup, send: Send) -> None:
         try:
@@ -217,12 +222,6 @@ class Answer:
                     await body.write(data)
                 if isinstance(last, Failed):
                     raise with_quota(last.error, turn.quota, time())
-
-
-async def _cancel_when_client_leaves(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
 
 
 async def send_error(error: ApiError, send: Send) -> None:
