@@ -44,7 +44,7 @@ class Output(asyncio.Protocol):
         if self._sink is None:
             self._waiting.append(data)
             return
-        self._let_gather()
+        self._let_gather(len(data))
         try:
             self._sink(data)
         except Exception as error:  # noqa: BLE001 - raised where the reader waits
@@ -75,10 +75,10 @@ class Output(asyncio.Protocol):
         finally:
             self._sink = self._over = None
 
-    def _let_gather(self) -> None:
+    def _let_gather(self, size: int) -> None:
         """Leave in the pipe for a moment what comes too fast to be read piece by piece."""
         loop = asyncio.get_running_loop()
-        if self._transport is not None and (wait := self._pace.read(loop.time())):
+        if self._transport is not None and (wait := self._pace.read(size, loop.time())):
             self._transport.pause_reading()
             loop.call_later(wait, self._read_on, self._transport)
 

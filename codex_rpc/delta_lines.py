@@ -6,8 +6,6 @@ message came; the text is parsed each time; what stands behind it is a number. A
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from codex_rpc.protocol import MessageDelta
@@ -27,25 +25,24 @@ class DeltaLines:
 
     def read(self, line: bytes) -> tuple[MessageDelta, str] | None:
         """Return the text of a line with an earlier delta of its message; None if it has to be parsed as a whole."""
-        start = line.find(_BEFORE) + len(_BEFORE)
-        known = self._known.get(line[:start])
+        head, _, rest = line.partition(_BEFORE)
+        known = self._known.get(head)
         if known is None:
             return None
-        end = line.rfind(_BEHIND)
-        stamp = line[end + len(_BEHIND) : -1]
-        if not stamp.isdigit() or stamp[0] == ord("0") or len(stamp) > _LONGEST_STAMP or line[-1] != ord("}"):
+        text, _, stamp = rest.rpartition(_BEHIND)
+        digits, end = stamp[:-1], stamp[-1:]
+        if end != b"}" or not digits.isdigit() or digits[:1] == b"0" or len(digits) > _LONGEST_STAMP:
             return None
         try:
-            text: Any = orjson.loads(line[start - 1 : end + 1])
+            return known, orjson.loads(b'"%b"' % text)
         except orjson.JSONDecodeError:
             return None
-        return (known, text) if isinstance(text, str) else None
 
     def learn(self, line: bytes, delta: MessageDelta) -> None:
         """Know the lines that follow this one, which was parsed as `delta`."""
         params = {"threadId": delta.thread_id, "turnId": delta.turn_id, "itemId": delta.item_id, "delta": ""}
-        head = orjson.dumps({"method": "item/agentMessage/delta", "params": params}).removesuffix(b'"}}')
-        if line.startswith(head):
+        head = orjson.dumps({"method": "item/agentMessage/delta", "params": params}).removesuffix(_BEFORE + b'"}}')
+        if line.startswith(head + _BEFORE):
             self.forget(delta.thread_id)
             self._known[head] = delta
             self._of_thread[delta.thread_id] = head

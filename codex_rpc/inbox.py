@@ -48,6 +48,8 @@ class Inbox:
     def __init__(self, max_waiting: int = MAX_WAITING) -> None:
         self._max_waiting = max_waiting
         self._waiting: list[Event | _Run] = []
+        self._run: _Run | None = None
+        """The last of what is waiting, if it is deltas."""
         self._size = 0
         self._failure: CodexError | None = None
         self._awaited: asyncio.Future[None] | None = None
@@ -58,6 +60,7 @@ class Inbox:
         if isinstance(event, MessageDelta):
             self.put_text(event, event.text, size)
         elif self._has_room(size):
+            self._run = None
             self._waiting.append(event)
             self._wake()
 
@@ -65,11 +68,12 @@ class Inbox:
         """Add a delta that says `text` and is like an earlier one in everything else."""
         if not self._has_room(size):
             return
-        last = self._waiting[-1] if self._waiting else None
-        if isinstance(last, _Run) and (last.like is earlier or last.goes_on_with(earlier)):
-            last.texts.append(text)
+        run = self._run
+        if run is not None and (run.like is earlier or run.goes_on_with(earlier)):
+            run.texts.append(text)
         else:
-            self._waiting.append(_Run(earlier, text))
+            self._run = _Run(earlier, text)
+            self._waiting.append(self._run)
             self._wake()
 
     def fail(self, failure: CodexError) -> None:
@@ -96,7 +100,7 @@ class Inbox:
                 self._ring_at(until, loop)
             self._awaited = loop.create_future()
             await self._awaited
-        waiting, self._waiting, self._size = self._waiting, [], 0
+        waiting, self._waiting, self._run, self._size = self._waiting, [], None, 0
         if joined:
             return [one.joined() if isinstance(one, _Run) else one for one in waiting]
         return [event for one in waiting for event in (one.apart() if isinstance(one, _Run) else (one,))]
@@ -126,6 +130,7 @@ class Inbox:
         self._size += size
         if self._size > self._max_waiting:
             self._waiting.clear()
+            self._run = None
             self.fail(InboxOverflowError(f"more than {self._max_waiting} bytes of events were waiting to be taken"))
             return False
         return True

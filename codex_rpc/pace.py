@@ -5,6 +5,9 @@ from __future__ import annotations
 INTERVAL = 1 / 1024
 """Seconds from one read to the next while more comes: to read a line costs little, to wake up for it much."""
 
+LARGE = 2048
+"""Bytes of a read behind which the next one comes after two intervals: nobody reads along at that speed."""
+
 IN_A_ROW = 32
 """Reads that wait for nothing. A turn begins with a handful, and what comes at the pace of models stays below."""
 
@@ -15,7 +18,8 @@ class Pace:
     def __init__(self) -> None:
         self._due = 0.0
 
-    def read(self, now: float) -> float:
-        """Count a read at `now`, a time that never goes back; return the seconds to wait before the next."""
-        self._due = max(self._due, now - IN_A_ROW * INTERVAL) + INTERVAL
+    def read(self, size: int, now: float) -> float:
+        """Count a read of `size` bytes; return the seconds to wait before the next. `now` never goes back."""
+        cost = INTERVAL if size < LARGE else 2 * INTERVAL
+        self._due = max(self._due, now - IN_A_ROW * INTERVAL) + cost
         return max(self._due - now, 0.0)
