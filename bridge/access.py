@@ -40,11 +40,14 @@ def check_origin(headers: Mapping[str, str], api_key: str | None) -> ApiError | 
 
     A browser names the page that asks in `Origin`, and the name by which it found us in `Host`. Without a key a
     name that is not this machine's is refused: a page of anybody can have its own name lead here (DNS rebinding).
+    An image or a link comes without `Origin`, and under each name of this machine with `Sec-Fetch-Site`.
     """
     host = headers.get("host", "")
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2] != host:
         return foreign_page(f"A page of {origin} may not read this.")
+    if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        return foreign_page("Another page may not ask for this. To see it, type its address.")
     if api_key is None and not _names_this_machine(host):
         return foreign_page(
             f"Without an API key this is shown only under a name such as localhost, and not as {host!r}."
@@ -56,16 +59,18 @@ def check_page(headers: Mapping[str, str], api_key: str | None) -> ApiError | No
     """Return why a web page may not use the API, or None; header names are lower case.
 
     Without a key any page that a person on this machine looks at could use their account. A browser names a page in
-    `Origin` with each POST; a page of this machine and what is no page (an editor, an extension) may go on.
+    `Origin` with each POST; a page of this machine and what is no page (an editor, an extension, an Electron
+    application with its `file://`, which browsers call `null`) may go on.
     """
     origin = headers.get("origin")
     if api_key is not None or origin is None:
         return None
     scheme, _, host = origin.partition("://")
-    if (host and scheme.lower() not in {"http", "https"}) or _names_this_machine(host):
+    if (host and scheme.lower() not in {"http", "https"}) or origin == "file://" or _is_page_of_this_machine(host):
         return None
+    whose = "this one does not say whose it is" if origin == "null" else f"this one is of {origin!r}"
     return foreign_page(
-        f"Without an API key no web page but one of this machine may use this server, and this one is of {origin!r}. "
+        f"Without an API key no web page but one of this machine may use this server, and {whose}. "
         "To allow it, start the server with CODEX_OPENAI_PROXY_API_KEY set and give the page that key."
     )
 
@@ -77,10 +82,19 @@ def client_of(scope: Mapping[str, Any]) -> str:
     return "\n".join([(scope.get("client") or ("",))[0], *sent])
 
 
+def _is_page_of_this_machine(host: str) -> bool:
+    return _names_this_machine(host) or _name(host) in {"0.0.0.0", "::"}  # noqa: S104 - where servers say they listen
+
+
 def _names_this_machine(host: str) -> bool:
+    """Of IPv6 only ::1: under an IPv4 address in IPv6 a browser says of no request where it comes from."""
+    name = _name(host)
+    return name == "localhost" or name.endswith(".localhost") or (_is_loopback(name) and "::ffff:" not in name)
+
+
+def _name(host: str) -> str:
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    name = name.removeprefix("[").removesuffix("]").lower().removesuffix(".")
-    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+    return name.removeprefix("[").removesuffix("]").lower().removesuffix(".")
 
 
 def _sent_key(headers: Mapping[str, str]) -> str | None:

@@ -118,7 +118,8 @@ class CleanPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
-            path = _VERSION_PREFIX.sub("", _SLASHES.sub("/", scope["path"])).rstrip("/") or "/"
+            # With a newline behind it a route matches as well, but nothing that is looked up by its path.
+            path = _VERSION_PREFIX.sub("", _SLASHES.sub("/", scope["path"])).rstrip("/\n") or "/"
             scope = {**scope, "path": path, "raw_path": path.encode()}
         await self._app(scope, receive, send)
 

@@ -47,8 +47,10 @@ SYMPTOMS = (
     ),
     Symptom(
         "403",
-        "Something before the server refuses: Cloudflare Access, a firewall rule or Bot Fight Mode of your zone.",
-        "let the hostname of the tunnel through: no Access application, no bot rule for it",
+        "With the code foreign_page: a web page of another machine asks, and the server has no API key. Else something "
+        "before the server refuses: Cloudflare Access, a firewall rule or Bot Fight Mode of your zone.",
+        "for foreign_page set CODEX_OPENAI_PROXY_API_KEY and give the page that key; else let the hostname of the "
+        "tunnel through: no Access application, no bot rule for it",
     ),
     Symptom(
         "404",

@@ -9,6 +9,7 @@ let key = sessionStorage.getItem("api-key") ?? "";
 let started = false;
 
 class Refused extends Error {}
+class Foreign extends Error {}
 
 async function ask(path, options = {}) {
   const headers = { "content-type": "application/json", ...(key ? { authorization: `Bearer ${key}` } : {}) };
@@ -201,7 +202,9 @@ async function tryIt() {
 
 async function refresh() {
   try {
-    const usage = await (await ask("/usage")).json();
+    const response = await ask("/usage");
+    if (response.status === 403) throw new Foreign((await response.json()).error.message);
+    const usage = await response.json();
     const now = Date.now() / 1000;
     byId("ask-key").hidden = true;
     byId("shown").hidden = false;
@@ -217,7 +220,8 @@ async function refresh() {
     }
   } catch (error) {
     byId("state").className = "pill bad";
-    byId("state").textContent = error instanceof Refused ? "locked" : "no answer";
+    byId("state").textContent = error instanceof Refused ? "locked" : error instanceof Foreign ? "refused" : "no answer";
+    if (error instanceof Foreign) byId("account").textContent = error.message;
     if (error instanceof Refused) {
       byId("key-refused").textContent = key ? "That is not the key." : "";
       byId("ask-key").hidden = false;

@@ -107,7 +107,17 @@ def test_without_a_key_a_private_page_is_shown_under_a_name_of_this_machine(host
 
 @pytest.mark.parametrize(
     "host",
-    ["", "rebound.example", "rebound.example:11435", "localhost.example", "192.168.1.7:11435", "x.trycloudflare.com"],
+    [
+        "",
+        "rebound.example",
+        "rebound.example:11435",
+        "localhost.example",
+        "192.168.1.7:11435",
+        "x.trycloudflare.com",
+        "0.0.0.0:11435",
+        "[::ffff:7f00:1]:11435",
+        "[::ffff:127.0.0.1]:11435",
+    ],
 )
 def test_without_a_key_a_private_page_is_not_shown_under_any_other_name(host: str) -> None:
     refusal = check_origin({"host": host, "origin": f"http://{host}"}, None)
@@ -126,10 +136,30 @@ def test_a_page_of_another_origin_is_refused_whether_there_is_a_key_or_not(origi
     assert refusal.status == 403
 
 
+@pytest.mark.parametrize("key", [None, "s3cret"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "something new"])
+def test_an_image_or_a_link_of_another_page_is_refused_though_it_names_no_origin(site: str, key: str | None) -> None:
+    refusal = check_origin({"host": "localhost", "sec-fetch-site": site}, key)
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (403, "foreign_page")
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin"])
+def test_what_a_person_types_and_what_the_status_page_asks_for_is_answered(site: str) -> None:
+    assert check_origin({"host": "localhost", "sec-fetch-site": site}, None) is None
+
+
 # ── the API ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-OF_THIS_MACHINE = ["http://localhost:3000", "http://127.0.0.1:8080", "https://[::1]:1", "http://tauri.localhost"]
-NO_PAGE = ["vscode-file://vscode-app", "tauri://localhost", "chrome-extension://abcdef", "file://x"]
+OF_THIS_MACHINE = [
+    "http://localhost:3000",
+    "http://127.0.0.1:8080",
+    "https://[::1]:1",
+    "http://tauri.localhost",
+    "http://0.0.0.0:8000",
+    "http://[::]:8000",
+]
+NO_PAGE = ["vscode-file://vscode-app", "tauri://localhost", "chrome-extension://abcdef", "file://"]
 FOREIGN = [
     "https://foreign.example",
     "http://rebound.example:11435",
@@ -153,7 +183,7 @@ def test_without_a_key_a_page_of_anybody_may_not_use_the_api_and_reads_what_to_d
     refusal = check_page({"host": origin.partition("://")[2], "origin": origin}, None)
     assert refusal is not None
     assert (refusal.status, refusal.code) == (403, "foreign_page")
-    assert origin in refusal.message
+    assert (origin if origin != "null" else "does not say whose it is") in refusal.message
     assert "CODEX_OPENAI_PROXY_API_KEY" in refusal.message
 
 

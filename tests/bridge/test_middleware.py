@@ -303,7 +303,9 @@ async def test_what_is_no_http_request_passes_untouched() -> None:
 # ── private pages ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("path", ["/usage", "/v1/usage", "//metrics", "/metrics", "/doctor"])
+@pytest.mark.parametrize(
+    "path", ["/usage", "/v1/usage", "//metrics", "/metrics", "/doctor", "/usage\n", "/v1/metrics\n", "/doctor\n/"]
+)
 async def test_no_page_of_another_origin_may_read_what_is_private(path: str) -> None:
     for headers in (
         {"host": "localhost"},

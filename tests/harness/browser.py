@@ -114,12 +114,12 @@ class Page:
 
 
 @asynccontextmanager
-async def browser_page(profile: Path) -> AsyncGenerator[Page]:
+async def browser_page(profile: Path, *flags: str) -> AsyncGenerator[Page]:
     """Run a browser with an empty profile for the length of the block; yield its page."""
     executable = find_browser()
     assert executable, "no Chromium is installed (Debian: apt-get install chromium), nor named by BROWSER_UNDER_TEST"
     process = await anyio.open_process(
-        [executable, *FLAGS, f"--user-data-dir={profile}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [executable, *FLAGS, *flags, f"--user-data-dir={profile}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     try:
         async with connect(await _address(process), max_size=None) as socket:

@@ -144,6 +144,53 @@ async def test_nothing_of_the_account_is_shown_until_the_key_is_given(page: Page
         assert KEY not in await page.text("main")
 
 
+FOREIGN = "foreign.example"
+LEAD_HERE = f"--host-resolver-rules=MAP {FOREIGN} 127.0.0.1"
+ASK = """(async (url, options) => {
+  try { const it = await fetch(url, options); return `${it.type} ${it.status} ${await it.text()}`; }
+  catch { return "unreadable"; }
+})"""
+CHAT = '{"model": "xedoc-2.5-tpg", "messages": [{"role": "user", "content": "Spend."}]}'
+
+
+async def test_a_page_whose_name_leads_here_neither_asks_the_model_nor_reads_of_the_account(
+    tmp_path: Path, server: Program, upstream: Upstream
+) -> None:
+    async with browser_page(tmp_path / "profile", LEAD_HERE) as page:
+
+        async def ask(url: str, **options: str) -> str:
+            return await page.evaluate(f"{ASK}({url!r}, {options!r})")
+
+        await page.open(f"http://{FOREIGN}:{server.port}/healthz")  # stands for a page of its owner: it has no policy
+        await page.until("document.readyState === 'complete' && document.body.innerText.includes('ok')")
+        chat = f"http://localhost:{server.port}/v1/chat/completions"
+        for url, kind in (("/v1/chat/completions", "basic"), (chat, "cors")):
+            answer = await ask(url, method="POST", body=CHAT)
+            assert answer.startswith(f"{kind} 403 ")
+            assert "CODEX_OPENAI_PROXY_API_KEY" in answer
+        assert await ask(chat, method="POST", body=CHAT, mode="no-cors") == "opaque 0 "
+        for path in ("/usage", "/usage%0A", "/metrics%0A", "/doctor%0A", "/v1/usage%0A/"):
+            assert (await ask(path)).startswith("basic 403 ")
+        for path in ("/doctor", "/doctor%0A", "/usage"):
+            for name in ("localhost", "127.0.0.1", "[::ffff:127.0.0.1]"):
+                assert await ask(f"http://{name}:{server.port}{path}", mode="no-cors") == "unreadable"
+    assert upstream.requests == []
+    async with httpx2.AsyncClient() as client:
+        counts = (await client.get(f"{server.url}/metrics")).text
+    assert 'route="/doctor"' not in counts
+    assert 'route="/usage"' not in counts
+
+
+async def test_under_a_name_that_is_not_this_machine_s_the_page_says_why_it_shows_nothing(
+    tmp_path: Path, server: Program
+) -> None:
+    async with browser_page(tmp_path / "profile", LEAD_HERE) as page:
+        await page.open(f"http://{FOREIGN}:{server.port}/")
+        await page.until("document.querySelector('#state')?.textContent === 'refused'")
+        assert "only under a name such as localhost" in await page.text("#account")
+        assert await page.evaluate("document.querySelector('#shown').hidden")
+
+
 async def test_each_file_has_its_policy_and_there_are_no_others(home: Path) -> None:
     del home
     async with program(CODEX_OPENAI_PROXY_API_KEY=KEY) as server, httpx2.AsyncClient(base_url=server.url) as client:
