@@ -94,6 +94,11 @@ class _Body:
         self.carries_content = True
         await self._send_part(data, last=last)
 
+    async def refuse(self, error: ApiError) -> None:
+        """Send the error in the place of a body that was not begun, and see to it that none begins behind it."""
+        self._ended = True
+        await send_error(error, self._send)
+
     async def _send_part(self, data: bytes, *, last: bool) -> None:
         async with self._lock:
             if self._ended:
@@ -135,10 +140,10 @@ class Answer:
             tasks.cancel_scope.cancel()
 
     async def _run(self, client: str, tasks: TaskGroup, send: Send) -> None:
-        await self._answer(_Body(send, self._writer, self._plan), client, tasks, send)
+        await self._answer(_Body(send, self._writer, self._plan), client, tasks)
         tasks.cancel_scope.cancel()
 
-    async def _answer(self, body: _Body, client: str, tasks: TaskGroup, send: Send) -> None:
+    async def _answer(self, body: _Body, client: str, tasks: TaskGroup) -> None:
         try:
             async with self._admission.answer(client) as stopped:
                 tasks.start_soon(body.keep_alive)
@@ -163,7 +168,7 @@ class Answer:
                 await self._plan.settle()
                 await body.write(end, last=True)
             else:
-                await send_error(as_shown(error, cursor=self._plan.cursor), send)
+                await body.refuse(as_shown(error, cursor=self._plan.cursor))
 
     async def _write_answer(self, body: _Body) -> None:
         """While the client has seen nothing of the answer, the next codex can give it from the start."""

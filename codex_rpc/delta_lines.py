@@ -29,9 +29,9 @@ class DeltaLines:
         known = self._known.get(head)
         if known is None:
             return None
-        text, _, stamp = rest.rpartition(_BEHIND)
+        text, behind, stamp = rest.rpartition(_BEHIND)
         digits, end = stamp[:-1], stamp[-1:]
-        if end != b"}" or not digits.isdigit() or digits[:1] == b"0" or len(digits) > _LONGEST_STAMP:
+        if not behind or end != b"}" or not digits.isdigit() or digits[:1] == b"0" or len(digits) > _LONGEST_STAMP:
             return None
         try:
             return known, orjson.loads(b'"%b"' % text)

@@ -179,6 +179,8 @@ async def test_a_turn_of_a_living_conversation_takes_a_thousand_calls_until_code
     messages, counter = [user("one?")], Counter()
     async with proxy(upstream, home) as bridge:
         for question in ("two?", "three?", "four?"):
+            await upstream.wait_until_idle()
+            await anyio.wait_all_tasks_blocked()  # What the upstream still does of the last answer is not ours.
             with counter:
                 exchange = Exchange(orjson.dumps({"model": MODEL, "stream": True, "messages": messages}))
                 scope = http_scope("/v1/chat/completions", "POST")

@@ -165,6 +165,7 @@ FOREIGN = [
     "http://rebound.example:11435",
     "HTTP://foreign.example",
     "http://localhost.foreign.example",
+    "http://nolocalhost:3000",
     "http://192.168.1.7",
     "null",
     "",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, TypeAlias, cast
 
@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from bridge import answers
+from bridge.access import client_of
 from bridge.admission import Admission
 from bridge.answers import Answer, Plan
 from bridge.errors import ApiError, model_not_found
@@ -485,6 +486,19 @@ async def test_a_failure_after_the_patience_is_told_in_the_body(clock: Clock) ->
     assert json.loads(exchange.body)["error"]["code"] == "usage_limit_reached"
 
 
+@pytest.mark.parametrize("pause", [2, 8])
+async def test_a_failure_just_when_the_patience_is_over_is_told_once_and_nothing_comes_behind_it(
+    pause: float, clock: Clock
+) -> None:
+    stage = Stage(patience=4, pause=pause)
+    async with answering(stage) as exchange:
+        await anyio.wait_all_tasks_blocked()
+        stage.say(NO_QUOTA)
+        await clock.advance(4)
+    assert (exchange.status, exchange.complete) == (429, True)
+    assert json.loads(exchange.body)["error"]["code"] == "usage_limit_reached"
+
+
 @pytest.mark.parametrize("new_writer", [stream, whole])
 async def test_a_server_that_stops_ends_the_turn_and_says_so(new_writer: NewWriter) -> None:
     stage = Stage(new_writer)
@@ -492,6 +506,20 @@ async def test_a_server_that_stops_ends_the_turn_and_says_so(new_writer: NewWrit
         await stage.admission.stop(grace=0)
     assert (exchange.status, exchange.headers["retry-after"]) == (503, "5")
     assert json.loads(exchange.body)["error"]["code"] == "codex_unavailable"
+
+
+async def test_an_answer_waits_among_those_of_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, clients = Stage(), list[str]()
+    admit = stage.admission.answer
+
+    def note_and_admit(client: str) -> AbstractAsyncContextManager[anyio.CancelScope]:
+        clients.append(client)
+        return admit(client)
+
+    monkeypatch.setattr(stage.admission, "answer", note_and_admit)
+    async with answering(stage):
+        stage.say(ended())
+    assert clients == [client_of(http_scope("/chat/completions"))] != [""]
 
 
 async def test_a_server_that_stops_mid_stream_ends_the_turn_and_the_stream_with_an_error() -> None:

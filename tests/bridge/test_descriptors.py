@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from bridge.descriptors import allow_descriptors
+from bridge.descriptors import allow_descriptors, most_connections
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,14 @@ def test_a_server_asks_for_the_descriptors_that_it_may_have(
     allow_descriptors()
 
     assert now == {resource.RLIMIT_NOFILE: (limits[2], limits[1])}
+
+
+@pytest.mark.parametrize(("descriptors", "connections"), [(256, 128), (10_240, 5120), (None, sys.maxsize)])
+def test_every_other_descriptor_is_for_a_connection(
+    descriptors: int | None, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource")
+    now = {resource.RLIMIT_NOFILE: (resource.RLIM_INFINITY if descriptors is None else descriptors, 1_048_576)}
+    monkeypatch.setattr(resource, "getrlimit", now.__getitem__)
+
+    assert most_connections() == connections

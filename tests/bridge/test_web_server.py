@@ -449,6 +449,7 @@ async def test_connections_beyond_the_bound_are_closed_until_another_one_ends(
     running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(web_server, "most_connections", lambda: 1)
+    monkeypatch.setattr(web_server, "HEAD_PATIENCE", 3600)  # or they would be closed for it
     first = await running.connect()
     first.send(GET)
     await first.answer()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from codex_rpc.child import STDERR, STDOUT, Child
-from codex_rpc.pace import IN_A_ROW, INTERVAL
+from codex_rpc.pace import IN_A_ROW, INTERVAL, LARGE
 
 
 class FakePipe(asyncio.ReadTransport):
@@ -127,7 +129,26 @@ async def test_a_reader_that_cannot_go_on_is_told_why_and_is_given_nothing_more(
     assert said == [b"one"]
 
 
-async def test_what_comes_faster_than_it_is_worth_to_wake_up_for_stays_in_the_pipe_for_a_moment():
+@contextmanager
+def time_standing_still() -> Generator[list[float]]:
+    """Let no time pass within the block; yield the seconds that timers which were set in it have to wait."""
+    loop = asyncio.get_running_loop()
+    now, call_later, waits = loop.time(), loop.call_later, list[float]()
+
+    def note_and_call_later(delay: float, *arguments: Any) -> asyncio.TimerHandle:
+        waits.append(delay)
+        return call_later(delay, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "time", lambda: now)
+        patch.setattr(loop, "call_later", note_and_call_later)
+        yield waits
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(1, IN_A_ROW), (LARGE, IN_A_ROW // 2)])
+async def test_what_comes_faster_than_it_is_worth_to_wake_up_for_stays_in_the_pipe_for_a_moment(
+    size: int, at_once: int
+):
     child, said = Child(), list[bytes]()
     transport = FakeTransport(child)
     child.connection_made(transport)
@@ -135,16 +156,29 @@ async def test_what_comes_faster_than_it_is_worth_to_wake_up_for_stays_in_the_pi
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(child.stdout.read, said.append)
         await anyio.wait_all_tasks_blocked()
-        for number in range(IN_A_ROW):
-            pipe.say(b"%d" % number)
-        assert not pipe.paused.is_set()
-        pipe.say(b"more")
-        assert pipe.paused.is_set()
-        assert len(said) == IN_A_ROW + 1
+        with time_standing_still() as waits:
+            for _ in range(at_once):
+                pipe.say(b"x" * size)
+            assert not pipe.paused.is_set()
+            pipe.say(b"more" * size)
+            assert pipe.paused.is_set()
+        assert len(said) == at_once + 1
         assert not pipe.resumed.is_set()
+        assert waits == [pytest.approx(INTERVAL if size == 1 else 2 * INTERVAL)]
         with anyio.fail_after(5):
             await pipe.resumed.wait()
         tasks.cancel_scope.cancel()
+
+
+async def test_what_comes_before_there_is_a_pipe_to_leave_it_in_is_read_at_once():
+    child, said = Child(), list[bytes]()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(child.stdout.read, said.append)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(2 * IN_A_ROW):
+            child.pipe_data_received(STDOUT, b"one")
+        tasks.cancel_scope.cancel()
+    assert said == [b"one"] * 2 * IN_A_ROW
 
 
 async def test_a_pipe_that_was_closed_meanwhile_is_left_alone():

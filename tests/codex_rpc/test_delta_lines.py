@@ -80,6 +80,8 @@ def test_the_ids_may_hold_anything():
         line().replace(b'"more"', b'"\xff"'),
         line().replace(b'"more"', b'"\\ud800"'),
         line().replace(b'"},', b'"},"id":5,'),
+        line().partition(b"more")[0] + b"5}",
+        line().partition(b"more")[0] + b"}",
         b"{",
         b"}",
     ],
@@ -134,6 +136,7 @@ pieces = st.sampled_from(
 
 @given(st.lists(pieces, max_size=8).map(b"".join), st.binary(max_size=4), st.integers(0, 40))
 @example(b"word", b"", 0)
+@example(b"1", b"}", 31)
 @settings(deadline=None, max_examples=500)
 def test_whatever_is_read_is_what_the_full_parse_reads(inserted: bytes, tail: bytes, removed: int):
     first, middle = line("first"), line("first").index(b"first")

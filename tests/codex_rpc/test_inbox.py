@@ -31,6 +31,7 @@ ITEM = RawItemCompleted("t", "u", {"type": "function_call"})
 THOUGHT = ReasoningDelta("t", "u", "r", "hm")
 ASKED = ToolCallAsked("t", "u", "c", Request(0, "item/tool/call", {}))
 WARNED = Warned("t", "careful")
+NEXT_TURN = MessageDelta("t", "u2", "i", "b")
 
 
 def delta(text: str, item_id: str = "i", pieces: int = 1) -> MessageDelta:
@@ -60,6 +61,7 @@ def filled(*events: Event, max_waiting: int = 1000) -> Inbox:
             [ITEM, delta("ab", pieces=2), delta("x", "2"), COMPLETED],
         ),
         ([delta(""), delta("")], [delta("", pieces=2)]),
+        ([delta("a"), NEXT_TURN, NEXT_TURN], [delta("a"), MessageDelta("t", "u2", "i", "bb", 2)]),
     ],
 )
 async def test_runs_of_deltas_of_one_item_are_joined(events: list[Event], merged: list[Event]):
@@ -283,6 +285,23 @@ async def test_an_inbox_that_outgrows_its_limit_drops_all_for_a_failure():
     for _ in range(2):
         with pytest.raises(InboxOverflowError, match="29 bytes"):
             await inbox.take()
+
+
+async def test_an_inbox_that_outgrew_its_limit_holds_no_text_any_more():
+    class Text(str):
+        """One that can be watched."""
+
+        __slots__ = ("__weakref__",)
+
+    inbox, text = filled(delta("a"), max_waiting=20), Text("b")
+    gone = weakref.ref(text)
+    inbox.put_text(delta("a"), text, 10)
+    del text
+    assert gone() is not None
+
+    inbox.put(COMPLETED, 10)
+
+    assert gone() is None
 
 
 async def test_what_was_taken_no_longer_counts_against_the_limit():

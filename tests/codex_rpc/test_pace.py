@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 
 from codex_rpc.pace import IN_A_ROW, INTERVAL, LARGE, Pace
 
+MOST = 0.002
+"""Seconds that a line may be late: nobody who reads an answer sees them."""
+
 
 def test_the_first_reads_and_all_that_come_slowly_wait_for_nothing():
     pace = Pace()
@@ -33,7 +36,8 @@ def test_behind_a_large_read_the_next_one_comes_later():
     while not large.read(LARGE, 100.0):
         pass
     assert small.read(LARGE - 1, 100 + INTERVAL) == INTERVAL
-    assert large.read(LARGE, 100 + 2 * INTERVAL) == 2 * INTERVAL
+    for number in (1, 2, 3):
+        assert large.read(LARGE, 100 + 2 * number * INTERVAL) == 2 * INTERVAL <= MOST
 
 
 @given(st.lists(st.tuples(st.floats(0, 3 * INTERVAL), st.integers(1, 2 * LARGE)), min_size=1, max_size=300))
@@ -42,5 +46,5 @@ def test_who_waits_as_told_reads_no_more_often_than_allowed_and_never_waits_long
     for number, (gap, size) in enumerate(reads):
         assert now - 100 >= (number - IN_A_ROW) * INTERVAL - 1e-9
         wait = pace.read(size, now)
-        assert wait <= 2 * INTERVAL + 1e-9
+        assert wait <= MOST
         now += max(wait, gap)
