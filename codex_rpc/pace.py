@@ -8,6 +8,9 @@ INTERVAL = 1 / 1024
 LARGE = 2048
 """Bytes of a read behind which the next one comes after two intervals: nobody reads along at that speed."""
 
+FULL = 16 * 1024
+"""Bytes that fill a pipe (macOS; Linux's take four times as much): more cannot gather there, so it is read at once."""
+
 IN_A_ROW = 32
 """Reads that wait for nothing. A turn begins with a handful, and what comes at the pace of models stays below."""
 
@@ -20,6 +23,8 @@ class Pace:
 
     def read(self, size: int, now: float) -> float:
         """Count a read of `size` bytes; return the seconds to wait before the next. `now` never goes back."""
+        if size >= FULL:
+            return 0.0
         cost = INTERVAL if size < LARGE else 2 * INTERVAL
         self._due = max(self._due, now - IN_A_ROW * INTERVAL) + cost
         return max(self._due - now, 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_rpc.pace import IN_A_ROW, INTERVAL, LARGE, Pace
+from codex_rpc.pace import FULL, IN_A_ROW, INTERVAL, LARGE, Pace
 
 MOST = 0.002
 """Seconds that a line may be late: nobody who reads an answer sees them."""
@@ -38,6 +38,14 @@ def test_behind_a_large_read_the_next_one_comes_later():
     assert small.read(LARGE - 1, 100 + INTERVAL) == INTERVAL
     for number in (1, 2, 3):
         assert large.read(LARGE, 100 + 2 * number * INTERVAL) == 2 * INTERVAL <= MOST
+
+
+def test_a_line_of_megabytes_is_read_as_fast_as_it_comes():
+    pace = Pace()
+    while not pace.read(1, 100.0):
+        pass
+    assert [pace.read(FULL, 100.0) for _ in range(1000)] == [0.0] * 1000
+    assert pace.read(FULL - 1, 100.0) > 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 3 * INTERVAL), st.integers(1, 2 * LARGE)), min_size=1, max_size=300))
