@@ -75,19 +75,30 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class _Body:
-    """The response body: begun late, so that an early failure keeps its status, and kept alive while nothing comes."""
+def call_at(when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+    """Have the event loop call back when its time, as `now` tells it, has come."""
+    return asyncio.get_running_loop().call_at(when, callback)
 
-    def __init__(self, send: Send, writer: Writer, plan: Plan) -> None:
+
+class _Body:
+    """The response body: begun late, so that an early failure keeps its status, and kept alive while nothing comes.
+
+    Silence is noticed by one timer; only what then has to be sent gets a task.
+    """
+
+    def __init__(self, send: Send, writer: Writer, plan: Plan, tasks: TaskGroup) -> None:
         self._send = send
+        self._tasks = tasks
         self._filler = writer.keep_alive
         self._patience = plan.patience
         self._pause = plan.pause
         self.headers = {**plan.headers, **writer.media}
         self._lock = asyncio.Lock()
         self._last_sent = now()
+        self._timer: asyncio.TimerHandle | None = None
         self._ended = False
         self.begun = False
+        self.complete = False
         self.carries_content = False
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
@@ -98,6 +109,7 @@ class _Body:
         """Send the error in the place of a body that was not begun, and see to it that none begins behind it."""
         self._ended = True
         await send_error(error, self._send)
+        self.complete = True
 
     async def _send_part(self, data: bytes, *, last: bool) -> None:
         async with self._lock:
@@ -110,14 +122,30 @@ class _Body:
                 await self._send(response_start(200, self.headers | length))
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
             self._last_sent = now()
+            self.complete = last
 
-    async def keep_alive(self) -> None:
+    def keep_alive(self) -> None:
         """Begin when the patience is over, then send something after every pause."""
-        await anyio.sleep(self._patience)
-        while True:
-            if not self.begun or now() >= self._last_sent + self._pause:
-                await self._send_part(self._filler, last=False)
-            await anyio.sleep_until(self._last_sent + self._pause)
+        self._ring_at(now() + self._patience)
+
+    def close(self) -> None:
+        """Keep it alive no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring_at(self, when: float) -> None:
+        self._timer = call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        if self.begun and now() < self._last_sent + self._pause:
+            self._ring_at(self._last_sent + self._pause)
+        else:
+            self._tasks.start_soon(self._fill)
+
+    async def _fill(self) -> None:
+        await self._send_part(self._filler, last=False)
+        if not self._ended:
+            self._ring_at(self._last_sent + self._pause)
 
 
 class Answer:
@@ -134,19 +162,26 @@ class Answer:
         self._entry = entry_of(scope)
         async with anyio.create_task_group() as tasks:
             # The answer has a task of its own: each delta wakes it up through all the calls that the task has begun.
-            tasks.start_soon(self._run, client_of(scope), tasks, send)
+            body = _Body(send, self._writer, self._plan, tasks)
+            tasks.start_soon(self._run, body, client_of(scope), tasks)
+            # That is received when the client leaves, and when the answer is complete.
             while (await receive())["type"] != "http.disconnect":
                 pass
+            if not body.complete:
+                tasks.cancel_scope.cancel()
+
+    async def _run(self, body: _Body, client: str, tasks: TaskGroup) -> None:
+        try:
+            await self._answer(body, client)
+        finally:
+            body.close()
+        if not body.complete:
             tasks.cancel_scope.cancel()
 
-    async def _run(self, client: str, tasks: TaskGroup, send: Send) -> None:
-        await self._answer(_Body(send, self._writer, self._plan), client, tasks)
-        tasks.cancel_scope.cancel()
-
-    async def _answer(self, body: _Body, client: str, tasks: TaskGroup) -> None:
+    async def _answer(self, body: _Body, client: str) -> None:
         try:
             async with self._admission.answer(client) as stopped:
-                tasks.start_soon(body.keep_alive)
+                body.keep_alive()
                 await self._write_answer(body)
             if not stopped.cancelled_caught:
                 return

@@ -56,11 +56,13 @@ async def ask(app: ASGIApp, exchange: RecordedExchange) -> tuple[int, bytes]:
     status, body = 0, b""
     to_deliver: list[Message] = [{"type": "http.request", "body": orjson.dumps(exchange.request), "more_body": False}]
 
+    complete = anyio.Event()
+
     async def receive() -> Message:
         if to_deliver:
             return to_deliver.pop()
-        await anyio.sleep_forever()
-        raise AssertionError
+        await complete.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         nonlocal status, body
@@ -68,6 +70,8 @@ async def ask(app: ASGIApp, exchange: RecordedExchange) -> tuple[int, bytes]:
             status = message["status"]
         elif (data := message.get("body", b"")) not in FILLERS:
             body += data
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            complete.set()
 
     with anyio.fail_after(LONGEST):
         await app(_scope(exchange), receive, send)

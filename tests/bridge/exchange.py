@@ -46,7 +46,7 @@ class Exchange:
         self._sending = anyio.Event()
 
     async def receive(self) -> Message:
-        """Give the request, then nothing until the client leaves."""
+        """Give the request, then nothing until the client leaves or has the whole answer, as ASGI asks."""
         if self._to_receive:
             return self._to_receive.pop()
         await self._gone.wait()
@@ -74,6 +74,8 @@ class Exchange:
             self.body += message.get("body", b"")
             self.parts += 1
             self.complete = not message.get("more_body", False)
+            if self.complete:
+                self._gone.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until what was sent fulfils the condition."""

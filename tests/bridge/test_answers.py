@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, TypeAlias, cast
 
@@ -116,29 +117,39 @@ class Stage:
         self.on_stage.set()
 
 
+@dataclass(eq=False)
+class Timer:
+    when: float
+    callback: Callable[[], None]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
 class Clock:
     """The time that passes for an answer, moved by hand."""
 
     def __init__(self) -> None:
         self._now = anyio.current_time()
-        self._moved = anyio.Event()
+        self._timers: list[Timer] = []
 
     def current_time(self) -> float:
         return self._now
 
-    async def sleep(self, seconds: float) -> None:
-        await self.sleep_until(self._now + seconds)
-
-    async def sleep_until(self, deadline: float) -> None:
-        await anyio.lowlevel.checkpoint()
-        while self._now < deadline:
-            await self._moved.wait()
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        timer = Timer(when, callback)
+        self._timers.append(timer)
+        return timer
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, and let everybody do what it brings."""
         self._now += seconds
-        self._moved.set()
-        self._moved = anyio.Event()
+        due = [timer for timer in self._timers if timer.when <= self._now]
+        self._timers = [timer for timer in self._timers if timer not in due]
+        for timer in due:
+            if not timer.cancelled:
+                timer.callback()
         await anyio.wait_all_tasks_blocked()
 
 
@@ -146,9 +157,8 @@ class Clock:
 async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which answers go in this test; deadlines of anyio's own still go by the real one."""
     clock = Clock()
-    for name in ("sleep", "sleep_until"):
-        monkeypatch.setattr(anyio, name, getattr(clock, name))
     monkeypatch.setattr("bridge.answers.now", clock.current_time)
+    monkeypatch.setattr("bridge.answers.call_at", clock.call_at)
     return clock
 
 

@@ -37,9 +37,14 @@ class StreamingASGITransport(httpx2.AsyncBaseTransport):
             await gone.wait()
             return {"type": "http.disconnect"}
 
+        async def send(message: Message) -> None:
+            await sent.send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                gone.set()  # as ASGI asks
+
         async def run() -> None:
             with sent:
-                await self._app(self._scope(request), receive, sent.send)
+                await self._app(self._scope(request), receive, send)
 
         self._tasks.start_soon(run)
         try:
