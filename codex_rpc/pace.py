@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-INTERVAL = 1 / 1024
+INTERVAL = 1 / 2048
 """Seconds from one read to the next while more comes: to read a line costs little, to wake up for it much."""
 
 LARGE = 2048
-"""Bytes of a read behind which the next one comes after two intervals: nobody reads along at that speed."""
+"""Bytes of a read behind which the next one comes after four intervals: nobody reads along at that speed."""
 
 FULL = 16 * 1024
 """Bytes that fill a pipe (macOS; Linux's take four times as much): more cannot gather there, so it is read at once."""
@@ -25,6 +25,6 @@ class Pace:
         """Count a read of `size` bytes; return the seconds to wait before the next. `now` never goes back."""
         if size >= FULL:
             return 0.0
-        cost = INTERVAL if size < LARGE else 2 * INTERVAL
+        cost = INTERVAL if size < LARGE else 4 * INTERVAL
         self._due = max(self._due, now - IN_A_ROW * INTERVAL) + cost
         return max(self._due - now, 0.0)
