@@ -496,6 +496,29 @@ async def test_a_failure_after_the_patience_is_told_in_the_body(clock: Clock) ->
     assert json.loads(exchange.body)["error"]["code"] == "usage_limit_reached"
 
 
+async def test_nothing_keeps_an_answer_alive_that_has_ended(clock: Clock) -> None:
+    stage = Stage(patience=4, pause=8)
+    async with answering(stage):
+        stage.say(delta("Hello"), ended())
+    await clock.advance(100)
+    assert stage.exchange.body.count(b": keep-alive") == 0
+
+
+async def test_a_pause_that_is_over_while_the_last_part_is_held_up_is_not_followed_by_another(clock: Clock) -> None:
+    stage = Stage(patience=4, pause=8)
+    async with answering(stage) as exchange:
+        stage.say(delta("Hel"))
+        await exchange.until(lambda: text_of(exchange) == "Hel")
+        exchange.stop_reading()
+        stage.say(ended())
+        await exchange.until_something_is_held_up()
+        await clock.advance(8)
+        exchange.read_on()
+    await clock.advance(100)
+    assert exchange.complete
+    assert exchange.body.count(b": keep-alive") == 0
+
+
 @pytest.mark.parametrize("pause", [2, 8])
 async def test_a_failure_just_when_the_patience_is_over_is_told_once_and_nothing_comes_behind_it(
     pause: float, clock: Clock

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import sys
 
 import pytest
@@ -20,7 +21,6 @@ from bridge.descriptors import allow_descriptors, most_connections
 def test_a_server_asks_for_the_descriptors_that_it_may_have(
     before: int | None, most: int | None, after: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resource = pytest.importorskip("resource")
     limits = [resource.RLIM_INFINITY if limit is None else limit for limit in (before, most, after)]
     now = {resource.RLIMIT_NOFILE: (limits[0], limits[1])}
     monkeypatch.setattr(resource, "getrlimit", now.__getitem__)
@@ -35,7 +35,6 @@ def test_a_server_asks_for_the_descriptors_that_it_may_have(
 def test_every_other_descriptor_is_for_a_connection(
     descriptors: int | None, connections: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resource = pytest.importorskip("resource")
     now = {resource.RLIMIT_NOFILE: (resource.RLIM_INFINITY if descriptors is None else descriptors, 1_048_576)}
     monkeypatch.setattr(resource, "getrlimit", now.__getitem__)
 

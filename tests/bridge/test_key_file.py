@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,6 @@ def test_the_key_is_what_the_file_holds_without_white_space_around_it(tmp_path: 
     assert read_key(written(tmp_path / "key", b" s3cret\n")) == "s3cret"
 
 
-# On Windows chmod sets nothing but read-only, and the server does not look at modes there: nothing could be refused.
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620])
 def test_a_file_that_others_may_touch_is_refused(mode: int, tmp_path: Path) -> None:
     path = written(tmp_path / "key", b"s3cret", mode)

@@ -27,10 +27,6 @@ from codex_rpc.process import (
     run_to_end,
 )
 
-# What these tests observe (who got SIGTERM, which process group, a FIFO that the last child lets go of) does not exist
-# on Windows; what the program does there instead is not tested.
-posix = pytest.mark.skipif(os.name == "nt", reason="signals, process groups and symbolic links as POSIX has them")
-
 # A child says `up` when it is ready for what the test does to it, and leaves a file behind to tell of its end. Even one
 # that a test fails to stop ends soon.
 ENDS_WITH_STDIN = """
@@ -180,7 +176,6 @@ async def test_the_child_gets_our_folder_and_our_environment_and_no_other(tmp_pa
         assert await read_to_the_end(child) == f"{child.pid} 1 None {tmp_path.resolve()}{os.linesep}".encode()
 
 
-@posix
 async def test_a_signal_to_our_process_group_does_not_reach_the_child():
     async with child_that("import os; print(os.getpgid(0) == os.getpid())") as child:
         assert await read_to_the_end(child) == b"True\n"
@@ -263,7 +258,6 @@ async def test_a_child_that_has_already_ended_needs_no_stopping(caplog: pytest.L
     assert caplog.messages == []
 
 
-@posix
 async def test_a_child_that_ignores_the_end_of_its_stdin_is_terminated(
     tmp_path: Path, lifeline: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
@@ -276,7 +270,6 @@ async def test_a_child_that_ignores_the_end_of_its_stdin_is_terminated(
     assert caplog.messages == [f"codex (pid {child.pid}) did not end when its stdin was closed; sending SIGTERM"]
 
 
-@posix
 async def test_a_child_that_ignores_sigterm_as_well_is_killed(
     tmp_path: Path, lifeline: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
@@ -292,7 +285,6 @@ async def test_a_child_that_ignores_sigterm_as_well_is_killed(
     ]
 
 
-@posix
 async def test_what_the_child_started_and_left_behind_is_killed(tmp_path: Path, lifeline: int):
     async with child_that(LEAVES_A_GRANDCHILD, tmp_path) as child:
         await read_until(child, b"up\n")
@@ -303,7 +295,6 @@ async def test_what_the_child_started_and_left_behind_is_killed(tmp_path: Path, 
         await child.drain_stderr()
 
 
-@posix
 async def test_a_child_that_reads_nothing_of_what_it_was_sent_is_stopped(
     tmp_path: Path, lifeline: int, monkeypatch: pytest.MonkeyPatch
 ):
@@ -316,7 +307,6 @@ async def test_a_child_that_reads_nothing_of_what_it_was_sent_is_stopped(
     await nobody_holds(lifeline)
 
 
-@posix
 async def test_a_child_is_stopped_though_another_process_holds_its_stdin_and_reads_nothing(
     tmp_path: Path, lifeline: int, monkeypatch: pytest.MonkeyPatch
 ):
@@ -419,7 +409,6 @@ def test_no_other_codex_replaces_the_one_that_was_asked_for(tmp_path: Path, monk
     assert str(caught.value) == f"there is no codex executable at {missing!r}; check --codex"
 
 
-@posix
 def test_the_first_executable_on_the_path_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     wheel_with(monkeypatch, tmp_path / "wheel")
     text, first, second = (tmp_path / name / "codex" for name in ("text", "first", "second"))
@@ -477,7 +466,6 @@ def npm_shim(prefix: Path) -> Path:
     return shim
 
 
-@posix
 @pytest.mark.parametrize("layout", NPM_LAYOUTS)
 def test_behind_the_shim_of_npm_the_native_codex_is_found(layout: str, tmp_path: Path):
     shim = npm_shim(tmp_path)
@@ -490,7 +478,6 @@ def test_behind_the_shim_of_npm_the_native_codex_is_found(layout: str, tmp_path:
     assert find_codex(str(shim.resolve()), path="") == native
 
 
-@posix
 def test_the_shim_itself_is_taken_when_there_is_nothing_native_behind_it(tmp_path: Path):
     shim = npm_shim(tmp_path)
     (tmp_path / NPM_LAYOUTS[0] / "codex").mkdir(parents=True)
@@ -499,7 +486,6 @@ def test_the_shim_itself_is_taken_when_there_is_nothing_native_behind_it(tmp_pat
     assert find_codex(path=str(shim.parent)) == shim
 
 
-@posix
 def test_a_link_to_a_native_codex_is_taken_as_it_is(tmp_path: Path):
     real = executable(tmp_path / "Cellar" / "codex" / "0.169.0" / "bin" / "codex")
     link = tmp_path / "bin" / "codex"

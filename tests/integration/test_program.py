@@ -19,12 +19,7 @@ from tests.harness.proxy import MODEL, Stream, user
 from tests.harness.script import Hold, Text, begun, reply
 from tests.harness.upstream import Upstream
 
-# Windows ends another process without telling it, so these tests could not ask the program to stop; Ctrl-C, which it
-# does hear there, comes from a console that tests do not have.
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send to a process")
 
-
-@posix_only
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_stops_the_program_with_a_stream_open_and_leaves_no_codex(
     upstream: Upstream, home: Path, number: signal.Signals
@@ -50,7 +45,6 @@ async def test_a_signal_stops_the_program_with_a_stream_open_and_leaves_no_codex
     await upstream.wait_until_idle()
 
 
-@posix_only
 async def test_an_answer_may_finish_within_the_grace_and_new_ones_are_refused(upstream: Upstream, home: Path) -> None:
     del home
     gate = anyio.Event()
@@ -103,7 +97,6 @@ def test_a_missing_codex_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@posix_only
 def test_a_codex_that_is_too_old_is_named_with_the_version_that_is_needed(tmp_path: Path) -> None:
     old = tmp_path / "codex"
     old.write_text("#!/bin/sh\necho codex-cli 0.99.3\n")
@@ -123,7 +116,6 @@ async def test_a_broken_config_file_of_codex_is_named_and_the_server_stays_up(ho
         assert f"{home}/config.toml:1:6" in refused.json()["error"]["message"]
 
 
-@posix_only
 async def test_a_codex_that_ends_at_once_is_started_again_while_requests_get_503(tmp_path: Path) -> None:
     broken = tmp_path / "codex"
     broken.write_text(
