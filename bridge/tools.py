@@ -37,7 +37,7 @@ _PLAIN_NAMESPACE = re.compile(
 _LONGEST_NAME, _LONGEST_NAMESPACE = 128, 64
 
 NO_NAMESPACE = "functions"
-"""Where the upstream has the tools of no namespace."""
+"""The upstream's name for the tools without a namespace. Responses-Lite models name it in their calls."""
 
 TOOL_SEARCH = "tool_search"
 
@@ -152,16 +152,22 @@ class Toolbox(Struct, frozen=True):
         return next((tool for tool in self.tools if tool.path == (namespace, name)), None)
 
     def call_to_client(self, name: str, arguments: str, namespace: str | None = None) -> tuple[Tool, str] | None:
-        """The tool that the model called and the arguments for the client; None for a tool that nobody declared.
+        """The tool that the model called and the arguments for the client; None for a tool that is not declared.
 
-        Those of a custom tool are the raw text, or what the model wrote if it is no object with a text `input`.
+        Those of a custom tool are the raw text, or what the model wrote if it is no object with a text `input`. A call
+        without arguments has an empty object. A namespace that repeats the tool's name means no namespace.
         """
-        called = namespace, name
-        tool = next((tool for tool in self.tools if (_codex_namespace(tool), tool.codex_name) == called), None)
+        if namespace in {"", NO_NAMESPACE}:
+            namespace = None
+        tool = self._declared(name, namespace) or (self._declared(name, None) if namespace == name else None)
         if tool is None:
             return None
         text = json_object(arguments).get("input") if tool.kind == "custom" else None
-        return tool, text if isinstance(text, str) else arguments
+        return tool, text if isinstance(text, str) else arguments if arguments.strip() else "{}"
+
+    def _declared(self, codex_name: str, namespace: str | None) -> Tool | None:
+        path = namespace, codex_name
+        return next((tool for tool in self.tools if (_codex_namespace(tool), tool.codex_name) == path), None)
 
     def call_to_codex(self, name: str, arguments: str, namespace: str | None = None) -> tuple[str, str, str | None]:
         """The name, the arguments and the namespace that the model once wrote, from a call in the client's history.

@@ -11,7 +11,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs] - it has its types inline
 
 from tests.harness.codex_home import Transport, write_home
-from tests.harness.proxy import Proxy, proxy
+from tests.harness.proxy import LITE, MODEL, Proxy, proxy
 from tests.harness.upstream import Upstream, scripted_upstream
 
 IN_TURN = (
@@ -49,10 +49,22 @@ async def upstream() -> AsyncGenerator[Upstream]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def asked_model() -> str:
+    """The model that a test asks for; tests that run on several parametrise this name, by `BOTH_KINDS`."""
+    return MODEL
+
+
+@pytest.fixture(autouse=True)
+def ask_for_the_model(asked_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every proxy of this test ask for its model."""
+    monkeypatch.setattr("tests.harness.proxy.asked", asked_model)
+
+
 @pytest.fixture
-def transport() -> Transport:
+def transport(asked_model: str) -> Transport:
     """How codex talks to the upstream; tests that want another one parametrise this name."""
-    return "http"
+    return "websocket" if asked_model == LITE else "http"
 
 
 @pytest.fixture

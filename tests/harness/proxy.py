@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import orjson
 import psutil
+import pytest
 
 from bridge.config import Settings
 from bridge.server import Service, service
@@ -19,6 +20,16 @@ from tests.harness.asgi import asgi_client
 from tests.harness.upstream import Upstream
 
 MODEL = "xedoc-2.5-tpg"
+"""A model that takes its tools as tools, and its calls without a namespace."""
+
+LITE = "los-1.6-tpg"
+"""A Responses-Lite model, as all current ones but one: its tools are an item, and its calls name a namespace."""
+
+BOTH_KINDS = pytest.mark.parametrize("asked_model", [MODEL, LITE], ids=["direct", "lite"])
+"""Runs tests on a model of each kind: the direct one over HTTP and the lite one over WebSocket by default."""
+
+asked = MODEL
+"""The model that tests ask for; the fixture `asked_model` sets it."""
 
 
 @dataclass
@@ -30,14 +41,19 @@ class Proxy:
     service: Service
     home: Path
 
+    @property
+    def model(self) -> str:
+        """The model that this test asks for."""
+        return asked
+
     async def chat(self, *messages: Mapping[str, Any], **fields: Any) -> httpx2.Response:
         """Send a request that is not streamed."""
-        return await self.client.post("/chat/completions", json={"model": MODEL, "messages": messages, **fields})
+        return await self.client.post("/chat/completions", json={"model": asked, "messages": messages, **fields})
 
     @asynccontextmanager
     async def stream(self, *messages: Mapping[str, Any], **fields: Any) -> AsyncGenerator[Stream]:
         """Send a streamed request; leaving the block early is a client that goes away."""
-        body = {"model": MODEL, "stream": True, "messages": messages, **fields}
+        body = {"model": asked, "stream": True, "messages": messages, **fields}
         async with self.client.stream("POST", "/chat/completions", json=body) as response:
             yield Stream(response)
 

@@ -48,13 +48,36 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
+    def response_id(self) -> str | None:
+        """The id of the response, if the reply begins one."""
+        begun = (action for action in self.actions if isinstance(action, dict) and "response" in action)
+        return next((event["response"]["id"] for event in begun), None)
+
+    @property
     def items(self) -> list[dict[str, Any]]:
         """The output items that the reply completes."""
         events = (action for action in self.actions if isinstance(action, dict))
         return [event["item"] for event in events if event["type"] == "response.output_item.done"]
 
+    def in_namespaces(self, namespaces: Mapping[str, str]) -> Reply:
+        """The same with each call of a tool that was declared in a namespace naming it, as the real upstream does."""
+        named = (_named(one, namespaces) if isinstance(one, dict) else one for one in self.actions)
+        return Reply(tuple(named), self.status, self.body, self.headers)
+
     def then(self, *more: Action) -> Reply:
         return Reply((*self.actions, *more), self.status, self.body, self.headers)
+
+
+def _named(action: Event, namespaces: Mapping[str, str]) -> Event:
+    match action:
+        case {"item": {"type": "function_call", "name": str(name)} as item} if name in namespaces:
+            return {**action, "item": {"namespace": namespaces[name], **item}}
+        case {"response": {"output": _}}:
+            response: dict[str, Any] = action["response"]
+            outputs = [_named({"item": item}, namespaces)["item"] for item in response["output"]]
+            return {**action, "response": {**response, "output": outputs}}
+        case _:
+            return action
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,17 +239,24 @@ def _all_but_the_end(actions: Iterable[Action]) -> Iterator[Action]:
         yield action
 
 
+NO_NAMESPACE = "functions"
+"""Where the upstream has the tools without a namespace, on models that take their tools as an item."""
+
+
 def plain_item(item: dict[str, Any]) -> dict[str, Any]:
     """An item as a client sends it: without ids, states, and what codex notes on it for itself."""
     minted = {"id", "internal_chat_message_metadata_passthrough", "status"}
     kept = {name: value for name, value in item.items() if name not in minted and value is not None}
+    if kept.get("namespace") == NO_NAMESPACE:
+        del kept["namespace"]
     if kept["type"] == "message":
         kept["content"] = [{name: part[name] for name in part if name != "annotations"} for part in kept["content"]]
     return kept
 
 
-WARMED_UP = Reply(tuple(_response((), Usage(0, 0, 0, 0))))
-"""The answer to the warm-up (`generate: false`) that codex sends over WebSocket when a thread starts."""
+def warmed_up() -> Reply:
+    """The answer to the warm-up (`generate: false`) that codex sends over WebSocket when a thread starts."""
+    return Reply(tuple(_response((), Usage(0, 0, 0, 0))))
 
 
 @dataclass(slots=True)
@@ -237,13 +267,37 @@ class Received:
     path: str
     headers: dict[str, str]
     body: dict[str, Any] = field(default_factory=dict[str, Any])
+    before: tuple[dict[str, Any], ...] = ()
+    """The items of the responses that the request goes on from: over WebSocket it carries only what is new."""
+
+    @property
+    def conversation(self) -> list[dict[str, Any]]:
+        """All items that the model sees, without tools and without what codex mints."""
+        items = (*self.before, *self.input)
+        return [plain_item(item) for item in items if item["type"] != "additional_tools"]
 
     @property
     def input(self) -> list[dict[str, Any]]:
         return self.body["input"]
 
     @property
+    def declared(self) -> list[dict[str, Any]]:
+        """The tools as they are declared, wherever this model family carries them."""
+        items = (*self.before, *self.input)
+        extra = [item["tools"] for item in items if item.get("type") == "additional_tools"]
+        return [*(self.body.get("tools") or ()), *itertools.chain.from_iterable(extra)]
+
+    @property
     def tools(self) -> list[dict[str, Any]]:
-        """The tools that the model sees, wherever this model family carries them."""
-        extra = [item["tools"] for item in self.input if item.get("type") == "additional_tools"]
-        return [*self.body.get("tools", []), *itertools.chain.from_iterable(extra)]
+        """The tools that the model sees; those without a namespace stand alone on every model."""
+        return [
+            tool
+            for one in self.declared
+            for tool in (one["tools"] if (one["type"], one.get("name")) == ("namespace", NO_NAMESPACE) else [one])
+        ]
+
+    @property
+    def namespaces(self) -> dict[str, str]:
+        """The namespace of each tool that was declared in one, by the name of the tool."""
+        groups = [one for one in self.declared if one["type"] == "namespace"]
+        return {tool["name"]: group["name"] for group in groups for tool in group["tools"]}

@@ -26,10 +26,13 @@ from wsproto.events import (
     TextMessage,
 )
 
-from tests.harness.script import WARMED_UP, Action, Cut, Event, Hold, Pause, Received, Reply, plain_item, reply
+from tests.harness.script import Action, Cut, Event, Hold, Pause, Received, Reply, reply, warmed_up
 
 WRITE_SIZE = 64 * 1024
 READ_SIZE = 256 * 1024
+
+REMEMBERED = 1000
+"""Responses that later requests may go on from."""
 
 Responder = Callable[[Received], Reply]
 
@@ -57,6 +60,10 @@ class Upstream:
         self._arrived = asyncio.Event()
         self._playing = 0
         self._idle = asyncio.Event()
+        self._items: dict[str, tuple[dict[str, Any], ...]] = {}
+        """What the model has seen and said up to the end of each response, by the response's id."""
+        self._namespaces: dict[str, dict[str, str]] = {}
+        """The namespaces of the tools of each thread: over WebSocket only the first frame declares them."""
 
     @property
     def base_url(self) -> str:
@@ -93,29 +100,28 @@ class Upstream:
         self._idle.set()
 
     def reply_to(self, request: Received) -> Reply:
-        """Note a request and choose its reply."""
-        if request.body.get("generate") is False:
-            self.warm_ups.append(request)
-            self._arrived.set()
-            return WARMED_UP
-        self.requests.append(request)
+        """Note a request and choose its reply; calls name the namespace in which their tools were declared."""
+        request.before = self._items.get(request.body.get("previous_response_id", ""), ())
+        namespaces = self._namespaces.setdefault(request.body.get("prompt_cache_key", ""), {})
+        namespaces |= request.namespaces
+        warm_up = request.body.get("generate") is False
+        (self.warm_ups if warm_up else self.requests).append(request)
         self._arrived.set()
-        self.played.append(self._replies.popleft() if self._replies else self.respond(request))
-        return self.played[-1]
+        if warm_up:
+            played = warmed_up()
+        else:
+            chosen = self._replies.popleft() if self._replies else self.respond(request)
+            played = chosen.in_namespaces(namespaces)
+            self.played.append(played)
+        if played.response_id is not None:
+            self._items[played.response_id] = (*request.before, *request.input, *played.items)
+            if len(self._items) > REMEMBERED:
+                del self._items[next(iter(self._items))]
+        return played
 
     def conversation(self) -> list[dict[str, Any]]:
-        """Return the items that the model has seen up to the last request, without what codex mints.
-
-        Over WebSocket a request carries only what is new behind the response that it names; the rest was sent before.
-        """
-        items: list[dict[str, Any]] = []
-        for number, request in enumerate(self.requests):
-            if "previous_response_id" not in request.body or request.transport == "http":
-                items = []
-            items += [plain_item(item) for item in request.input if item["type"] != "additional_tools"]
-            if request.transport == "websocket" and number < len(self.requests) - 1:
-                items += [plain_item(item) for item in self.played[number].items]
-        return items
+        """Return the items that the model has seen up to the last request, without what codex mints."""
+        return self.requests[-1].conversation
 
     async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

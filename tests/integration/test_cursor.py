@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness.proxy import Proxy, Stream, user
+from tests.harness.proxy import BOTH_KINDS, Proxy, Stream, user
 from tests.harness.script import Call, Cut, Received, Reply, Text, Usage, begun, failed, http_error, reply
-from tests.harness.script import plain_item as plain
+
+pytestmark = BOTH_KINDS
 
 BODIES = Path(__file__).parent / "cursor"
 CURSOR = {"user-agent": "Cursor/1.0"}
@@ -32,12 +33,8 @@ async def send(bridge: Proxy, sent: dict[str, Any], path: str = "/v1/chat/comple
     return stream
 
 
-def inputs(request: Received) -> list[dict[str, Any]]:
-    return [plain(item) for item in request.input if item["type"] != "additional_tools"]
-
-
 def texts(request: Received) -> list[str]:
-    return [item["content"][0]["text"] for item in inputs(request) if item["type"] == "message"]
+    return [item["content"][0]["text"] for item in request.conversation if item["type"] == "message"]
 
 
 async def test_an_agent_request_in_the_chat_dialect_with_all_its_oddities_is_answered(bridge: Proxy) -> None:
@@ -64,7 +61,7 @@ async def test_an_agent_request_in_the_chat_dialect_with_all_its_oddities_is_ans
 
 async def test_a_call_id_that_is_too_long_for_the_upstream_is_shortened_alike_in_call_and_result(bridge: Proxy) -> None:
     await send(bridge, body("agent_chat"))
-    [call, output] = [item for item in inputs(bridge.upstream.requests[0]) if item["type"] != "message"]
+    [call, output] = [item for item in bridge.upstream.requests[0].conversation if item["type"] != "message"]
     assert call["call_id"] == output["call_id"]
     assert len(call["call_id"]) <= 64 < len(LONG_ID)
 
@@ -75,7 +72,7 @@ async def test_an_agent_request_in_the_responses_dialect_is_answered_with_chat_c
     assert stream.text == "ok"
     [request] = bridge.upstream.requests
     assert request.body["reasoning"]["effort"] == "high"
-    assert inputs(request) == [
+    assert request.conversation == [
         _message("developer", "You are an AI coding assistant, powered by GPT."),
         _message("user", "List the files."),
         {"type": "function_call", "call_id": "call_1", "name": "list_dir", "arguments": '{"target_directory": "."}'},

@@ -16,8 +16,10 @@ from pydantic import SecretStr
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.harness.proxy import MODEL, Proxy
+from tests.harness.proxy import BOTH_KINDS, Proxy
 from tests.harness.script import Call, Received, Reply, Text, reply
+
+pytestmark = BOTH_KINDS
 
 BASE_URL = "http://testserver/v1"
 ANSWER = "The sums are 5 and 9."
@@ -68,7 +70,7 @@ async def test_openai_agents_runs_a_tool_loop(
         name="adder",
         instructions="Add.",
         tools=[agents.function_tool(add)],
-        model=model(MODEL, client),
+        model=model(bridge.model, client),
     )
     if streamed:
         run = agents.Runner.run_streamed(agent, "2+3 and 4+5?")
@@ -82,7 +84,7 @@ async def test_openai_agents_runs_a_tool_loop(
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_pydantic_ai_runs_a_tool_loop(bridge: Proxy, client: openai.AsyncOpenAI, *, streamed: bool) -> None:
-    model = OpenAIChatModel(MODEL, provider=OpenAIProvider(openai_client=client))
+    model = OpenAIChatModel(bridge.model, provider=OpenAIProvider(openai_client=client))
     agent = pydantic_ai.Agent(model, instructions="Add.", tools=[add])
     if streamed:
         async with agent.run_stream("2+3 and 4+5?") as run:
@@ -99,7 +101,7 @@ async def test_langchain_runs_a_tool_loop(
 ) -> None:
     del client
     chat: Any = ChatOpenAI(
-        model=MODEL,
+        model=bridge.model,
         base_url=BASE_URL,
         api_key=SecretStr("any"),
         http_async_client=bridge.client,

@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_rpc.process import CodexProcess
-from tests.harness.proxy import MODEL, Proxy, user
+from tests.harness.proxy import BOTH_KINDS, Proxy, user
 from tests.harness.script import plain_item as plain
 from tests.integration.test_chat import tiny_png
+
+pytestmark = BOTH_KINDS
 
 ROLES = {"system": "developer", "developer": "developer", "user": "user"}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -84,7 +86,7 @@ def without_names_and_detail(items: list[dict[str, Any]]) -> list[dict[str, Any]
 async def test_random_histories_reach_the_model_unchanged(bridge: Proxy, dialect: str, history: list[Step]) -> None:
     which = 0 if dialect == "chat" else 1
     sent = {"messages" if dialect == "chat" else "input": [one for step in history for one in step[which]]}
-    response = await bridge.client.post("/chat/completions", json={"model": MODEL, **sent})
+    response = await bridge.client.post("/chat/completions", json={"model": bridge.model, **sent})
     assert response.status_code == 200, response.text
     expected = without_names_and_detail([one for step in history for one in step[2]])
     assert without_names_and_detail(bridge.upstream.requests[-1].input) == expected

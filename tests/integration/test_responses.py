@@ -18,9 +18,11 @@ from bridge.tools import codex_name
 from codex_rpc.process import find_codex
 from tests.harness.codex_home import write_home
 from tests.harness.program import program
-from tests.harness.proxy import Proxy
+from tests.harness.proxy import BOTH_KINDS, Proxy
 from tests.harness.script import Call, Thought, plain_item, reply
 from tests.harness.upstream import Upstream
+
+pytestmark = BOTH_KINDS
 
 BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["http", "websocket"])
 
@@ -108,7 +110,7 @@ async def test_a_chain_of_ten_survives_a_restart_in_its_middle(upstream: Upstrea
     assert told == [word for step in range(5) for word in (f"question {step}", "reasoning", f"answer {step}")] + [
         "question 5"
     ]
-    secrets = [item["encrypted_content"] for item in upstream.requests[9].input if item["type"] == "reasoning"]
+    secrets = [item["encrypted_content"] for item in upstream.conversation() if item["type"] == "reasoning"]
     assert secrets == [f"secret {step}" for step in range(9)]
 
 

@@ -14,11 +14,13 @@ from openai.types.responses import Response
 from pydantic import BaseModel
 
 from tests.harness.codex_home import write_home
-from tests.harness.proxy import MODEL, Proxy, proxy
+from tests.harness.proxy import BOTH_KINDS, Proxy, proxy
 from tests.harness.script import Call, Cut, Hold, Text, Thought, begun, reply
 from tests.harness.upstream import Upstream
 from tests.integration.test_chat import tiny_png
 from tests.integration.test_frameworks import ANSWER, BASE_URL, add, adding_model, assert_one_thread
+
+pytestmark = BOTH_KINDS
 
 BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["http", "websocket"])
 ENCRYPTED: Any = ["reasoning.encrypted_content"]
@@ -64,10 +66,10 @@ def unparsed(value: Any) -> Any:
 async def test_a_response_is_what_the_model_said(bridge: Proxy, client: openai.AsyncOpenAI) -> None:
     bridge.upstream.will_reply(reply(Thought("Hm.", "secret"), "Hello.", Call("look", "{}", "c1")))
     response = await client.responses.create(
-        model=MODEL, instructions="Be.", input="Hi.", tools=[LOOK], reasoning={"summary": "auto"}
+        model=bridge.model, instructions="Be.", input="Hi.", tools=[LOOK], reasoning={"summary": "auto"}
     )
     assert [item.type for item in response.output] == ["reasoning", "message", "function_call"]
-    assert (response.output_text, response.model, response.status) == ("Hello.", MODEL, "completed")
+    assert (response.output_text, response.model, response.status) == ("Hello.", bridge.model, "completed")
     assert response.usage is not None
     assert (response.usage.input_tokens, response.usage.output_tokens) == (812, 40)
 
@@ -78,7 +80,9 @@ async def test_every_event_is_valid_and_the_stream_put_together_is_the_stored_re
 ) -> None:
     said = [Thought("Hm.", "secret"), Text(("Hel", "lo.")), Call("look", '{"at": 1}', "c1"), Call("look", "{}", "c2")]
     bridge.upstream.will_reply(reply(*said))
-    async with client.responses.stream(model=MODEL, input="Hi.", tools=[LOOK], reasoning={"summary": "auto"}) as stream:
+    async with client.responses.stream(
+        model=bridge.model, input="Hi.", tools=[LOOK], reasoning={"summary": "auto"}
+    ) as stream:
         events = [event async for event in stream]
         final = await stream.get_final_response()
     assert [event.sequence_number for event in events if hasattr(event, "sequence_number")] == [*range(len(events))]
@@ -98,7 +102,7 @@ class Sum(BaseModel):
 
 async def test_an_answer_is_parsed_by_its_schema(bridge: Proxy, client: openai.AsyncOpenAI) -> None:
     bridge.upstream.will_reply(reply('{"total": 5}'))
-    response = await client.responses.parse(model=MODEL, input="2+3?", text_format=Sum)
+    response = await client.responses.parse(model=bridge.model, input="2+3?", text_format=Sum)
     assert response.output_parsed == Sum(total=5)
     sent = bridge.upstream.requests[0].body["text"]["format"]
     assert (sent["type"], sent["strict"]) == ("json_schema", True)
@@ -106,16 +110,16 @@ async def test_an_answer_is_parsed_by_its_schema(bridge: Proxy, client: openai.A
 
 
 async def test_a_stored_response_is_there_until_it_is_deleted(bridge: Proxy, client: openai.AsyncOpenAI) -> None:
-    response = await client.responses.create(model=MODEL, input="Hi.")
+    response = await client.responses.create(model=bridge.model, input="Hi.")
     assert (await client.responses.retrieve(response.id)).to_dict() == response.to_dict()
     await client.responses.delete(response.id)
     for gone in (client.responses.retrieve, client.responses.delete, client.responses.cancel):
         with pytest.raises(openai.NotFoundError):
             await gone(response.id)
     with pytest.raises(openai.BadRequestError) as caught:
-        await client.responses.create(model=MODEL, input="Go on.", previous_response_id=response.id)
+        await client.responses.create(model=bridge.model, input="Go on.", previous_response_id=response.id)
     assert (caught.value.param, caught.value.code) == ("previous_response_id", "previous_response_not_found")
-    unstored = await client.responses.create(model=MODEL, input="Hi.", store=False)
+    unstored = await client.responses.create(model=bridge.model, input="Hi.", store=False)
     with pytest.raises(openai.NotFoundError):
         await client.responses.retrieve(unstored.id)
 
@@ -127,7 +131,7 @@ async def test_a_chain_goes_on_its_thread_and_its_items_are_listed_page_by_page(
     previous: str | None = None
     for question in ("one?", "two?", "three?"):
         response = await client.responses.create(
-            model=MODEL, input=[{"role": "user", "content": question}], previous_response_id=previous
+            model=bridge.model, input=[{"role": "user", "content": question}], previous_response_id=previous
         )
         previous = response.id
     assert len({request.body["prompt_cache_key"] for request in bridge.upstream.requests}) == 1
@@ -145,7 +149,7 @@ async def test_a_running_response_is_cancelled(bridge: Proxy, client: openai.Asy
     gate = anyio.Event()
     bridge.upstream.will_reply(begun(Text(("Hel", "lo."), Hold(gate))))
     with anyio.fail_after(20):
-        stream = await client.responses.create(model=MODEL, input="Hi.", stream=True)
+        stream = await client.responses.create(model=bridge.model, input="Hi.", stream=True)
         response_id, cancelled, last = "", None, None
         async for event in stream:
             match event.type:
@@ -169,7 +173,7 @@ async def test_a_running_response_is_cancelled(bridge: Proxy, client: openai.Asy
 
 async def test_an_answer_that_is_too_long_is_incomplete(bridge: Proxy, client: openai.AsyncOpenAI) -> None:
     bridge.upstream.will_reply(reply(Text(tuple("abcdef"))))
-    response = await client.responses.create(model=MODEL, input="Hi.", max_output_tokens=3)
+    response = await client.responses.create(model=bridge.model, input="Hi.", max_output_tokens=3)
     assert (response.status, response.output_text) == ("incomplete", "abc")
     assert response.incomplete_details is not None
     assert response.incomplete_details.reason == "max_output_tokens"
@@ -178,7 +182,7 @@ async def test_an_answer_that_is_too_long_is_incomplete(bridge: Proxy, client: o
 async def test_an_image_reaches_the_model(bridge: Proxy, client: openai.AsyncOpenAI) -> None:
     image = {"type": "input_image", "image_url": tiny_png()}
     parts: Any = [{"type": "input_text", "text": "What is it?"}, image]
-    await client.responses.create(model=MODEL, input=[{"role": "user", "content": parts}])
+    await client.responses.create(model=bridge.model, input=[{"role": "user", "content": parts}])
     [item] = bridge.upstream.conversation()
     assert [part["type"] for part in item["content"]] == ["input_text", "input_image"]
     assert item["content"][1]["image_url"] == tiny_png()
@@ -194,11 +198,11 @@ async def test_encrypted_reasoning_that_a_stateless_client_sends_back_is_what_a_
     """The first message is another one, so that no thread and no memory can help."""
     bridge.upstream.will_reply(reply(Thought("Hm.", "secret"), Call("look", "{}", "c1")), reply("Done."))
     first = await client.responses.create(
-        model=MODEL, input="Hi.", tools=[LOOK], store=False, include=ENCRYPTED, reasoning={"summary": "auto"}
+        model=bridge.model, input="Hi.", tools=[LOOK], store=False, include=ENCRYPTED, reasoning={"summary": "auto"}
     )
     output = {"type": "function_call_output", "call_id": "c1", "output": "seen"}
     given: Any = [{"role": "user", "content": "Hello."}, *sent_back(first), output]
-    await client.responses.create(model=MODEL, input=given, tools=[LOOK], store=False, include=ENCRYPTED)
+    await client.responses.create(model=bridge.model, input=given, tools=[LOOK], store=False, include=ENCRYPTED)
     said, _ = bridge.upstream.played[0].items
     seen = [item for item in bridge.upstream.requests[-1].input if item["type"] != "additional_tools"]
     assert [item["type"] for item in seen] == ["message", "reasoning", "function_call", "function_call_output"]
@@ -211,10 +215,10 @@ async def test_reasoning_without_its_encrypted_content_is_found_in_the_store(
     bridge: Proxy, client: openai.AsyncOpenAI
 ) -> None:
     bridge.upstream.will_reply(reply(Thought("Hm.", "secret"), "One."), reply("Two."), reply("Three."))
-    first = await client.responses.create(model=MODEL, input="Hi.", reasoning={"summary": "auto"})
+    first = await client.responses.create(model=bridge.model, input="Hi.", reasoning={"summary": "auto"})
     assert "secret" not in first.to_json()
     given: Any = [{"role": "user", "content": "Hello."}, *sent_back(first), {"role": "user", "content": "Next."}]
-    await client.responses.create(model=MODEL, input=given)
+    await client.responses.create(model=bridge.model, input=given)
     said, _ = bridge.upstream.played[0].items
     assert [
         (item["id"], item["encrypted_content"])
@@ -222,7 +226,7 @@ async def test_reasoning_without_its_encrypted_content_is_found_in_the_store(
         if item["type"] == "reasoning"
     ] == [(said["id"], "secret")]
     await client.responses.delete(first.id)
-    await client.responses.create(model=MODEL, input=given)
+    await client.responses.create(model=bridge.model, input=given)
     assert [item["type"] for item in bridge.upstream.requests[2].input] == ["message"] * 3
 
 
@@ -237,11 +241,11 @@ async def test_reasoning_that_a_retry_repeats_does_not_divide_a_message(
             reply("Two."),
         )
         client = strict_client(bridge)
-        first = await client.responses.create(model=MODEL, input="Hi.", reasoning={"summary": "auto"})
+        first = await client.responses.create(model=bridge.model, input="Hi.", reasoning={"summary": "auto"})
         assert [item.type for item in first.output] == ["reasoning", "message"]
         assert first.output_text == "Hello."
         await client.responses.create(
-            model=MODEL, input="Next.", previous_response_id=first.id, reasoning={"summary": "auto"}
+            model=bridge.model, input="Next.", previous_response_id=first.id, reasoning={"summary": "auto"}
         )
     assert len({request.body["prompt_cache_key"] for request in upstream.requests}) == 1
 
@@ -254,7 +258,7 @@ async def test_an_agent_whose_server_keeps_the_conversation_sends_only_what_is_n
 ) -> None:
     bridge.upstream.respond = adding_model
     agents.set_tracing_disabled(disabled=True)
-    model = agents.OpenAIResponsesModel(MODEL, client)
+    model = agents.OpenAIResponsesModel(bridge.model, client)
     agent = agents.Agent(name="adder", instructions="Add.", tools=[agents.function_tool(add)], model=model)
     result = await agents.Runner.run(agent, "2+3 and 4+5?", auto_previous_response_id=True)
     assert result.final_output == ANSWER
