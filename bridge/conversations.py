@@ -123,6 +123,8 @@ def _parsed(arguments: str) -> Any:
     """JSON as a value whose numbers are as they were written; anything else, or anything strange, as the text it is."""
     try:
         value = json.loads(arguments, parse_int=_number, parse_float=_number, parse_constant=_number)
+        if r"\u" in arguments:
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be written
     except (ValueError, RecursionError):
         return "text", arguments
     return ("text", arguments) if is_deeper_than(value, DEEPEST) else ("json", value)

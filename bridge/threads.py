@@ -24,6 +24,9 @@ from codex_rpc.errors import CodexError, ConnectionLostError, RequestRefusedErro
 
 logger = logging.getLogger(__name__)
 
+_REASONS = {"running": "turn-ended-early", "codex-answered": "unreadable-call"}
+"""Why a thread was given up, by the outcome of its last turn."""
+
 STARTED = ("new", "rebuilt")
 """How the fates of the turns begin that needed a thread of their own."""
 CLEAN_UP = 5.0
@@ -95,7 +98,12 @@ class Threads:
             yield turn
         finally:
             self._running -= 1
-            await self._put_back(thread, turn, prompt, trail.end)
+            is_kept = False
+            try:
+                is_kept = self._put_back(thread, turn, prompt, trail.end)
+            finally:
+                if not is_kept:
+                    await _close(thread)
             if turn.fate.startswith(STARTED):
                 self._spares.want(session.client, self._start_params(session, prompt))
 
@@ -208,24 +216,22 @@ class Threads:
 
     # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _put_back(self, thread: LivingThread, turn: Turn, prompt: Prompt, start: bytes) -> None:
+    def _put_back(self, thread: LivingThread, turn: Turn, prompt: Prompt, start: bytes) -> bool:
+        """Remember what the turn has said; return whether its thread is kept for the next request."""
         thread.thoughts |= marks(turn.items)
         echo = turn.echo()
         end = advance(start, echo)
-        if turn.outcome in {"complete", "suspended"}:
-            if turn.told_everything:
-                self._conversations.remember(start, echo, turn.items)
-            if not thread.fell_back and thread.client is self._client:
-                known = Known(
-                    thread, end, thread.notes, prompt.answer_format, turn.awaited, prompt.hint, thread.thoughts
-                )
-                self._conversations.put(known)
-                self._waiting[thread] = known, anyio.current_time()
-                if len(self._waiting) > self._most:
-                    self._crowded.set()
-                return
-        self._conversations.lost(end, "turn-ended-early" if turn.outcome == "running" else "thread-spoilt")
-        await _close(thread)
+        if turn.outcome in {"complete", "suspended", "codex-answered"} and turn.told_everything:
+            self._conversations.remember(start, echo, turn.items)
+        if turn.outcome in {"complete", "suspended"} and not thread.fell_back and thread.client is self._client:
+            known = Known(thread, end, thread.notes, prompt.answer_format, turn.awaited, prompt.hint, thread.thoughts)
+            self._conversations.put(known)
+            self._waiting[thread] = known, anyio.current_time()
+            if len(self._waiting) > self._most:
+                self._crowded.set()
+            return True
+        self._conversations.lost(end, _REASONS.get(turn.outcome, "thread-spoilt"))
+        return False
 
     def _forget_other_clients(self, client: Client) -> None:
         """The threads of a codex that is gone are gone with it; one that was replaced ends when it has none left."""

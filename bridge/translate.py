@@ -4,6 +4,9 @@ Codex retries a stream that was cut upstream, and its deltas then start again fr
 The translator holds back what was already passed on; if the new text differs from it, the answer cannot be saved. What
 the model tells about its reasoning may differ: it is then told anew, unless the client has half of a message already,
 which nothing may divide.
+
+Codex answers a call by itself when it cannot parse the arguments, or when the tool is not declared. The first is a call
+that the client has to answer: the thread then no longer holds the client's conversation. The second is left to codex.
 """
 
 from __future__ import annotations
@@ -26,10 +29,20 @@ from bridge.events import (
     Used,
 )
 from bridge.json_body import json_object
-from bridge.prompt import Item
-from bridge.tools import Toolbox
+from bridge.prompt import Item, function_call
+from bridge.tools import Tool, Toolbox
 from codex_rpc import protocol
-from codex_rpc.protocol import CodexFailure, Event, MessageDelta, RawItemCompleted, ResponseCompleted, TurnCompleted
+from codex_rpc.arguments import codex_can_parse
+from codex_rpc.protocol import (
+    CodexFailure,
+    CompactionStarted,
+    Event,
+    MessageDelta,
+    RawItemCompleted,
+    ResponseCompleted,
+    ToolCallAsked,
+    TurnCompleted,
+)
 
 _INCOMPLETE = re.compile(r"Incomplete response returned, reason: (\w+)")
 """How codex words an upstream `response.incomplete`, which it has no error kind for."""
@@ -42,18 +55,32 @@ _OF_CODEX = "internal_chat_message_metadata_passthrough"
 """What codex writes onto raw items for itself."""
 
 
+UNDECLARED_CALLS = 4
+"""How many calls of tools that are not declared one answer may have. Codex refuses each and asks the model again."""
+
+
 class Translator:
     """Holds the state of one answer: from the start of a turn, or from its resumption, to its end or suspension."""
 
-    def __init__(self, toolbox: Toolbox, answered: Iterable[str] = ()) -> None:
+    def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
-        self._answered = frozenset(answered)
         self._text = _Item()
         self._reasoning = _Item()
-        self.calls = 0
-        """How many calls of the client's tools the model has made."""
+        self._calls: set[str] = set()
+        self._response_is_complete = False
         self.items: list[Item] = []
         """What the model really said, encrypted reasoning included, in a form that can be injected."""
+        self.undeclared: list[str] = []
+        """The names of the tools that the model called although they are not declared."""
+        self.codex_answers = False
+        """Whether codex answers, or has answered, a call that is the client's to answer."""
+        self.codex_waits = False
+        """Whether codex waits for the output of a call before it asks the model again."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls of the client's tools the model has made."""
+        return len(self._calls)
 
     def feed(self, events: Iterable[Event]) -> list[TurnEvent]:
         """Return what the events mean; after a `Finished` or `Failed` there is nothing more to feed."""
@@ -67,10 +94,15 @@ class Translator:
                 case RawItemCompleted(item=item):
                     out += self._item_completed(item)
                 case ResponseCompleted(usage=usage):
+                    self._response_is_complete = True
                     out += [Used(usage)] if usage is not None else []
                     out += self.suspend()
+                case ToolCallAsked():
+                    out += self._asked(event)
+                case CompactionStarted():
+                    out.append(Failed(upstream_failed("Codex began to compact the conversation by itself.")))
                 case TurnCompleted(status=status, failure=failure):
-                    out.append(_ending(status, failure))
+                    out += self._codex_stopped() or [_ending(status, failure)]
                 case _:
                     pass
             if out and isinstance(out[-1], Finished | Failed):
@@ -79,7 +111,11 @@ class Translator:
 
     def suspend(self) -> list[TurnEvent]:
         """The model has said all that it says before it has the outputs of its calls, if it made any."""
-        return [Finished("tool_calls")] if self.calls else []
+        return [Finished("tool_calls")] if self._calls else []
+
+    def _codex_stopped(self) -> list[TurnEvent]:
+        """The turn was interrupted because codex would have answered a call: the calls that came are the answer."""
+        return self.suspend() if self.codex_answers else []
 
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
         new = self._text.more(item_id, text)
@@ -99,36 +135,66 @@ class Translator:
 
     def _item_completed(self, item: Mapping[str, Any]) -> list[TurnEvent]:
         kind = item.get("type")
-        if (
-            kind not in _OWN_KINDS
-            or item.get("role", "assistant") != "assistant"
-            or item.get("call_id") in self._answered
-        ):
+        if kind not in _OWN_KINDS or item.get("role", "assistant") != "assistant":
             return []
+        if kind == "function_call_output":
+            return self._codex_answered(item)
+        self._response_is_complete = False
         said = {name: value for name, value in item.items() if name != _OF_CODEX}
-        self.items.append(said)
         match kind:
-            case "message":
-                return self._message_completed(said)
             case "function_call":
                 return self._called(said)
-            case "function_call_output":
-                return []
+            case "message":
+                self.items.append(said)
+                return self._message_completed(said)
             case "reasoning":
                 self._reasoning.complete()
-                return [] if self._text.half_told else [ItemDone(said)]
             case _:
-                return [] if self._text.half_told else [ItemDone(said)]
+                pass
+        self.items.append(said)
+        return [] if self._text.half_told else [ItemDone(said)]
 
     def _called(self, item: Item) -> list[TurnEvent]:
-        call = self._toolbox.call_to_client(item["name"], item["arguments"], item.get("namespace"))
+        call_id, name, namespace = item["call_id"], item["name"], item.get("namespace")
+        call = self._toolbox.call_to_client(name, item["arguments"], namespace)
         if call is None:
-            searched = (item.get("namespace"), item["name"]) == _SEARCH
-            return [ItemDone(_web_search(item["arguments"]))] if searched else []
-        self.calls += 1
+            self.items.append(item)
+            if (namespace, name) == _SEARCH:
+                return [ItemDone(_web_search(item["arguments"]))]
+            self.undeclared.append(name if namespace is None else f"{namespace}.{name}")
+            return []
         tool, arguments = call
+        self.items.append(item if item["arguments"].strip() else {**item, "arguments": "{}"})
+        asked = codex_can_parse(item["arguments"]) and (tool.namespace is not None or namespace != name)
+        self.codex_waits |= asked
+        self.codex_answers |= not asked
+        return self._call(call_id, tool, arguments)
+
+    def _call(self, call_id: str, tool: Tool, arguments: str) -> list[TurnEvent]:
+        self._calls.add(call_id)
         namespace, name = tool.path
-        return [ToolCall(item["call_id"], name, arguments, tool.kind, namespace)]
+        return [ToolCall(call_id, name, arguments, tool.kind, namespace)]
+
+    def _asked(self, event: ToolCallAsked) -> list[TurnEvent]:
+        """Codex knows a call, so it is the client's even if its item was not recognised."""
+        if event.call_id in self._calls:
+            return []
+        call = self._toolbox.call_to_client(event.tool, event.arguments, event.namespace)
+        if call is None:
+            return []
+        if not any(item.get("call_id") == event.call_id for item in self.items):
+            self.items.append(function_call(event.call_id, event.tool, event.arguments, event.namespace))
+        self.codex_waits = True
+        return [*self._call(event.call_id, *call), *(self.suspend() if self._response_is_complete else [])]
+
+    def _codex_answered(self, item: Mapping[str, Any]) -> list[TurnEvent]:
+        if item["call_id"] in self._calls:
+            self.codex_answers = True
+            return []
+        self.items.append({name: value for name, value in item.items() if name != _OF_CODEX})
+        if len(self.undeclared) < UNDECLARED_CALLS:
+            return []
+        return [Failed(upstream_failed(f"The model keeps calling tools that do not exist: {self.undeclared[-1]}."))]
 
     def _message_completed(self, item: Item) -> list[TurnEvent]:
         """The whole message is known: pass on what came without deltas, and expect nothing of it again."""

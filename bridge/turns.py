@@ -18,17 +18,29 @@ from bridge.prompt import Item, Prompt
 from bridge.translate import Translator
 from codex_rpc.calls import turn_interrupt
 from codex_rpc.client import Client
+from codex_rpc.errors import RequestRefusedError
 from codex_rpc.inbox import Inbox
-from codex_rpc.protocol import ErrorReported, Event, TokenUsage, ToolCallAsked, Warned, tool_call_result
+from codex_rpc.protocol import (
+    ErrorReported,
+    Event,
+    RawItemCompleted,
+    TokenUsage,
+    ToolCallAsked,
+    TurnCompleted,
+    Warned,
+    tool_call_failure,
+    tool_call_result,
+)
 from codex_rpc.quota import Quota
 
 logger = logging.getLogger(__name__)
 
-CALLS_WITHOUT_END = 2.0
-"""Seconds. When codex asks for a tool but the upstream's response does not complete, it was cut: no more will come."""
+CALLS_WITHOUT_END = 30.0
+"""Seconds of silence after which an upstream response that has made calls and does not complete counts as cut. The next
+parallel call may take long to write, and codex asks for the first one at once."""
 
 BYTES_PER_TOKEN = 4
-"""A rule of thumb, for the one case in which the real number is not to be had."""
+"""Rough estimate, used only when upstream reports no usage."""
 
 FELL_BACK = "Falling back from WebSockets"
 """How codex begins the warning that a thread stays on HTTP from now on."""
@@ -48,8 +60,8 @@ class LivingThread(Struct, eq=False):
     """The calls that codex waits for, by call id."""
     outputs: dict[str, Any] = field(default_factory=dict[str, Any])
     """The outputs that codex has not asked for yet, by call id."""
-    answered: set[str] = field(default_factory=set[str])
-    """The ids of the calls whose outputs have come."""
+    handed_over: set[str] = field(default_factory=set[str])
+    """The calls whose outputs codex has been given and has not yet reported as items of the thread."""
     held_calls: list[ToolCall] = field(default_factory=list[ToolCall])
     """Calls of the last step that the client, which wants them one at a time, has not been told of."""
     thoughts: frozenset[bytes] = frozenset()
@@ -74,16 +86,18 @@ class Turn:
         self._thread = thread
         self.prompt = prompt
         thread.outputs |= outputs
-        thread.answered |= outputs.keys()
-        self._translator = Translator(prompt.toolbox, thread.answered)
+        self._translator = Translator(prompt.toolbox)
         self._limiter = Limiter(limits) if limits else None
         self._idle_timeout = idle_timeout
         self._join_deltas = join_deltas and self._limiter is None
         self._echo = Echo(prompt.toolbox, dialect)
         self._calls: list[ToolCall] = []
         self._cancelled = False
+        self._is_over = False
+        """Whether codex has ended the turn, or was told to."""
+        self._reported_usage = False
         self.fate = ""
-        self.outcome: Literal["running", "complete", "suspended", "failed"] = "running"
+        self.outcome: Literal["running", "complete", "suspended", "codex-answered", "failed"] = "running"
 
     async def next_events(self) -> list[TurnEvent]:
         """Return what has happened since the last call, waiting until something has.
@@ -101,7 +115,9 @@ class Turn:
         while True:
             until = min(deadline, now() + CALLS_WITHOUT_END) if self._thread.asked else deadline
             if arrived := await self._thread.inbox.take(until, joined=self._join_deltas):
-                if events := self._passed_on(self._translated(arrived)):
+                translated = self._translated(arrived)
+                await self._stop_codex()
+                if events := self._passed_on(translated):
                     return events
                 if not all(isinstance(event, ErrorReported) for event in arrived):
                     deadline = now() + self._idle_timeout
@@ -152,27 +168,58 @@ class Turn:
         return frozenset(call.call_id for call in self._calls)
 
     def _translated(self, arrived: list[Event]) -> list[TurnEvent]:
-        """Only this turn's events count."""
+        """Only this turn's events count, and of these only what we have not told codex ourselves."""
         mine: list[Event] = []
         for event in arrived:
-            if isinstance(event, Warned):
-                self._thread.fell_back |= event.message.startswith(FELL_BACK)
-            elif getattr(event, "turn_id", None) == self._thread.turn_id:
-                mine.append(event)
-            if isinstance(event, ToolCallAsked):
-                self._asked(event)
-        return self._translator.feed(mine)
+            match event:
+                case Warned(message=message):
+                    self._thread.fell_back |= message.startswith(FELL_BACK)
+                case RawItemCompleted(item={"type": "function_call_output", "call_id": call_id}) if (
+                    call_id in self._thread.handed_over
+                ):
+                    self._thread.handed_over.remove(call_id)
+                case ToolCallAsked():
+                    mine += [event] if self._is_open(event) else []
+                case _ if getattr(event, "turn_id", None) == self._thread.turn_id:
+                    self._is_over |= isinstance(event, TurnCompleted)
+                    mine.append(event)
+                case _:
+                    pass
+        known = len(self._translator.undeclared)
+        translated = self._translator.feed(mine)
+        for name in self._translator.undeclared[known:]:
+            logger.warning("the model called %r, which is not a declared tool; codex tells it so", name)
+        return translated
 
-    def _asked(self, event: ToolCallAsked) -> None:
-        """Codex asks for one call after the other, in an order of its own."""
-        self._thread.asked[event.call_id] = event
+    def _is_open(self, event: ToolCallAsked) -> bool:
+        """Note a call that codex asks for, in an order of its own; return whether the client has yet to answer it."""
+        thread = self._thread
+        if self.prompt.toolbox.call_to_client(event.tool, "", event.namespace) is None:
+            logger.warning("codex asked for the tool %r, which the request does not declare", event.tool)
+            thread.client.answer(event.request, tool_call_failure(f"There is no tool {event.tool}."))
+            return False
+        thread.asked[event.call_id] = event
         self.hand_over()
+        return event.call_id in thread.asked
+
+    async def _stop_codex(self) -> None:
+        """Interrupt the turn if codex would otherwise ask the model again before the client has answered its calls."""
+        said = self._translator
+        if self._is_over or not said.codex_answers or said.codex_waits or self._thread.turn_id is None:
+            return
+        self._is_over = True
+        logger.info("the model wrote a call that codex cannot parse; the client answers it on another thread")
+        try:
+            await self._thread.client.call(turn_interrupt(self._thread.id, self._thread.turn_id))
+        except RequestRefusedError as refusal:
+            logger.debug("the turn had ended: %s", refusal)
 
     def hand_over(self) -> None:
         """Give codex every output that it has asked for and that we have."""
         thread = self._thread
         for call_id in [call_id for call_id in thread.asked if call_id in thread.outputs]:
             result = tool_call_result(thread.outputs.pop(call_id))
+            thread.handed_over.add(call_id)
             thread.client.answer(thread.asked.pop(call_id).request, result)
 
     def _passed_on(self, events: list[TurnEvent]) -> list[TurnEvent]:
@@ -190,26 +237,29 @@ class Turn:
                     continue
                 case ToolCall():
                     self._calls.append(event)
+                case Used():
+                    self._reported_usage = True
                 case Finished() | Failed() if event is ending:
                     self._ended(event)
-                case Finished():
-                    out.append(Used(self._estimate()))
                 case _:
                     pass
+            if isinstance(event, Finished) and not (event is ending and self._reported_usage):
+                out.append(Used(self._estimate()))
             out.append(event)
         self._echo.feed(out)
         return out
 
     def _estimate(self) -> TokenUsage:
-        """What an answer cost that ended at a limit: the upstream is cut off before it tells."""
+        """What an answer cost whose upstream response was cut off before it reported its usage."""
         sent = orjson.dumps([list(self.prompt.items), self.prompt.toolbox.specs()])
-        tokens = self._limiter.tokens if self._limiter else 0
-        return TokenUsage(len(sent) // BYTES_PER_TOKEN, 0, tokens, 0)
+        said = self._limiter.tokens if self._limiter else len(orjson.dumps(self.echo())) // BYTES_PER_TOKEN
+        return TokenUsage(len(sent) // BYTES_PER_TOKEN, 0, said, 0)
 
     def _ended(self, said: Finished | Failed) -> None:
         """What codex ended with decides about the thread; an end that a limit made leaves the turn running."""
+        if self._is_over:
+            self._thread.turn_id = None
         if said == Finished("tool_calls"):
-            self.outcome = "suspended"
+            self.outcome = "codex-answered" if self._translator.codex_answers else "suspended"
             return
-        self._thread.turn_id = None
         self.outcome = "complete" if said == Finished("stop") else "failed"

@@ -30,7 +30,6 @@ UNWANTED = (
     "item/fileChange/patchUpdated",
     "item/mcpToolCall/progress",
     "item/plan/delta",
-    "item/started",
     "mcpServer/startupStatus/updated",
     "model/safetyBuffering/updated",
     "model/verification",

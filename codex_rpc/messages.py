@@ -5,6 +5,7 @@ Source: `codex app-server generate-json-schema`, `JSONRPCMessage.json`.
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeAlias, cast
 
 import orjson
@@ -64,7 +65,7 @@ def decode(line: bytes) -> Message:
     try:
         wire: Any = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise ProtocolError(f"codex sent a line that is not JSON: {error}") from None
+        wire = _decode_leniently(line, error)
     match wire:
         case {"method": str(method), "id": int() | str() as request_id}:
             return Request(request_id, method, wire.get("params"))
@@ -78,6 +79,16 @@ def decode(line: bytes) -> Message:
             return ErrorResponse(request_id, MALFORMED, "the answer is neither a result nor an error")
         case _:
             raise ProtocolError("codex sent a line that is no JSON-RPC message")
+
+
+def _decode_leniently(line: bytes, refusal: orjson.JSONDecodeError) -> Any:
+    """The standard library takes numbers of any size, which codex passes on as the model wrote them."""
+    try:
+        value = json.loads(line)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError):
+        raise ProtocolError(f"codex sent a line that is not JSON: {refusal}") from None
+    return value
 
 
 def encode(message: Message) -> bytes:
@@ -97,7 +108,7 @@ def encode(message: Message) -> bytes:
             wire = {"id": request_id, "result": result}
         case ErrorResponse(request_id, code, text, data):
             wire = {"id": request_id, "error": {"code": code, "message": text, "data": data}}
-    if _deeper_than(wire, MAX_DEPTH):
+    if is_deeper_than(wire, MAX_DEPTH):
         raise UnsendableError(f"the value is nested more than {MAX_DEPTH} levels deep")
     try:
         return orjson.dumps(wire, option=orjson.OPT_APPEND_NEWLINE)
@@ -105,7 +116,8 @@ def encode(message: Message) -> bytes:
         raise UnsendableError(f"the value cannot be written as JSON: {error}") from None
 
 
-def _deeper_than(value: object, limit: int) -> bool:
+def is_deeper_than(value: object, limit: int) -> bool:
+    """Return whether more than `limit` objects and arrays stand inside each other."""
     level = [value]
     for _ in range(limit):
         below: list[object] = []

@@ -5,6 +5,7 @@ A name stands here only if something uses it. Source: `codex app-server generate
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
@@ -96,6 +97,13 @@ class TurnCompleted(Struct, frozen=True):
     failure: CodexFailure | None
 
 
+class CompactionStarted(Struct, frozen=True):
+    """Codex has begun to replace the thread's history by a summary, which it asks the model for."""
+
+    thread_id: str
+    turn_id: str
+
+
 class Warned(Struct, frozen=True):
     """Codex has something to say about the thread."""
 
@@ -110,6 +118,13 @@ class ToolCallAsked(Struct, frozen=True):
     turn_id: str
     call_id: str
     request: Request
+    tool: str
+    namespace: str | None = None
+
+    @property
+    def arguments(self) -> str:
+        """JSON text, written again from the value that codex parsed."""
+        return json.dumps(self.request.params["arguments"], ensure_ascii=False)
 
 
 class AccountChanged(Struct, frozen=True):
@@ -136,6 +151,7 @@ ThreadEvent: TypeAlias = (
     | ResponseCompleted
     | ErrorReported
     | TurnCompleted
+    | CompactionStarted
     | Warned
     | ToolCallAsked
 )
@@ -164,7 +180,19 @@ def read_request(request: Request) -> ToolCallAsked | None:
     if request.method != "item/tool/call":
         return None
     params = request.params
-    return ToolCallAsked(_text(params, "threadId"), _text(params, "turnId"), _text(params, "callId"), request)
+    return ToolCallAsked(
+        _text(params, "threadId"),
+        _text(params, "turnId"),
+        _text(params, "callId"),
+        request,
+        _text(params, "tool"),
+        params.get("namespace"),
+    )
+
+
+def tool_call_failure(reason: str) -> Params:
+    """Return what answers a ToolCallAsked that cannot be run; the model sees the reason."""
+    return {"contentItems": [{"type": "inputText", "text": reason}], "success": False}
 
 
 def tool_call_result(output: str | Sequence[Mapping[str, Any]]) -> Params:
@@ -229,6 +257,13 @@ def _turn_completed(params: Params) -> TurnCompleted:
     return TurnCompleted(_text(params, "threadId"), turn["id"], turn["status"], failure)
 
 
+def _item_started(params: Params) -> CompactionStarted | None:
+    """Of the items that begin only the one is news that the model does not write."""
+    if params["item"]["type"] != "contextCompaction":
+        return None
+    return CompactionStarted(_text(params, "threadId"), _text(params, "turnId"))
+
+
 def _warned(params: Params) -> Warned | None:
     """Some warnings are about no thread."""
     return Warned(_text(params, "threadId"), _text(params, "message")) if params.get("threadId") else None
@@ -262,6 +297,7 @@ def _text(params: Params, name: str) -> str:
 
 _READERS: Mapping[str, Callable[[Params], Event | None]] = {
     "item/agentMessage/delta": _message_delta,
+    "item/started": _item_started,
     "item/reasoning/summaryPartAdded": _reasoning_part,
     "item/reasoning/summaryTextDelta": _reasoning_delta,
     "item/reasoning/textDelta": _reasoning_delta,

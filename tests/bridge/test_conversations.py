@@ -151,8 +151,19 @@ def test_items_are_told_apart_by_their_place() -> None:
     assert used(plan(remembering(thread("t", parts("user", "a", "b"))), prompt(message("user", "a"), Q))) is None
 
 
-def test_arguments_of_any_depth_have_a_hash() -> None:
-    assert len(trail_of(prompt(Q, function_call("c1", "look", "[" * 300 + "]" * 300))).hashes) == 3
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "[" * 300 + "]" * 300,
+        r'{"q": "\ud83d"}',
+        r'{"\uDC00": 1}',
+        '{"n": 1e400}',
+        '{"n": NaN}',
+        '{"q": "\\ud83d\\ude00"}',
+    ],
+)
+def test_arguments_of_any_kind_have_a_hash(arguments: str) -> None:
+    assert len(trail_of(prompt(Q, function_call("c1", "look", arguments))).hashes) == 3
 
 
 OTHERS: dict[str, dict[str, Any]] = {

@@ -41,7 +41,11 @@ def says(text: str) -> list[Event]:
     return [codex_events.message(text), used(None), ended()]
 
 
-CALLS = [codex_events.item(dict(CALL)), used(None), ToolCallAsked("", TURN, "c1", Request("ask c1", "", {}))]
+CALLS = [
+    codex_events.item(dict(CALL)),
+    used(None),
+    ToolCallAsked("", TURN, "c1", Request("ask c1", "", {}), CALL["name"]),
+]
 
 
 class FakeCodex:

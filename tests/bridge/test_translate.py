@@ -21,9 +21,21 @@ from bridge.events import (
     Used,
 )
 from bridge.tools import Tool, Toolbox
-from bridge.translate import Translator
-from codex_rpc.protocol import CodexFailure, Event, MessageDelta, RawItemCompleted, TokenUsage
-from tests.bridge.codex_events import called, delta, ended, item, message, output, reasoning, reported, used
+from bridge.translate import UNDECLARED_CALLS, Translator
+from codex_rpc.protocol import CodexFailure, CompactionStarted, Event, MessageDelta, RawItemCompleted, TokenUsage
+from tests.bridge.codex_events import (
+    THREAD,
+    TURN,
+    called,
+    delta,
+    ended,
+    item,
+    message,
+    output,
+    reasoning,
+    reported,
+    used,
+)
 
 USAGE = TokenUsage(812, 768, 40, 16)
 LOOK = Tool.function("look", "Looks.", {})
@@ -32,9 +44,9 @@ PATCH = Tool.custom("ApplyPatch", "Edits.", None)
 BOX = Toolbox((LOOK, DOTTED, PATCH))
 
 
-def translate(events: Sequence[Event], toolbox: Toolbox = BOX, answered: Iterable[str] = ()) -> list[TurnEvent]:
+def translate(events: Sequence[Event], toolbox: Toolbox = BOX) -> list[TurnEvent]:
     """Return what the events mean, fed one by one as far as the first end; what is told of items is left out."""
-    translator = Translator(toolbox, answered)
+    translator = Translator(toolbox)
     out: list[TurnEvent] = []
     for event in events:
         out += told(translator.feed([event]))
@@ -386,6 +398,59 @@ def test_without_tools_no_call_is_told() -> None:
     assert translate(events, Toolbox()) == [Used(USAGE), Finished("stop")]
 
 
+def test_calls_of_a_tool_that_does_not_exist_are_left_to_codex_for_a_while() -> None:
+    refusals: list[Event] = []
+    for number in range(UNDECLARED_CALLS):
+        refusals += [called(f"c{number}", "no_such_tool"), output(f"c{number}", "unsupported call"), used(USAGE)]
+    out = translate([*refusals[:-3], message("Sorry."), ended()])
+    assert [event for event in out if event != Used(USAGE)] == [TextDelta("Sorry."), Finished("stop")]
+    assert failure_of(translate(refusals)) == (
+        502,
+        "upstream_error",
+        "The model keeps calling tools that do not exist: no_such_tool.",
+    )
+
+
+def test_the_undeclared_calls_are_known_by_name() -> None:
+    translator = Translator(BOX)
+    elsewhere = {**called("c2", "look").item, "namespace": "files"}
+    translator.feed([called("c1", "no_such_tool"), item(elsewhere), called("c3"), used(USAGE)])
+    assert translator.undeclared == ["no_such_tool", "files.look"]
+
+
+@pytest.mark.parametrize("namespace", ["functions", "", "look", None])
+def test_a_call_in_the_upstreams_own_namespace_is_a_call_without_one(namespace: str | None) -> None:
+    call = {**called("c1").item, "namespace": namespace}
+    assert translate([item(call), used(USAGE)]) == [ToolCall("c1", "look", "{}"), Used(USAGE), Finished("tool_calls")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "namespace", "answers"),
+    [
+        ("{}", "functions", False),
+        ('{"n": 1e400}', None, False),
+        ("[1]", None, False),
+        ("", None, True),
+        ("{'a': 1}", None, True),
+        ("{}", "look", True),
+    ],
+)
+def test_it_is_known_which_calls_codex_answers_by_itself(arguments: str, namespace: str | None, answers: bool) -> None:
+    translator = Translator(BOX)
+    translator.feed([item({**called("c1", arguments=arguments).item, "namespace": namespace})])
+    assert (translator.codex_answers, translator.codex_waits) == (answers, not answers)
+
+
+def test_a_compaction_is_never_the_answer() -> None:
+    events = [CompactionStarted(THREAD, TURN), message("A summary."), used(USAGE), delta("Hello"), ended()]
+    assert failure_of(translate(events)) == (
+        502,
+        "upstream_error",
+        "Codex began to compact the conversation by itself.",
+    )
+    assert text_of(translate(events)) == ""
+
+
 def test_an_answer_can_be_suspended_only_once_a_call_was_told() -> None:
     translator = Translator(BOX)
     translator.feed([delta("I look."), called("c1", "nobody")])
@@ -407,7 +472,8 @@ METADATA = {"internal_chat_message_metadata_passthrough": {"turn_id": "turn_1"}}
         ([item({**THOUGHT, **METADATA}), item({**HELLO, **METADATA})], [THOUGHT, HELLO]),
         ([delta("Hello"), reasoning("Hm.")], []),
         ([message("Be brief.", role="developer"), message("Hi", role="user"), message("Hello")], [HELLO]),
-        ([output("given"), output("also given"), message("Hello")], [HELLO]),
+        ([called("c1"), output("c1", "failed to parse"), message("Hello")], [CALL, HELLO]),
+        ([called("c1", arguments=" ")], [CALL]),
         (
             [called("c1", "nobody"), output("c1", "unsupported call")],
             [called("c1", "nobody").item, output("c1", "unsupported call").item],
@@ -420,7 +486,8 @@ METADATA = {"internal_chat_message_metadata_passthrough": {"turn_id": "turn_1"}}
         "without codex's own metadata",
         "no deltas",
         "no other roles",
-        "no outputs of ours",
+        "no answers of codex to the client's calls",
+        "no arguments",
         "codex's own output",
         "no unknown types",
         "restarted",
@@ -429,7 +496,7 @@ METADATA = {"internal_chat_message_metadata_passthrough": {"turn_id": "turn_1"}}
 def test_the_items_are_what_the_model_said_in_a_form_to_inject(
     events: list[Event], items: list[dict[str, Any]]
 ) -> None:
-    translator = Translator(BOX, ["given", "also given"])
+    translator = Translator(BOX)
     translator.feed(events)
     assert translator.items == items
 
@@ -438,11 +505,6 @@ def test_the_events_items_are_left_as_they_were() -> None:
     wire = {**HELLO, **METADATA}
     Translator(BOX).feed([item(wire)])
     assert wire == {**HELLO, **METADATA}
-
-
-def test_an_output_that_we_gave_ends_nothing() -> None:
-    events = [output("given"), delta("Hello"), message("Hello"), used(USAGE), ended()]
-    assert translate(events, answered=["given"]) == [TextDelta("Hello"), Used(USAGE), Finished("stop")]
 
 
 CALLS: st.SearchStrategy[RawItemCompleted] = st.builds(
@@ -469,7 +531,10 @@ def test_every_call_of_a_declared_tool_is_told_once_and_every_item_kept(
     ]
     assert [(event.call_id, event.name) for event in out if isinstance(event, ToolCall)] == expected
     assert out[-2:] == [Used(USAGE), Finished("tool_calls" if expected else "stop")]
-    assert translator.items == wires
+    assert translator.items == [
+        {**wire, "arguments": "{}"} if wire.get("arguments") == "" and wire["name"] in declared else wire
+        for wire in wires
+    ]
 
 
 TEXTS = st.text(alphabet="ab ", min_size=1, max_size=12)

@@ -36,6 +36,7 @@ from codex_rpc.protocol import (
     ToolCallAsked,
     TurnCompleted,
     Warned,
+    tool_call_failure,
     tool_call_result,
 )
 from tests.bridge import codex_events as codex
@@ -94,8 +95,8 @@ def call(call_id: str, name: str = "exec_command") -> Event:
     return codex.item({**function_call(call_id, codex_name(name), "{}"), "id": f"fc_{call_id}"})
 
 
-def asked(call_id: str, turn_id: str = TURN) -> ToolCallAsked:
-    return ToolCallAsked(THREAD, turn_id, call_id, Request(f"ask {call_id}", "item/tool/call", {}))
+def asked(call_id: str, turn_id: str = TURN, name: str = codex_name("exec_command")) -> ToolCallAsked:
+    return ToolCallAsked(THREAD, turn_id, call_id, Request(f"ask {call_id}", "item/tool/call", {"arguments": {}}), name)
 
 
 async def read(turn: Turn) -> list[TurnEvent]:
@@ -158,8 +159,8 @@ async def test_an_answer_without_text_is_echoed_as_clients_send_it(events: list[
 async def test_the_call_of_a_custom_tool_is_echoed_as_the_model_wrote_it() -> None:
     stage = Stage()
     turn = stage.turn(prompt=Prompt("gpt", PROMPT.items, Toolbox((Tool.custom("patch", "", None),))))
-    stage.say(codex.item(dict(function_call("c1", "patch", '{"input": "+x"}'))), used(None))
-    assert await read(turn) == [ToolCall("c1", "patch", "+x", "custom"), CALLS]
+    stage.say(codex.item(dict(function_call("c1", "patch", '{"input": "+x"}'))), used(USAGE))
+    assert await read(turn) == [ToolCall("c1", "patch", "+x", "custom"), Used(USAGE), CALLS]
     assert turn.echo() == [function_call("c1", "patch", '{"input":"+x"}')]
 
 
@@ -181,8 +182,8 @@ async def test_codex_gets_each_output_whether_it_asks_before_or_after_it_came(be
     assert stage.answered({f"c{one}": OUTPUTS[f"c{one}"] for one in before})
     for one in after:
         stage.say(asked(f"c{one}"))
-    stage.say(delta("Done."), ended())
-    assert await read(turn) == [TextDelta("Done."), Finished("stop")]
+    stage.say(delta("Done."), used(USAGE), ended())
+    assert await read(turn) == [TextDelta("Done."), Used(USAGE), Finished("stop")]
     assert stage.answered(OUTPUTS)
     assert (stage.thread.asked, stage.thread.outputs) == ({}, {})
 
@@ -192,8 +193,10 @@ async def test_the_outputs_that_were_handed_over_are_no_part_of_the_answer() -> 
     stage.say(call("c1"), used(USAGE))
     await read(stage.turn())
     turn = stage.turn({"c1": "one"})
-    stage.say(asked("c1"), codex.item(dict(function_call_output("c1", "one"))), codex.message("Done."), ended())
-    assert await read(turn) == [TextDelta("Done."), Finished("stop")]
+    stage.say(
+        asked("c1"), codex.item(dict(function_call_output("c1", "one"))), codex.message("Done."), used(USAGE), ended()
+    )
+    assert await read(turn) == [TextDelta("Done."), Used(USAGE), Finished("stop")]
     assert turn.items == [message("assistant", "Done.")]
     assert turn.echo() == [message("assistant", "Done.")]
 
@@ -202,8 +205,8 @@ async def test_events_of_other_turns_are_skipped() -> None:
     stage = Stage()
     turn = stage.turn()
     other = MessageDelta(THREAD, "turn_0", "msg_1", "old"), TurnCompleted(THREAD, "turn_0", "completed", None)
-    stage.say(*other, delta("new"), *other, ended())
-    assert await read(turn) == [TextDelta("new"), Finished("stop")]
+    stage.say(*other, delta("new"), *other, used(USAGE), ended())
+    assert await read(turn) == [TextDelta("new"), Used(USAGE), Finished("stop")]
 
 
 @pytest.mark.parametrize(
@@ -211,8 +214,8 @@ async def test_events_of_other_turns_are_skipped() -> None:
 )
 async def test_a_thread_that_fell_back_to_http_is_marked(warning: str, fell_back: bool) -> None:
     stage = Stage()
-    stage.say(Warned(THREAD, warning), Warned(THREAD, "Something else."), delta("Hi."), ended())
-    assert await read(stage.turn()) == [TextDelta("Hi."), Finished("stop")]
+    stage.say(Warned(THREAD, warning), Warned(THREAD, "Something else."), delta("Hi."), used(USAGE), ended())
+    assert await read(stage.turn()) == [TextDelta("Hi."), Used(USAGE), Finished("stop")]
     assert stage.thread.fell_back == fell_back
 
 
@@ -237,8 +240,8 @@ async def test_a_client_that_wants_one_call_at_a_time_gets_one_in_each_answer() 
     turn = stage.turn(outputs, prompt=prompt)
     turn.hand_over()
     assert stage.answered({"c2": "c2"})
-    stage.say(asked("c3"), asked("c1"), delta("Done."), ended())
-    assert await read(turn) == [TextDelta("Done."), Finished("stop")]
+    stage.say(asked("c3"), asked("c1"), delta("Done."), used(USAGE), ended())
+    assert await read(turn) == [TextDelta("Done."), Used(USAGE), Finished("stop")]
     assert stage.answered({"c1": "c1", "c2": "c2", "c3": "c3"})
 
 
@@ -246,9 +249,12 @@ async def test_outputs_that_came_one_at_a_time_are_no_part_of_the_answer() -> No
     stage = Stage()
     prompt = Prompt("gpt", PROMPT.items, PROMPT.toolbox, one_call_at_a_time=True)
     stage.say(call("c1"), call("c2"), asked("c1"), asked("c2"), used(USAGE))
-    for outputs in ({}, {"c1": "one"}):
+    outputs: dict[str, str] = {}
+    for call_id in ("c1", "c2"):
         await read(stage.turn(outputs, prompt=prompt))
-    turn = stage.turn({"c2": "two"}, prompt=prompt)
+        outputs = {call_id: call_id}
+        turn = stage.turn(outputs, prompt=prompt)
+        turn.hand_over()
     stage.say(*(codex.item(dict(function_call_output(one, "seen"))) for one in ("c1", "c2")), ended())
     await read(turn)
     assert turn.items == []
@@ -278,17 +284,79 @@ async def test_an_answer_whose_calls_came_ends_although_its_stream_was_cut(monke
     stage = Stage()
     turn = stage.turn()
     stage.say(call("c1"), asked("c1"))
-    assert await read(turn) == [*told("c1"), CALLS]
+    *calls, usage, end = await read(turn)
+    assert (calls, end) == (told("c1"), CALLS)
+    assert isinstance(usage, Used)
+    assert usage.usage.input > 0 < usage.usage.output
     assert (turn.outcome, turn.awaited) == ("suspended", {"c1"})
 
 
-async def test_an_ask_without_a_call_does_not_end_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "CALLS_WITHOUT_END", 0.01)
+@pytest.mark.parametrize("events", [[asked("c1"), used(USAGE)], [used(USAGE), asked("c1")]], ids=["before", "after"])
+async def test_a_call_that_codex_asks_for_reaches_the_client_even_without_its_item(events: list[Event]) -> None:
     stage = Stage()
-    turn = stage.turn(idle=0.05)
-    stage.say(asked("c1"))
-    with anyio.fail_after(5), pytest.raises(ApiError, match=r"nothing for 0\.05 seconds"):
-        await turn.next_events()
+    turn = stage.turn()
+    stage.say(*events)
+    answer = await read(turn)
+    assert sorted(map(repr, answer)) == sorted(map(repr, [*told("c1"), Used(USAGE), CALLS]))
+    assert answer[-1] == CALLS
+    assert turn.items == [function_call("c1", codex_name("exec_command"), "{}")]
+    assert (turn.outcome, turn.awaited) == ("suspended", {"c1"})
+
+
+async def test_codex_is_told_that_a_tool_does_not_exist_which_the_request_does_not_declare() -> None:
+    stage = Stage()
+    turn = stage.turn()
+    stage.say(asked("c1", name="no_such_tool"), delta("Sorry."), used(USAGE), ended())
+    assert await read(turn) == [TextDelta("Sorry."), Used(USAGE), Finished("stop")]
+    assert stage.codex.answers == [("ask c1", tool_call_failure("There is no tool no_such_tool."))]
+
+
+BAD = codex.called("c1", codex_name("exec_command"), '{"q": "unterm')
+
+
+async def test_a_turn_whose_call_codex_cannot_parse_is_interrupted_before_it_goes_on() -> None:
+    stage = Stage()
+    turn = stage.turn()
+    stage.say(BAD)
+    [told_call, _] = await turn.next_events(), stage.codex.interrupts
+    assert told_call == [ToolCall("c1", "exec_command", '{"q": "unterm')]
+    assert stage.codex.interrupts == 1
+    stage.say(codex.output("c1", "failed to parse function arguments"), ended("interrupted"))
+    usage, end = await read(turn)
+    assert isinstance(usage, Used)
+    assert (end, turn.outcome, turn.awaited, stage.codex.interrupts) == (CALLS, "codex-answered", {"c1"}, 1)
+    assert turn.items == [BAD.item]
+
+
+async def test_a_call_that_codex_cannot_parse_waits_for_the_others_of_its_step() -> None:
+    stage = Stage()
+    turn = stage.turn()
+    stage.say(call("c2"), BAD, asked("c2"), codex.output("c1", "failed to parse function arguments"))
+    assert await turn.next_events() == [*told("c2"), ToolCall("c1", "exec_command", '{"q": "unterm')]
+    stage.say(call("c3"), used(USAGE))
+    assert await read(turn) == [*told("c3"), Used(USAGE), CALLS]
+    assert (turn.outcome, turn.awaited, stage.codex.interrupts) == ("codex-answered", {"c1", "c2", "c3"}, 0)
+
+
+async def test_a_call_that_codex_answers_by_itself_is_the_clients_to_answer_all_the_same() -> None:
+    """Whatever the reason: here codex could have parsed the arguments."""
+    stage = Stage()
+    turn = stage.turn()
+    stage.say(call("c1"), codex.output("c1", "something is wrong"), used(USAGE))
+    assert await read(turn) == [*told("c1"), Used(USAGE), CALLS]
+    assert turn.outcome == "codex-answered"
+
+
+async def test_a_call_id_that_comes_again_in_a_later_step_is_another_call() -> None:
+    stage = Stage()
+    turn = stage.turn()
+    stage.say(call("c1"), used(USAGE), asked("c1"))
+    await read(turn)
+    turn = stage.turn({"c1": "one"})
+    turn.hand_over()
+    stage.say(codex.output("c1", "one"), call("c1"), used(USAGE), asked("c1"))
+    assert await read(turn) == [*told("c1"), Used(USAGE), CALLS]
+    assert (turn.outcome, [answer[0] for answer in stage.codex.answers]) == ("suspended", ["ask c1"])
 
 
 async def test_the_end_of_codex_is_told_after_what_it_said() -> None:
@@ -367,7 +435,8 @@ async def test_a_turn_that_is_cancelled_is_interrupted_and_ends_as_cancelled(end
     await turn.cancel()
     assert stage.codex.interrupts == 1
     stage.say(end)
-    assert await read(turn) == [Finished("cancelled")]
+    *_, last = await read(turn)
+    assert last == Finished("cancelled")
     assert (turn.outcome, stage.thread.turn_id) == ("failed", None)
 
 

@@ -161,7 +161,7 @@ def tool_call(request_id: int | str, thread_id: str, call_id: str = "c", **more:
 def tool_call_event(wire: Wire) -> ToolCallAsked:
     params = wire["params"]
     request = Request(wire["id"], wire["method"], params)
-    return ToolCallAsked(params["threadId"], params["turnId"], params["callId"], request)
+    return ToolCallAsked(params["threadId"], params["turnId"], params["callId"], request, params["tool"])
 
 
 def refused(request_id: int | str) -> Wire:

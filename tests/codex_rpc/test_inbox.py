@@ -29,7 +29,7 @@ COMPLETED = TurnCompleted("t", "u", "completed", None)
 RESPONSE = ResponseCompleted("t", "u", None)
 ITEM = RawItemCompleted("t", "u", {"type": "function_call"})
 THOUGHT = ReasoningDelta("t", "u", "r", "hm")
-ASKED = ToolCallAsked("t", "u", "c", Request(0, "item/tool/call", {}))
+ASKED = ToolCallAsked("t", "u", "c", Request(0, "item/tool/call", {}), "add")
 WARNED = Warned("t", "careful")
 NEXT_TURN = MessageDelta("t", "u2", "i", "b")
 

@@ -210,3 +210,11 @@ def test_a_wide_value_is_not_a_deep_one():
 )
 def test_an_answer_that_cannot_be_read_is_a_failure_of_its_call(line: bytes):
     assert decode(line) == ErrorResponse(1, MALFORMED, "the answer is neither a result nor an error")
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400])
+def test_a_call_with_a_number_beyond_all_bounds_is_still_a_call(number: str) -> None:
+    line = b'{"id":0,"method":"item/tool/call","params":{"arguments":{"n":%b}}}' % number.encode()
+    message = decode(line)
+    assert isinstance(message, Request)
+    assert (message.id, message.method) == (0, "item/tool/call")

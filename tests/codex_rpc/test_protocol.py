@@ -372,7 +372,7 @@ def test_a_failure_without_a_name_is_some_other_one():
 def test_a_call_of_a_tool_keeps_the_request_that_is_to_be_answered(request_id: int | str):
     request = Request(request_id, "item/tool/call", TOOL_CALL)
 
-    assert read_request(request) == ToolCallAsked("t", "u", "c", request)
+    assert read_request(request) == ToolCallAsked("t", "u", "c", request, "add")
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_a_call_that_we_do_not_serve_is_skipped_unread(method: str):
     assert read_request(Request(1, method, None)) is None
 
 
-@pytest.mark.parametrize("missing", ["threadId", "turnId", "callId"])
+@pytest.mark.parametrize("missing", ["threadId", "turnId", "callId", "tool"])
 def test_a_call_of_a_tool_names_its_thread_its_turn_and_itself(missing: str):
     rest = {key: value for key, value in TOOL_CALL.items() if key != missing}
 
@@ -398,7 +398,9 @@ def test_random_parameters_are_a_call_of_a_tool_or_malformed(params: Any):
         asked = read_request(request)
     except (KeyError, TypeError):
         return
-    assert asked == ToolCallAsked(params["threadId"], params["turnId"], params["callId"], request)
+    assert asked == ToolCallAsked(
+        params["threadId"], params["turnId"], params["callId"], request, params["tool"], params.get("namespace")
+    )
 
 
 @pytest.mark.parametrize(

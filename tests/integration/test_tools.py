@@ -12,13 +12,16 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bridge import threads
+from bridge import threads, turns
+from bridge.translate import UNDECLARED_CALLS
 from tests.harness.codex_home import write_home
-from tests.harness.proxy import Proxy, proxy, user
-from tests.harness.script import Call, Cut, Received, Reply, Text, Thought, Usage, reply
+from tests.harness.proxy import BOTH_KINDS, Proxy, proxy, user
+from tests.harness.script import Call, Cut, Pause, Received, Reply, Text, Thought, Usage, reply
 from tests.harness.script import plain_item as plain
 from tests.harness.upstream import Upstream
 from tests.integration.test_chat import tiny_png
+
+pytestmark = BOTH_KINDS
 
 BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["http", "websocket"])
 
@@ -33,10 +36,6 @@ TOOLS = [function("read_file"), function("write_file"), function("list_dir")]
 
 def tool(call_id: str, content: Any) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
-
-
-def inputs(request: Received) -> list[dict[str, Any]]:
-    return [plain(item) for item in request.input if item["type"] != "additional_tools"]
 
 
 async def whole(bridge: Proxy, messages: list[dict[str, Any]], **fields: Any) -> tuple[dict[str, Any], str]:
@@ -134,7 +133,7 @@ async def test_killing_codex_between_two_steps_changes_nothing_and_the_rebuilt_i
         child.kill()
     choice, fate = await whole(bridge, messages)
     assert (choice["message"]["content"], choice["finish_reason"], fate) == ("Done.", "stop", "rebuilt")
-    assert inputs(bridge.upstream.requests[-1]) == [
+    assert bridge.upstream.requests[-1].conversation == [
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Go."}]},
         *(plain(output.item("")) for output in first),
         {"type": "function_call_output", "call_id": "c1", "output": "one"},
@@ -149,7 +148,7 @@ async def test_long_tool_outputs_arrive_whole_on_a_living_thread_and_on_a_rebuil
     messages = [user("Read."), choice["message"], tool("c1", long)]
     fates = [(await whole(bridge, messages))[1] for _ in range(2)]
     assert fates == ["resumed-tools", "rebuilt"]
-    assert [inputs(request)[-1]["output"] == long for request in bridge.upstream.requests[1:]] == [True, True]
+    assert [request.conversation[-1]["output"] == long for request in bridge.upstream.requests[1:]] == [True, True]
 
 
 async def test_messages_beside_tool_results_come_to_stand_behind_them(bridge: Proxy) -> None:
@@ -157,7 +156,7 @@ async def test_messages_beside_tool_results_come_to_stand_behind_them(bridge: Pr
     choice, _ = await whole(bridge, [user("Go.")])
     _, fate = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one"), user("And hurry.")])
     assert fate == "resumed-tools"
-    assert inputs(bridge.upstream.requests[-1])[-2:] == [
+    assert bridge.upstream.requests[-1].conversation[-2:] == [
         {"type": "function_call_output", "call_id": "c1", "output": "one"},
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "And hurry."}]},
     ]
@@ -170,7 +169,7 @@ async def test_the_second_turn_of_a_conversation_continues_its_thread_and_keeps_
     echoed = {"role": "assistant", "content": choice["message"]["content"].rstrip()}
     _, fate = await whole(bridge, [user("2+2?"), echoed, user("3+3?")])
     assert fate == "continued"
-    kinds = [item["type"] for item in inputs(bridge.upstream.requests[-1])]
+    kinds = [item["type"] for item in bridge.upstream.requests[-1].conversation]
     assert kinds == ["message", "reasoning", "message", "message"]
 
 
@@ -206,7 +205,7 @@ async def test_two_conversations_that_begin_alike_do_not_mix(bridge: Proxy) -> N
     for choice in (red, blue):
         _, fate = await whole(bridge, [user("A colour?"), choice["message"], user("Another?")])
         assert fate == "continued"
-    seen = [[item["content"][0]["text"] for item in inputs(request)] for request in bridge.upstream.requests[2:]]
+    seen = [[item["content"][0]["text"] for item in request.conversation] for request in bridge.upstream.requests[2:]]
     assert seen == [["A colour?", "Red.", "Another?"], ["A colour?", "Blue.", "Another?"]]
 
 
@@ -230,7 +229,7 @@ async def test_results_may_be_parts_with_images(bridge: Proxy) -> None:
     choice, _ = await whole(bridge, [user("Look.")])
     parts = [{"type": "text", "text": "a picture"}, {"type": "image_url", "image_url": {"url": tiny_png()}}]
     await whole(bridge, [user("Look."), choice["message"], tool("c1", parts)])
-    output = inputs(bridge.upstream.requests[-1])[-1]["output"]
+    output = bridge.upstream.requests[-1].conversation[-1]["output"]
     assert [part.get("text") or part["image_url"] for part in output] == ["a picture", tiny_png()]
 
 
@@ -279,7 +278,7 @@ async def test_calls_are_handed_out_one_at_a_time_when_the_client_wants_it(bridg
     choice, fate = await whole(bridge, messages, parallel_tool_calls=False)
     assert (choice["message"]["content"], fate) == ("Done.", "resumed-tools")
     outputs = [
-        item["output"] for item in inputs(bridge.upstream.requests[-1]) if item["type"] == "function_call_output"
+        item["output"] for item in bridge.upstream.requests[-1].conversation if item["type"] == "function_call_output"
     ]
     assert outputs == ["result of c1", "result of c2", "result of c3"]
     assert len(bridge.upstream.requests) == 2
@@ -304,18 +303,140 @@ async def test_tool_choice_decides_what_the_model_is_told(
     await whole(bridge, [user("Go.")], tool_choice=choice)
     [request] = bridge.upstream.requests
     assert [tool["name"] for tool in request.tools] == names
-    texts = [item["content"][0]["text"] for item in inputs(request)]
+    texts = [item["content"][0]["text"] for item in request.conversation]
     assert texts == [*([note] if note else []), "Go."]
 
 
-async def test_a_stream_cut_after_the_calls_still_gives_them_to_the_client(upstream: Upstream, home: Path) -> None:
+async def test_a_stream_cut_after_the_calls_still_gives_them_to_the_client(
+    upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "CALLS_WITHOUT_END", 1.0)
     write_home(home, upstream.base_url, stream_retries=2)
     upstream.will_reply(Reply((*reply(Call("read_file", "{}", "c1")).actions[:-1], Cut())), reply("Done."))
     async with proxy(upstream, home) as bridge:
-        choice, _ = await whole(bridge, [user("Go.")])
+        response = await bridge.chat(user("Go."), tools=TOOLS)
+        [choice] = response.json()["choices"]
         assert (choice["finish_reason"], choice["message"]["tool_calls"][0]["id"]) == ("tool_calls", "c1")
+        assert response.json()["usage"]["prompt_tokens"] > 0 < response.json()["usage"]["completion_tokens"]
         choice, fate = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one")])
     assert (choice["message"]["content"], fate) == ("Done.", "resumed-tools")
+
+
+UNREADABLE = ['{"q": "unterm', '{"n":NaN}', "{'a':1}", '{"a":1}{"b":2}', "raw text", '{"q":"\\ud83d"}']
+READABLE = ['{"x":1e400}', "[1]", '{"x":' * 100 + "1" + "}" * 100]
+
+
+def as_upstream(said: Reply) -> Reply:
+    """The same with the moment that the real upstream takes between its last item and the end of the response."""
+    return Reply((*said.actions[:-1], Pause(0.05), said.actions[-1]))
+
+
+def call_and_output(request: Received) -> list[tuple[str, str]]:
+    """The calls that the model sees, and their outputs: the id with the arguments or the output."""
+    calls = [item for item in request.conversation if item["type"] in {"function_call", "function_call_output"}]
+    return [(item["call_id"], item["output"] if "output" in item else item["arguments"]) for item in calls]
+
+
+@BOTH_TRANSPORTS
+@pytest.mark.parametrize("arguments", UNREADABLE)
+async def test_a_call_that_codex_cannot_parse_is_the_clients_to_answer(bridge: Proxy, arguments: str) -> None:
+    """A model that repeats itself is asked again only when the client has answered."""
+    bridge.upstream.respond = lambda _: as_upstream(reply(Thought("hm", "secret"), Call("read_file", arguments, "c1")))
+    choice, _ = await whole(bridge, [user("Go.")])
+    [call] = choice["message"]["tool_calls"]
+    assert (choice["finish_reason"], call["function"]["arguments"]) == ("tool_calls", arguments)
+    await bridge.upstream.wait_until_idle()
+    assert len(bridge.upstream.requests) == 1
+    bridge.upstream.respond = lambda _: reply("Done.")
+    choice, fate = await whole(bridge, [user("Go."), choice["message"], tool("c1", "not JSON")])
+    assert (choice["message"]["content"], fate) == ("Done.", "rebuilt")
+    assert len(bridge.upstream.requests) == 2
+    assert call_and_output(bridge.upstream.requests[1]) == [("c1", arguments), ("c1", "not JSON")]
+    kinds = [item["type"] for item in bridge.upstream.requests[1].conversation]
+    assert kinds == ["message", "reasoning", "function_call", "function_call_output"]
+
+
+@BOTH_TRANSPORTS
+@BOTH_WAYS
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["before", "after"])
+async def test_a_call_that_codex_cannot_parse_beside_a_good_one_is_answered_with_it(
+    bridge: Proxy, ask: Ask, order: tuple[int, int]
+) -> None:
+    calls = [Call("read_file", '{"q": "unterm', "bad"), Call("list_dir", "{}", "good")]
+    bridge.upstream.will_reply(as_upstream(reply(*(calls[number] for number in order))), reply("Done."))
+    choice, _ = await ask(bridge, [user("Go.")])
+    ids = [call["id"] for call in choice["message"]["tool_calls"]]
+    assert ids == [calls[number].call_id for number in order]
+    choice, fate = await ask(bridge, [user("Go."), choice["message"], *(tool(one, f"result of {one}") for one in ids)])
+    assert (choice["message"]["content"], fate) == ("Done.", "rebuilt")
+    assert len(bridge.upstream.requests) == 2
+    outputs = [output for output in call_and_output(bridge.upstream.requests[1]) if output[1].startswith("result")]
+    assert outputs == [(one, f"result of {one}") for one in ids]
+
+
+@BOTH_TRANSPORTS
+@pytest.mark.parametrize("arguments", ["", "  "])
+async def test_a_call_without_arguments_has_an_empty_object(bridge: Proxy, arguments: str) -> None:
+    bridge.upstream.will_reply(as_upstream(reply(Call("read_file", arguments, "c1"))), reply("Done."))
+    choice, _ = await whole(bridge, [user("Go.")])
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == "{}"
+    choice, _ = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one")])
+    assert choice["message"]["content"] == "Done."
+    assert call_and_output(bridge.upstream.requests[1]) == [("c1", "{}"), ("c1", "one")]
+
+
+@pytest.mark.parametrize("arguments", READABLE)
+async def test_arguments_that_codex_parses_keep_the_thread_whatever_they_are(bridge: Proxy, arguments: str) -> None:
+    bridge.upstream.will_reply(reply(Call("read_file", arguments, "c1")), reply("Done."))
+    choice, _ = await whole(bridge, [user("Go.")])
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == arguments
+    choice, fate = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one")])
+    assert (choice["message"]["content"], fate, len(bridge.upstream.requests)) == ("Done.", "resumed-tools", 2)
+
+
+async def test_a_custom_tool_called_with_raw_text_is_called_with_it(bridge: Proxy) -> None:
+    tools = [{"type": "custom", "name": "ApplyPatch", "description": "Patches."}]
+    bridge.upstream.will_reply(as_upstream(reply(Call("ApplyPatch", "*** Begin Patch", "c1"))), reply("Done."))
+    choice, _ = await whole(bridge, [user("Go.")], tools=tools)
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == "*** Begin Patch"
+    choice, _ = await whole(bridge, [user("Go."), choice["message"], tool("c1", "patched")], tools=tools)
+    assert choice["message"]["content"] == "Done."
+    assert len(bridge.upstream.requests) == 2
+    assert call_and_output(bridge.upstream.requests[1])[-1] == ("c1", "patched")
+
+
+async def test_a_parallel_call_that_takes_long_to_write_is_in_the_same_answer(bridge: Proxy) -> None:
+    """Codex asks for the first call while the second is being written."""
+    one, two = (list(reply(Call(name, "{}", name)).actions) for name in ("read_file", "list_dir"))
+    slowly = Reply((*one[:-1], Pause(2.5), *two[1:-1], reply(Call("read_file"), Call("list_dir")).actions[-1]))
+    bridge.upstream.will_reply(slowly, reply("Done."))
+    choice, _ = await whole(bridge, [user("Go.")])
+    assert [call["id"] for call in choice["message"]["tool_calls"]] == ["read_file", "list_dir"]
+    results = [tool("read_file", "one"), tool("list_dir", "two")]
+    choice, fate = await whole(bridge, [user("Go."), choice["message"], *results])
+    assert (choice["message"]["content"], fate, len(bridge.upstream.requests)) == ("Done.", "resumed-tools", 2)
+
+
+async def test_a_model_that_numbers_the_calls_of_each_step_alike_is_answered_step_by_step(bridge: Proxy) -> None:
+    bridge.upstream.will_reply(
+        *(reply(Call("read_file", f'{{"x": "{n}"}}', "call_0")) for n in range(3)), reply("Done.")
+    )
+    messages: list[dict[str, Any]] = [user("Go.")]
+    for step in range(3):
+        choice, _ = await whole(bridge, messages)
+        [call] = choice["message"]["tool_calls"]
+        assert (call["id"], call["function"]["arguments"]) == ("call_0", f'{{"x": "{step}"}}')
+        messages += [choice["message"], tool("call_0", f"result {step}")]
+    choice, fate = await whole(bridge, messages)
+    assert (choice["message"]["content"], fate, len(bridge.upstream.requests)) == ("Done.", "resumed-tools", 4)
+
+
+async def test_a_model_that_keeps_calling_a_tool_that_does_not_exist_is_stopped(bridge: Proxy) -> None:
+    bridge.upstream.respond = lambda _: reply(Call("no_such_tool", "{}", f"c{len(bridge.upstream.requests)}"))
+    response = await bridge.chat(user("Go."), tools=TOOLS)
+    assert response.status_code == 502
+    assert response.json()["error"]["message"] == "The model keeps calling tools that do not exist: no_such_tool."
+    assert len(bridge.upstream.requests) <= UNDECLARED_CALLS + 1
 
 
 async def test_a_call_of_a_tool_that_nobody_declared_is_left_to_codex(bridge: Proxy) -> None:
@@ -400,10 +521,10 @@ async def test_a_strict_schema_goes_to_codex_and_any_other_by_instruction(bridge
     await whole(bridge, [user("Go.")], response_format={"type": "json_object"})
     first, second, third = bridge.upstream.requests
     assert first.body["text"]["format"]["schema"] == strict
-    assert len(inputs(first)) == 1
+    assert len(first.conversation) == 1
     assert "format" not in second.body.get("text", {})
-    assert json.dumps(loose, separators=(",", ":")) in inputs(second)[0]["content"][0]["text"]
-    assert inputs(third)[0]["content"][0]["text"] == "Answer with one valid JSON object and nothing else."
+    assert json.dumps(loose, separators=(",", ":")) in second.conversation[0]["content"][0]["text"]
+    assert third.conversation[0]["content"][0]["text"] == "Answer with one valid JSON object and nothing else."
 
 
 async def test_a_schema_holds_for_one_answer_and_not_for_the_next_on_the_same_thread(bridge: Proxy) -> None:
