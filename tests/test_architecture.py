@@ -17,6 +17,7 @@ ORDER = {
         "codex_rpc.framing",
         "codex_rpc.pace",
         "codex_rpc.messages",
+        "codex_rpc.arguments",
         "codex_rpc.quota",
         "codex_rpc.calls",
         "codex_rpc.protocol",
@@ -169,6 +170,7 @@ ORDER = {
 
 PURE = frozenset(
     {
+        "codex_rpc.arguments",
         "codex_rpc.calls",
         "codex_rpc.delta_lines",
         "codex_rpc.errors",
