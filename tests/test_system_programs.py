@@ -15,10 +15,10 @@ LOG = '#!/bin/sh\necho "${0##*/} $*" >> "$LOG"\n'
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine whose only programs are a shell, `env` and `true`; returns the folder of its programs."""
+    """A machine whose only programs are a shell, `env`, `timeout` and `true`; returns the folder of its programs."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("env", "sh", "true"):
+    for name in ("env", "sh", "timeout", "true"):
         (folder / name).symlink_to(str(shutil.which(name)))
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
@@ -85,6 +85,14 @@ def test_what_is_missing_is_installed_and_what_fails_is_left_out(
         "Installing programs that tests run: chromium nginx-light redis-server\n"
         "chromium could not be installed: E: no such package\n"
     )
+
+
+def test_without_a_network_nothing_is_installed(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(machine / "sudo", '#!/bin/sh\n[ "$1" = -n ] && shift && exec "$@"\n')
+    put(machine / "apt-get", f"{LOG}exit 100\n")
+    install()
+    assert (machine.parent / "log").read_text() == "apt-get -qq -o Acquire::Retries=0 update\n"
+    assert capsys.readouterr().out.splitlines()[1:] == ["They cannot be installed: exit status 100"]
 
 
 @pytest.mark.parametrize("sudo", [None, "#!/bin/sh\nexit 1\n"], ids=["no sudo", "sudo wants a password"])

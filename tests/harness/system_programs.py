@@ -21,6 +21,9 @@ PACKAGES = {"chromium": "chromium", "curl": "curl", "nginx": "nginx-light", "red
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 """Names of Chromium. BROWSER_UNDER_TEST may give the path of another one."""
 
+PATIENCE = 60
+"""Seconds for the list of packages to arrive. Without an answer apt-get would wait for minutes."""
+
 
 def find(program: str) -> str | None:
     """Return the path of a program, or None if it is not installed."""
@@ -68,10 +71,13 @@ def install() -> None:
     if not packages or not shutil.which("apt-get") or _error_of(*as_root, "true"):
         return
     print("Installing programs that tests run:", *packages, flush=True)  # noqa: T201 - a command
-    apt_get = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "Acquire::http::Timeout=20"]
-    _error_of(*apt_get, "update")  # if it fails, an older list of packages may do
+    as_root += ["env", "DEBIAN_FRONTEND=noninteractive"]
+    apt_get = ["apt-get", "-qq", "-o", "Acquire::Retries=0"]
+    if error := _error_of(*as_root, "timeout", "--verbose", f"{PATIENCE}", *apt_get, "update"):
+        print(f"They cannot be installed: {error}", flush=True)  # noqa: T201
+        return
     for package in packages:  # one by one, because Ubuntu has no package of Chromium
-        if error := _error_of(*apt_get, "install", "--no-install-recommends", package):
+        if error := _error_of(*as_root, *apt_get, "install", "--no-install-recommends", package):
             print(f"{package} could not be installed: {error}", flush=True)  # noqa: T201
 
 
