@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 $(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run login test coverage check fuzz soak bench fixtures format settings lock clean
+.PHONY: help run login test coverage programs check fuzz soak bench fixtures format settings lock clean
 
 help: ## show this list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3]'
@@ -22,11 +22,15 @@ run: $(VENV)/run.stamp ## start the server; ARGS go to `codex-openai-proxy serve
 login: $(VENV)/run.stamp ## log in to Codex by a code, in any browser; ARGS go to `codex-openai-proxy login`
 	@exec $(BIN)/codex-openai-proxy login $(ARGS)
 
-test: $(VENV)/dev.stamp ## run the tests; ARGS go to pytest
+test: programs ## run the tests; ARGS go to pytest
 	@$(BIN)/python -m pytest --numprocesses auto --dist load $(ARGS)
 
-coverage: $(VENV)/dev.stamp ## run the tests and show the lines and branches that none of them takes; ARGS go to pytest
+coverage: programs ## run the tests and show the lines and branches that none of them takes; ARGS go to pytest
 	@$(BIN)/python -m pytest --cov --numprocesses auto --dist load $(ARGS)
+
+# On Debian and Ubuntu this installs Chromium and servers for the tests; tests that do not find them are skipped.
+programs: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.harness.system_programs
 
 # pyright would ask the package index for a newer version of itself at every run.
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1

@@ -12,6 +12,7 @@ from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissing
 
 from tests.harness.codex_home import Transport, write_home
 from tests.harness.proxy import LITE, MODEL, Proxy, proxy
+from tests.harness.system_programs import how_to_run
 from tests.harness.upstream import Upstream, scripted_upstream
 
 IN_TURN = (
@@ -34,6 +35,15 @@ class InTurn(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> InTurn:
     """Called by pytest-xdist."""
     return InTurn(config, log)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Called when pytest has written everything else: the last lines tell how to run what was skipped."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter:  # the processes of pytest-xdist have none
+        reasons = (report.longrepr[2].removeprefix("Skipped: ") for report in reporter.getreports("skipped"))
+        for line in how_to_run(reasons):
+            reporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

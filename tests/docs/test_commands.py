@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -24,7 +25,9 @@ import yaml
 from bridge.cli import main
 from bridge.cli.serve import serve
 from tests.harness.cloudflared import write_stand_in
-from tests.harness.services import free_port, redis_server
+from tests.harness.program import free_port
+from tests.harness.services import redis_server
+from tests.harness.system_programs import program_of
 from tests.harness.upstream import Upstream
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +58,7 @@ serve | record | replay)
     fi
     "{python}" -m bridge "$@" >> "$HOME/server.log" 2>&1 &
     echo $! > "$HOME/$address.pid"
-    until curl -sf "http://$address/healthz" > /dev/null; do
+    until "{python}" -ISc "{answers}" "$address" 2> /dev/null; do
         kill -0 $! || {{ cat "$HOME/server.log" >&2; exit 1; }}
         sleep 0.05
     done;;
@@ -65,9 +68,15 @@ doctor)
 *) exec "{python}" -m bridge "$@";;
 esac
 """
+ANSWERS = """\
+import http.client, sys
+server = http.client.HTTPConnection(sys.argv[1])
+server.request('GET', '/healthz')
+sys.exit(server.getresponse().status != 200)
+"""
 MAKE = """\
 #!/bin/sh
-/usr/bin/make -C "{root}" --dry-run "$1" > /dev/null || exit 1
+"{make}" -C "{root}" --dry-run "$1" > /dev/null || exit 1
 case "$1" in
 run) exec codex-openai-proxy serve;;
 login) exec codex-openai-proxy login;;
@@ -96,15 +105,15 @@ async def machine(tmp_path: Path, upstream: Upstream, home: Path) -> AsyncGenera
     del upstream, home
     bin_folder = tmp_path / "bin"
     write_stand_in(bin_folder)
-    write_program(bin_folder / "codex-openai-proxy", SERVE.format(python=sys.executable, root=ROOT))
-    write_program(bin_folder / "make", MAKE.format(root=ROOT))
+    write_program(bin_folder / "codex-openai-proxy", SERVE.format(python=sys.executable, root=ROOT, answers=ANSWERS))
+    write_program(bin_folder / "make", MAKE.format(root=ROOT, make=shutil.which("make")))
     for name in STAND_INS:
         write_program(bin_folder / name, STAND_IN.format(name=name))
     environment = {
         **os.environ,
         "HOME": str(tmp_path),
         "XDG_CONFIG_HOME": str(tmp_path / ".config"),
-        "PATH": f"{bin_folder}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{bin_folder}:{os.environ['PATH']}",
         "CODEX_OPENAI_PROXY_ADDR": f"127.0.0.1:{free_port()}",
     }
     if "CODEX_UNDER_TEST" in os.environ:
@@ -159,6 +168,8 @@ async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp
     }
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(checkout(tmp_path))
+        if re.search(r"^curl ", page.read_text(encoding="utf-8"), re.MULTILINE):
+            program_of("curl")
         if "redis://" in page.read_text(encoding="utf-8"):
             redis = await stack.enter_async_context(redis_server(tmp_path))
             here_is["redis://127.0.0.1:6379/0"] = redis

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -20,7 +18,8 @@ from typing import Any
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from tests.harness.system_programs import program_of
+
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -35,12 +34,6 @@ FLAGS = (
 )
 PATIENCE = 30.0
 """Seconds until a page that does not become what a test expects fails it."""
-
-
-def find_browser() -> str | None:
-    """Return the executable: BROWSER_UNDER_TEST, or a Chromium on PATH."""
-    named = os.environ.get("BROWSER_UNDER_TEST")
-    return named or next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
 @dataclass
@@ -116,11 +109,8 @@ class Page:
 @asynccontextmanager
 async def browser_page(profile: Path, *flags: str) -> AsyncGenerator[Page]:
     """Run a browser with an empty profile for the length of the block; yield its page."""
-    executable = find_browser()
-    assert executable, "no Chromium is installed (Debian: apt-get install chromium), nor named by BROWSER_UNDER_TEST"
-    process = await anyio.open_process(
-        [executable, *FLAGS, *flags, f"--user-data-dir={profile}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    command = [program_of("chromium"), *FLAGS, *flags, f"--user-data-dir={profile}"]
+    process = await anyio.open_process(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         async with connect(await _address(process), max_size=None) as socket:
             page = Page(socket)

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
-import pytest
 
 from tests.harness.program import free_port
+from tests.harness.system_programs import program_of
 
 ROOT = Path(__file__).parents[2]
-
-
-def program_of(name: str) -> str:
-    """Return the path of a program; without it the test is skipped, but not in CI, which installs it."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if found is None:
-        reason = f"{name} is not installed (Debian: apt install redis-server nginx-light)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)  # `make test` has to pass for somebody who has neither; CI has both, and fails above
-    return found
 
 
 @asynccontextmanager
