@@ -21,6 +21,7 @@ from bridge.histories import Histories
 from bridge.ledger import entry_of
 from bridge.openai import response_request
 from bridge.openai.input_items import Page, input_items, page
+from bridge.openai.response_fields import read_body
 from bridge.openai.response_input import Recent
 from bridge.openai.response_object import ENCRYPTED, PREFIX, Object, key_of
 from bridge.openai.response_output import ResponseOutput
@@ -61,8 +62,9 @@ class Responses:
     async def create(self, request: Request) -> ASGIApp:
         """POST /responses."""
         body = await read_json(request, self._settings)
-        history = await self._history(response_request.previous_of(body))
-        begun = response_request.begin(body, history, self._recent)
+        sent = read_body(body)
+        history = await self._history(sent.fields.previous_response_id)
+        begun = response_request.begin(sent, history, self._recent)
         asked = begun.read(await self._items(begun.input.references()))
         entry_of(request.scope).model = asked.settings.model
         exchange = self._opener.begin(request, body, asked.settings, asked.items, summary=asked.summary)

@@ -24,6 +24,7 @@ from bridge.openai.chat_answer import ChatAnswer
 from bridge.openai.chat_request import parse
 from bridge.openai.chat_stream import ChatStream
 from bridge.openai.model_settings import ModelSettings
+from bridge.openai.response_fields import read_body
 from bridge.openai.response_input import Recent
 from bridge.openai.response_request import begin
 from bridge.prompt import Item
@@ -272,7 +273,7 @@ def cost_of_a_whole_input(turns: int) -> int:
     recent, deciding = Recent(), Deciding()
 
     def take(request: bytes) -> None:
-        begun = begin(decode_json(request), (), recent)
+        begun = begin(read_body(decode_json(request)), (), recent)
         assert begun.input.references() == ()
         asked = begun.read({})
         deciding.decide(asked.settings, asked.items)
@@ -318,7 +319,7 @@ def cost_of_a_turn_in_a_chain(turns: int) -> int:
         body = orjson.dumps({"model": "m", "instructions": "Be brief.", "input": [output, question(turn)]})
         history = run(histories.of(previous)) if previous else ()
         assert history is not None
-        asked = begin(decode_json(body), history, recent).read({})
+        asked = begin(read_body(decode_json(body)), history, recent).read({})
         deciding.decide(asked.settings, asked.items)
         stored = Stored({"id": f"r{turn}", "previous_response_id": previous}, asked.input, said_in(turn)[:2])
         run(store.put(stored))

@@ -5,16 +5,12 @@ Source: the OpenAI API reference, `response_format` and `text.format`; "Structur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import orjson
 
-from bridge.errors import invalid_request
 from bridge.json_body import is_deeper_than
-from bridge.openai.fields import Object, expect_object, optional, required
-
-Format = tuple[Mapping[str, Any] | None, str | None]
+from bridge.openai.shapes import Object, Refused, Shape, missing
 
 JSON_OBJECT = "Answer with one valid JSON object and nothing else."
 BY_INSTRUCTION = "Answer with one valid JSON value that conforms to this JSON Schema, and nothing else:\n"
@@ -28,43 +24,64 @@ DEEPEST = 90
 """Objects and arrays inside each other; codex never answers when they are not many more."""
 
 
-def parse_format(value: object, where: str) -> Format:
+class JsonSchema(Shape, frozen=True):
+    """A schema with its name, as Chat nests it and Responses has it flat."""
+
+    schema: dict[str, Any]
+    name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+    def __post_init__(self) -> None:
+        if is_deeper_than(self.schema, DEEPEST):
+            raise Refused("schema", f"'{{where}}' nests more than {DEEPEST} objects and arrays inside each other.")
+
+
+class TextFormat(Shape, tag_field="type", tag="text", frozen=True):
+    """The default."""
+
+
+class JsonObjectFormat(Shape, tag_field="type", tag="json_object", frozen=True):
+    """Any JSON object."""
+
+
+class JsonSchemaFormat(Shape, tag_field="type", tag="json_schema", frozen=True):
+    json_schema: JsonSchema | None = None
+    name: str | None = None
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.json_schema is None:
+            if self.schema is None:
+                raise missing("schema")
+            self.wanted.__post_init__()
+
+    @property
+    def wanted(self) -> JsonSchema:
+        """The schema, whichever form it has."""
+        flat = JsonSchema(schema=self.schema or {}, name=self.name, description=self.description, strict=self.strict)
+        return self.json_schema or flat
+
+
+Format: TypeAlias = TextFormat | JsonObjectFormat | JsonSchemaFormat
+
+
+def for_codex(form: Format | None) -> tuple[Object | None, str | None]:
     """Return the schema for codex, or the note for the model, or neither.
 
     Codex sends each schema as strict; one that strict mode cannot take goes by instruction.
-
-    Raises:
-        ApiError: 400.
     """
-    if value is None:
-        return None, None
-    wanted = expect_object(value, where)
-    kind = required(wanted, "type", str, f"{where}.type")
-    match kind:
-        case "text":
+    match form:
+        case None | TextFormat():
             return None, None
-        case "json_object":
+        case JsonObjectFormat():
             return None, JSON_OBJECT
-        case "json_schema":
-            return _schema(wanted, where)
-        case _:
-            message = f"Invalid value for '{where}.type': {kind!r}; use text, json_object or json_schema."
-            raise invalid_request(message, f"{where}.type", "invalid_value")
-
-
-def _schema(wanted: Object, where: str) -> Format:
-    """Chat nests the schema in `json_schema`, Responses has it flat."""
-    if "json_schema" in wanted:
-        where = f"{where}.json_schema"
-        wanted = expect_object(wanted["json_schema"], where)
-    schema = cast("Object", required(wanted, "schema", dict, f"{where}.schema"))
-    if is_deeper_than(schema, DEEPEST):
-        message = f"'{where}.schema' nests more than {DEEPEST} objects and arrays inside each other."
-        raise invalid_request(message, f"{where}.schema", "invalid_value")
-    strict = optional(wanted, "strict", bool, f"{where}.strict")
-    if strict is not False and schema.get("type") == "object" and _is_strict(schema):
-        return schema, None
-    return None, BY_INSTRUCTION + orjson.dumps(schema).decode()
+        case JsonSchemaFormat(wanted=JsonSchema(schema=schema, strict=strict)):
+            if strict is not False and schema.get("type") == "object" and _is_strict(schema):
+                return schema, None
+            return None, BY_INSTRUCTION + orjson.dumps(schema).decode()
 
 
 def _is_strict(schema: object) -> bool:

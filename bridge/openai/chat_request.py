@@ -5,23 +5,21 @@ Source: the OpenAI API reference, "Create chat completion"; the second shape is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from msgspec import Struct
 
 from bridge.config import ReasoningDisplay
 from bridge.errors import invalid_request
 from bridge.json_body import refuse_extremes
-from bridge.openai.content import parse_content, parse_output
-from bridge.openai.fields import Object, expect_object, optional, optional_object, required, required_list, wrong_type
-from bridge.openai.history import check_calls, short_id
-from bridge.openai.model_settings import ModelSettings, parse_settings
+from bridge.openai.chat_messages import items_of, read_messages
+from bridge.openai.history import check_calls
+from bridge.openai.model_settings import ModelSettings, SharedFields
 from bridge.openai.reasoning_text import without_blocks
-from bridge.openai.response_input import Input, Reading, Recent, circumstances, instructions_as_items, own_input
-from bridge.openai.response_items import ROLES
-from bridge.openai.tool_specs import parse_tools
-from bridge.prompt import Item, function_call, function_call_output
+from bridge.openai.response_input import Input, Reading, Recent, circumstances, input_values, instructions_as_items
+from bridge.openai.shapes import Refused, body_object, decode
+from bridge.openai.tool_specs import read_tools, toolbox_of
+from bridge.prompt import Item
 from bridge.tools import Toolbox
 
 IGNORED = (
@@ -50,6 +48,34 @@ IGNORED = (
 MOST_CHOICES = 4
 
 
+class ChatFields(SharedFields, frozen=True):
+    """A body without its messages."""
+
+    n: int | None = None
+    functions: Any = None
+    function_call: Any = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n is not None and not 1 <= self.n <= MOST_CHOICES:
+            raise Refused("n", f"'{{where}}' must be between 1 and {MOST_CHOICES}.", "unsupported_value")
+        for old, new in (("functions", "tools"), ("function_call", "tool_choice")):
+            if getattr(self, old):
+                raise Refused(old, f"'{old}' is not supported; use '{new}'.", "unsupported_parameter")
+
+
+class ByMessages(ChatFields, frozen=True, kw_only=True):
+    """The body of the Chat dialect."""
+
+    messages: list[Any]
+
+
+class ByInput(ChatFields, frozen=True, kw_only=True):
+    """The body of the Responses dialect."""
+
+    input: str | list[Any]
+
+
 class ChatRequest(Struct, frozen=True):
     """A request as it was read."""
 
@@ -72,100 +98,41 @@ def parse(
     Raises:
         ApiError: 400, `param` names the field.
     """
-    if not isinstance(body, dict):
-        raise wrong_type(body, "an object", "body")
-    fields = cast("dict[str, Any]", body)
+    fields = body_object(body)
     if model is not None:
         fields = {"model": model, **fields}
     # An empty or null `messages` may stand beside a real `input`: the content decides.
-    param = "input" if fields.get("input") and not fields.get("messages") else "messages"
+    shape, param = (
+        (ByInput, "input") if fields.get("input") and not fields.get("messages") else (ByMessages, "messages")
+    )
     refuse_extremes({name: value for name, value in fields.items() if name != param})
-    _refuse_what_would_be_a_lie(fields)
-    required(fields, "model", str)
-    reading = _read(fields, param, parse_tools(fields.get("tools")), display, recent or Recent())
-    settings = parse_settings(fields, reading.toolbox)
-    options = optional_object(fields, "stream_options")
+    asked = decode(fields, shape)
+    if not fields[param]:
+        raise invalid_request(f"'{param}' must hold at least one message.", param, "empty_array")
+    reading = _read(asked, toolbox_of(read_tools(asked.tools)), display, recent or Recent())
     return ChatRequest(
-        settings=settings,
+        settings=asked.settings(reading.toolbox),
         items=reading.items,
-        choices=optional(fields, "n", int) or 1,
-        stream=optional(fields, "stream", bool) or False,
-        usage_chunk=optional(options, "include_usage", bool, "stream_options.include_usage") or False,
+        choices=asked.n or 1,
+        stream=asked.stream or False,
+        usage_chunk=bool(asked.stream_options and asked.stream_options.include_usage),
         ignored=tuple(name for name in IGNORED if fields.get(name) is not None),
     )
 
 
-def _refuse_what_would_be_a_lie(fields: Object) -> None:
-    """A parameter that changes what the answer means is honoured or refused, never ignored."""
-    n = optional(fields, "n", int)
-    if n is not None and not 1 <= n <= MOST_CHOICES:
-        raise invalid_request(f"'n' must be between 1 and {MOST_CHOICES}.", "n", "unsupported_value")
-    for old, new in (("functions", "tools"), ("function_call", "tool_choice")):
-        if fields.get(old):
-            raise invalid_request(f"'{old}' is not supported; use '{new}'.", old, "unsupported_parameter")
-
-
-# ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _read(fields: Object, param: str, tools: Toolbox, display: ReasoningDisplay, recent: Recent) -> Reading:
-    instructions = optional(fields, "instructions", str)
-    if param == "input":
-        reading = Input.begin((), own_input(fields), tools, instructions, recent).read(display=display)
-    else:
-        reading = _read_messages(required_list(fields, "messages"), tools, display, instructions, recent)
-    if not fields[param]:
-        raise invalid_request(f"'{param}' must hold at least one message.", param, "empty_array")
-    return reading
-
-
-def _read_messages(
-    messages: list[Any], tools: Toolbox, display: ReasoningDisplay, instructions: str | None, recent: Recent
-) -> Reading:
-    key = circumstances("messages", tools, instructions)
+def _read(asked: ByMessages | ByInput, tools: Toolbox, display: ReasoningDisplay, recent: Recent) -> Reading:
+    if isinstance(asked, ByInput):
+        return Input.begin((), input_values(asked.input), tools, asked.instructions, recent).read(display=display)
+    messages, key = asked.messages, circumstances("messages", tools, asked.instructions)
     before = recent.find(key, messages)
-    known, start = (before.value.items, len(before.sequence)) if before else (instructions_as_items(instructions), 0)
+    known, start = (
+        (before.value.items, len(before.sequence)) if before else (instructions_as_items(asked.instructions), 0)
+    )
     if before and start == len(messages):
         return before.value
     refuse_extremes({"messages": messages[start:]})
-    new = list(_message_items(messages, tools, start))
+    new = list(items_of(read_messages(messages[start:], start), tools))
     check_calls(new, "messages")
     reading = Reading((*known, *without_blocks(new, display)), tools)
     recent.keep(before, key, messages, reading)
     return reading
-
-
-def _message_items(messages: list[Any], toolbox: Toolbox, start: int) -> Iterator[Item]:
-    for number, value in enumerate(messages[start:], start):
-        where = f"messages[{number}]"
-        one = expect_object(value, where)
-        role = required(one, "role", str, f"{where}.role")
-        content = one.get("content")
-        if role == "tool":
-            call_id = required(one, "tool_call_id", str, f"{where}.tool_call_id")
-            yield function_call_output(short_id(call_id), parse_output(content, f"{where}.content"))
-            continue
-        if role not in ROLES:
-            allowed = ", ".join([*ROLES, "tool"])
-            text = f"Invalid value for '{where}.role': {role!r}; use {allowed}."
-            raise invalid_request(text, f"{where}.role", "invalid_value")
-        calls = list(_calls(one, toolbox, where)) if role == "assistant" else []
-        parts = parse_content(content, ROLES[role], f"{where}.content")
-        if parts and not (calls and not any(part["text"] for part in parts)):
-            yield {"type": "message", "role": ROLES[role], "content": parts}
-        elif role != "assistant":
-            raise invalid_request(f"'{where}.content' must not be empty.", f"{where}.content", "missing_content")
-        yield from calls
-
-
-def _calls(one: Object, toolbox: Toolbox, where: str) -> Iterator[Item]:
-    """Clients write function and custom calls alike as functions; some write custom ones as such."""
-    for number, value in enumerate(cast("list[Any]", optional(one, "tool_calls", list, f"{where}.tool_calls") or [])):
-        here = f"{where}.tool_calls[{number}]"
-        call = expect_object(value, here)
-        call_id = short_id(required(call, "id", str, f"{here}.id"))
-        kind, text = ("custom", "input") if "custom" in call else ("function", "arguments")
-        inner = cast("Object", required(call, kind, dict, f"{here}.{kind}"))
-        name = required(inner, "name", str, f"{here}.{kind}.name")
-        arguments = required(inner, text, str, f"{here}.{kind}.{text}")
-        yield function_call(call_id, *toolbox.call_to_codex(name, arguments))

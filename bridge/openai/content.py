@@ -5,77 +5,114 @@ Source: the OpenAI API reference, "Create chat completion" and "Create a model r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
-from bridge.errors import invalid_request
-from bridge.openai.fields import Object, expect_object, optional, required, wrong_type
 from bridge.openai.images import check_image_url
+from bridge.openai.shapes import Refused, Shape, missing
 
 
-def parse_content(content: object, role: str, where: str) -> list[Mapping[str, Any]]:
-    """Return the parts of a message; `role` is that of a Responses message.
+class Text(Shape, frozen=True, tag_field="type", tag="text"):
+    text: str
+
+
+class InputText(Text, frozen=True, tag="input_text"):
+    pass
+
+
+class OutputText(Text, frozen=True, tag="output_text"):
+    pass
+
+
+class Refusal(Shape, frozen=True, tag_field="type", tag="refusal"):
+    refusal: str
+
+
+class NestedUrl(Shape, frozen=True):
+    url: str
+    detail: str | None = None
+
+    def __post_init__(self) -> None:
+        check_image_url(self.url, "url")
+
+
+class Image(Shape, frozen=True, tag_field="type", tag="image_url"):
+    """Chat nests the URL in an object, Responses has it flat; clients send both forms under both types."""
+
+    image_url: str | NestedUrl | None = None
+    detail: str | None = None
+    file_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.image_url, str):
+            check_image_url(self.image_url, "image_url")
+        elif self.image_url is None and self.file_id is not None:
+            message = "This server stores no files; send the image itself as a data URL in 'image_url'."
+            raise Refused("file_id", message, "unsupported_content")
+        elif self.image_url is None:
+            raise missing("image_url")
+
+
+class InputImage(Image, frozen=True, tag="input_image"):
+    pass
+
+
+class File(Shape, frozen=True, tag_field="type", tag="file"):
+    def __post_init__(self) -> None:
+        raise Refused("", "Codex takes no files; put their text into the message.", "unsupported_content")
+
+
+class InputFile(File, frozen=True, tag="input_file"):
+    pass
+
+
+class Audio(Shape, frozen=True, tag_field="type", tag="input_audio"):
+    def __post_init__(self) -> None:
+        raise Refused("", "Codex models take no audio.", "unsupported_content")
+
+
+Part: TypeAlias = Text | InputText | OutputText | Refusal | Image | InputImage | File | InputFile | Audio
+Content: TypeAlias = str | list[Part] | None
+
+
+def input_parts(content: Content) -> list[Mapping[str, Any]]:
+    """Return the parts of a message to the model."""
+    return _parts(content, "input_text")
+
+
+def output_parts(content: Content) -> list[Mapping[str, Any]]:
+    """Return the parts of a message of the model."""
+    return _parts(content, "output_text")
+
+
+def tool_output(content: Content) -> str | list[Mapping[str, Any]]:
+    """Return what a tool gave: a text as it is, parts as parts."""
+    return content if isinstance(content, str) else input_parts(content) or ""
+
+
+def refuse_images(content: Content) -> None:
+    """Refuse the content of a model's message if it holds an image.
 
     Raises:
-        ApiError: 400, `where` leads to the fault.
+        Refused: it does.
     """
-    return list(_parts(content, "output_text" if role == "assistant" else "input_text", where))
+    for number, part in enumerate(content if isinstance(content, list) else ()):
+        if isinstance(part, Image):
+            raise Refused(f"content[{number}]", "An assistant message cannot hold an image.")
 
 
-def parse_output(content: object, where: str) -> str | list[Mapping[str, Any]]:
-    """Return what a tool gave: a text as it is, parts as parts.
-
-    Raises:
-        ApiError: 400, `where` leads to the fault.
-    """
-    return content if isinstance(content, str) else list(_parts(content, "input_text", where)) or ""
+def _parts(content: Content, text_type: str) -> list[Mapping[str, Any]]:
+    if isinstance(content, str):
+        return [{"type": text_type, "text": content}]
+    return [_part(part, text_type) for part in content or ()]
 
 
-def _parts(content: object, text_type: str, where: str) -> Iterator[Mapping[str, Any]]:
-    match content:
-        case None:
-            return
-        case str():
-            yield {"type": text_type, "text": content}
-        case list():
-            for number, part in enumerate(cast("list[Any]", content)):
-                yield _part(expect_object(part, f"{where}[{number}]"), text_type, f"{where}[{number}]")
+def _part(part: Part, text_type: str) -> Mapping[str, Any]:
+    match part:
+        case Text(text) | Refusal(text):
+            return {"type": text_type, "text": text}
+        case Image(NestedUrl(url, detail)) | Image(str(url), detail):
+            item = {"type": "input_image", "image_url": url}
+            return {**item, "detail": detail} if detail else item
         case _:
-            raise wrong_type(content, "a string or an array of parts", where)
-
-
-def _part(part: Object, text_type: str, where: str) -> Mapping[str, Any]:
-    kind = required(part, "type", str, f"{where}.type")
-    match kind:
-        case "text" | "input_text" | "output_text":
-            return {"type": text_type, "text": required(part, "text", str, f"{where}.text")}
-        case "refusal":
-            return {"type": text_type, "text": required(part, "refusal", str, f"{where}.refusal")}
-        case "image_url" | "input_image" if text_type == "input_text":
-            return _image(part, where)
-        case "image_url" | "input_image":
-            raise invalid_request("An assistant message cannot hold an image.", where, "invalid_value")
-        case "file" | "input_file":
-            message = "Codex takes no files; put their text into the message."
-            raise invalid_request(message, where, "unsupported_content")
-        case "input_audio":
-            raise invalid_request("Codex models take no audio.", where, "unsupported_content")
-        case _:
-            raise invalid_request(f"Invalid value for '{where}.type': {kind!r}.", f"{where}.type", "invalid_value")
-
-
-def _image(part: Object, where: str) -> Mapping[str, Any]:
-    """Chat nests the URL in an object, Responses has it flat; both are met in the wild."""
-    if part.get("image_url") is None and part.get("file_id") is not None:
-        message = "This server stores no files; send the image itself as a data URL in 'image_url'."
-        raise invalid_request(message, f"{where}.file_id", "unsupported_content")
-    image = part.get("image_url")
-    path = f"{where}.image_url"
-    if isinstance(image, str):
-        url, detail = image, optional(part, "detail", str, f"{where}.detail")
-    else:
-        nested, path = expect_object(image, path), f"{path}.url"
-        url, detail = required(nested, "url", str, path), optional(nested, "detail", str, f"{where}.image_url.detail")
-    check_image_url(url, path)
-    item = {"type": "input_image", "image_url": url}
-    return {**item, "detail": detail} if detail else item
+            raise AssertionError(f"{part} is refused when it is read")

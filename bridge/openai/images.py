@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from bridge.errors import ApiError, invalid_request
+from bridge.openai.shapes import Refused
 
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 """How PNG, JPEG, GIF and WebP files begin."""
@@ -14,28 +14,28 @@ _HEAD = 64
 """Characters of base64 that are enough to see the signature; a multiple of four."""
 
 
-def check_image_url(url: str, where: str) -> None:
-    """Accept a `data:` URL with a PNG, JPEG, GIF or WebP image in base64.
+def check_image_url(url: str, field: str) -> None:
+    """Accept a `data:` URL with a PNG, JPEG, GIF or WebP image in base64; `field` has it in its shape.
 
     Raises:
-        ApiError: 400, naming what is wrong.
+        Refused: naming what is wrong.
     """
     if url.startswith(("http://", "https://")):
         raise _invalid(
-            "codex does not fetch images; send the image itself as a data URL (data:image/png;base64,…)", where
+            "codex does not fetch images; send the image itself as a data URL (data:image/png;base64,…)", field
         )
     head, comma, payload = url.partition(",")
     if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
-        raise _invalid("expected a data URL of the form data:image/png;base64,…", where)
+        raise _invalid("expected a data URL of the form data:image/png;base64,…", field)
     try:
         start = base64.b64decode(payload[:_HEAD])
         if len(payload) % 4:
             raise binascii.Error("its length is not a multiple of four")
     except (binascii.Error, ValueError) as error:
-        raise _invalid(f"the data is not valid base64: {error}", where) from None
+        raise _invalid(f"the data is not valid base64: {error}", field) from None
     if not start.startswith(_SIGNATURES):
-        raise _invalid("the data is not a PNG, JPEG, GIF or WebP image", where)
+        raise _invalid("the data is not a PNG, JPEG, GIF or WebP image", field)
 
 
-def _invalid(reason: str, where: str) -> ApiError:
-    return invalid_request(f"Invalid image at '{where}': {reason}.", where, "invalid_image_url")
+def _invalid(reason: str, field: str) -> Refused:
+    return Refused(field, f"Invalid image at '{{where}}': {reason}.", "invalid_image_url")

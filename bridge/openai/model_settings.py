@@ -5,17 +5,15 @@ Source: the OpenAI API reference, "Create chat completion" and "Create a model r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
-from bridge.errors import invalid_request
 from bridge.limits import Limits
 from bridge.model_names import ModelChoice
-from bridge.openai.answer_format import parse_format
-from bridge.openai.fields import Object, optional, optional_object, required, wrong_type
-from bridge.openai.tool_specs import ToolChoice, parse_tool_choice
+from bridge.openai.answer_format import Format, for_codex
+from bridge.openai.shapes import Object, Refused, Shape
+from bridge.openai.tool_choice import ToolChoice, read_tool_choice
 from bridge.prompt import Item, Prompt
 from bridge.tools import Toolbox
 
@@ -25,6 +23,31 @@ MUST_CALL = "Call at least one tool before you answer."
 MUST_CALL_ONE = "Call the tool `{name}` before you answer."
 
 _DEFAULT_TIERS = frozenset({"auto", "default"})
+
+Tokens: TypeAlias = Annotated[int, Meta(ge=1)]
+Verbosity: TypeAlias = Literal["low", "medium", "high"]
+Summary: TypeAlias = Literal["auto", "concise", "detailed", "none"]
+
+
+class Reasoning(Shape, frozen=True):
+    """The field `reasoning`."""
+
+    effort: str | None = None
+    summary: Summary | None = None
+    generate_summary: Summary | None = None
+
+
+class Text(Shape, frozen=True):
+    """The field `text`."""
+
+    format: Format | None = None
+    verbosity: Verbosity | None = None
+
+
+class StreamOptions(Shape, frozen=True):
+    """The field `stream_options`."""
+
+    include_usage: bool | None = None
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):
@@ -72,61 +95,64 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
         return None if self.tier is None else choice.tiers.get(self.tier, self.tier)
 
 
-def parse_settings(fields: Object, toolbox: Toolbox) -> ModelSettings:
-    """Read the settings of a decoded body whose tools are known.
+class SharedFields(Shape, frozen=True):
+    """The body of a request, as far as both dialects have the same fields, or could."""
 
-    Raises:
-        ApiError: 400, `param` names the field.
-    """
-    _refuse_what_would_be_a_lie(fields)
-    choice = parse_tool_choice(fields.get("tool_choice"), toolbox)
-    schema, format_note = _format(fields)
-    tier = optional(fields, "service_tier", str)
-    return ModelSettings(
-        model=required(fields, "model", str),
-        toolbox=Toolbox() if choice.mode == "none" else toolbox,
-        effort=_effort(fields),
-        tier=None if tier in _DEFAULT_TIERS else tier,
-        verbosity=_verbosity(fields),
-        schema=schema,
-        format_note=format_note,
-        choice_note=_choice_note(choice),
-        one_call_at_a_time=optional(fields, "parallel_tool_calls", bool) is False,
-        limits=_limits(fields),
-        hint=optional(fields, "prompt_cache_key", str),
-    )
+    model: str
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    instructions: str | None = None
+    response_format: Format | None = None
+    text: Text | None = None
+    reasoning: Reasoning | None = None
+    reasoning_effort: str | None = None
+    verbosity: Verbosity | None = None
+    service_tier: str | None = None
+    max_completion_tokens: Tokens | None = None
+    max_output_tokens: Tokens | None = None
+    max_tokens: Tokens | None = None
+    stop: str | Annotated[list[str], Meta(max_length=MOST_STOPS)] | None = None
+    prompt_cache_key: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: bool | None = None
+    background: bool | None = None
 
+    def __post_init__(self) -> None:
+        """A parameter that changes what the answer means is honoured or refused, never ignored."""
+        if self.logprobs:
+            message = "Codex reports no log probabilities: '{where}' must be false."
+            raise Refused("logprobs", message, "unsupported_value")
+        if self.background:
+            message = "This server has no background mode: '{where}' must be false."
+            raise Refused("background", message, "unsupported_value")
 
-def _refuse_what_would_be_a_lie(fields: Object) -> None:
-    """A parameter that changes what the answer means is honoured or refused, never ignored."""
-    if optional(fields, "logprobs", bool):
-        message = "Codex reports no log probabilities: 'logprobs' must be false."
-        raise invalid_request(message, "logprobs", "unsupported_value")
-    if optional(fields, "background", bool):
-        message = "This server has no background mode: 'background' must be false."
-        raise invalid_request(message, "background", "unsupported_value")
+    def settings(self, toolbox: Toolbox) -> ModelSettings:
+        """Return the settings; `toolbox` has the tools of the request.
 
-
-def _effort(fields: Object) -> str | None:
-    reasoning = optional_object(fields, "reasoning")
-    return optional(fields, "reasoning_effort", str) or optional(reasoning, "effort", str, "reasoning.effort")
-
-
-def _verbosity(fields: Object) -> str | None:
-    levels = ("low", "medium", "high")
-    text = optional_object(fields, "text")
-    verbosity = optional(fields, "verbosity", str) or optional(text, "verbosity", str, "text.verbosity")
-    if verbosity is not None and verbosity not in levels:
-        where = "verbosity" if fields.get("verbosity") else "text.verbosity"
-        message = f"Invalid value for '{where}': {verbosity!r}; use {', '.join(levels)}."
-        raise invalid_request(message, where, "invalid_value")
-    return verbosity
-
-
-def _format(fields: Object) -> tuple[Mapping[str, object] | None, str | None]:
-    if fields.get("response_format") is not None:
-        return parse_format(fields["response_format"], "response_format")
-    return parse_format(optional_object(fields, "text").get("format"), "text.format")
+        Raises:
+            ApiError: 400, the choice of a tool does not fit the tools.
+        """
+        text, reasoning = self.text or Text(), self.reasoning or Reasoning()
+        choice = read_tool_choice(self.tool_choice, toolbox)
+        schema, format_note = for_codex(self.response_format or text.format)
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return ModelSettings(
+            model=self.model,
+            toolbox=Toolbox() if choice.mode == "none" else toolbox,
+            effort=self.reasoning_effort or reasoning.effort,
+            tier=None if self.service_tier in _DEFAULT_TIERS else self.service_tier,
+            verbosity=self.verbosity or text.verbosity,
+            schema=schema,
+            format_note=format_note,
+            choice_note=_choice_note(choice),
+            one_call_at_a_time=self.parallel_tool_calls is False,
+            limits=Limits(
+                tuple(filter(None, stops)), self.max_completion_tokens or self.max_output_tokens or self.max_tokens
+            ),
+            hint=self.prompt_cache_key,
+        )
 
 
 def _choice_note(choice: ToolChoice) -> str | None:
@@ -137,31 +163,3 @@ def _choice_note(choice: ToolChoice) -> str | None:
             return MUST_CALL_ONE.format(name=choice.name)
         case "auto" | "none":
             return None
-
-
-def _limits(fields: Object) -> Limits:
-    most: int | None = None
-    for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
-        tokens = optional(fields, name, int)
-        if tokens is not None and tokens < 1:
-            raise invalid_request(f"'{name}' must be at least 1.", name, "invalid_value")
-        most = most or tokens
-    return Limits(_stops(fields.get("stop")), most)
-
-
-def _stops(value: object) -> tuple[str, ...]:
-    match value:
-        case None:
-            return ()
-        case str():
-            stops = [value]
-        case list():
-            stops = cast("list[object]", value)
-        case _:
-            raise wrong_type(value, "a string or an array of strings", "stop")
-    if len(stops) > MOST_STOPS:
-        raise invalid_request(f"'stop' takes at most {MOST_STOPS} sequences.", "stop", "invalid_value")
-    for number, stop in enumerate(stops):
-        if not isinstance(stop, str):
-            raise wrong_type(stop, "a string", f"stop[{number}]")
-    return tuple(stop for stop in cast("list[str]", stops) if stop)

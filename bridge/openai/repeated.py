@@ -5,87 +5,79 @@ Source: the OpenAI API reference, "The response object".
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
-from bridge.openai.fields import Object, optional, optional_object, wrong_type
-from bridge.openai.model_settings import ModelSettings
+from msgspec import to_builtins
+
+from bridge.openai import tool_choice
+from bridge.openai.answer_format import Format, JsonSchemaFormat
+from bridge.openai.model_settings import ModelSettings, Reasoning, Text
+from bridge.openai.response_fields import ResponseFields
+from bridge.openai.shapes import Object, Shape
+from bridge.openai.tool_specs import Custom, Entry, Function, Namespace, ToolSearch, WebSearch
 
 
-def repeated(fields: Object, settings: ModelSettings) -> Object:
-    """Return the fields of the response that say how it was asked for; `settings` were read from the same body.
-
-    Raises:
-        ApiError: 400, one that has no other effect is malformed.
-    """
-    text, reasoning = optional_object(fields, "text"), optional_object(fields, "reasoning")
-    summary = reasoning.get("summary")
+def repeated(fields: ResponseFields, tools: Sequence[Entry], settings: ModelSettings) -> Object:
+    """Return the fields of the response that say how it was asked for; `tools` and `settings` are those of `fields`."""
+    text, reasoning = fields.text or Text(), fields.reasoning or Reasoning()
     known: dict[str, Any] = {
         "model": settings.model,
-        "instructions": fields.get("instructions"),
-        "max_output_tokens": fields.get("max_output_tokens"),
-        "max_tool_calls": optional(fields, "max_tool_calls", int),
-        "metadata": _metadata(fields),
+        "instructions": fields.instructions,
+        "max_output_tokens": fields.max_output_tokens,
+        "max_tool_calls": fields.max_tool_calls,
+        "metadata": fields.metadata or {},
         "parallel_tool_calls": not settings.one_call_at_a_time,
-        "previous_response_id": fields.get("previous_response_id"),
+        "previous_response_id": fields.previous_response_id,
         "prompt_cache_key": settings.hint,
-        "reasoning": {"effort": reasoning.get("effort"), "summary": None if summary == "none" else summary},
-        "store": optional(fields, "store", bool) is not False,
-        "safety_identifier": optional(fields, "safety_identifier", str),
-        "temperature": _number(fields, "temperature"),
-        "text": {"format": {"type": "text"}, **{name: value for name, value in text.items() if value is not None}},
-        "tool_choice": _choice(fields.get("tool_choice") or "auto"),
-        "tools": [_tool(tool) for tool in cast("list[Any]", fields.get("tools") or [])],
+        "reasoning": {
+            "effort": reasoning.effort,
+            "summary": None if reasoning.summary == "none" else reasoning.summary,
+        },
+        "store": fields.store is not False,
+        "safety_identifier": fields.safety_identifier,
+        "temperature": 1.0 if fields.temperature is None else fields.temperature,
+        "text": {"format": _format(text.format)},
+        "tool_choice": tool_choice.repeated(fields.tool_choice),
+        "tools": [_tool(tool) for tool in tools],
         "top_logprobs": 0,
-        "top_p": _number(fields, "top_p"),
+        "top_p": 1.0 if fields.top_p is None else fields.top_p,
         "truncation": "disabled",
     }
-    user = optional(fields, "user", str)
-    return known if user is None else {**known, "user": user}
+    if text.verbosity is not None:
+        known["text"]["verbosity"] = text.verbosity
+    return known if fields.user is None else {**known, "user": fields.user}
 
 
-def _metadata(fields: Object) -> Object:
-    metadata = optional_object(fields, "metadata")
-    for name, value in metadata.items():
-        if not isinstance(value, str):
-            raise wrong_type(value, "a string", f"metadata.{name}")
-    return metadata
-
-
-def _number(fields: Object, name: str) -> float:
-    value = fields.get(name)
-    if value is None:
-        return 1.0
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    raise wrong_type(value, "a number", name)
-
-
-def _tool(tool: Object) -> Object:
-    """A tool flat and with its type; a function with all its fields. Codex has no place for `strict`."""
-    kind = tool.get("type") or ("custom" if tool.get("custom") is not None else "function")
-    flat: Object = tool.get(kind) or tool
-    match kind:
-        case "function":
-            described = {"description": flat.get("description"), "parameters": flat.get("parameters"), "strict": False}
-            return {"type": kind, "name": flat["name"], **described}
-        case "custom":
-            form: Object = flat.get("format") or {"type": "text"}
-            form = {"type": "grammar", **form["grammar"]} if form.get("grammar") else form
-            return {"type": kind, "name": flat["name"], "description": flat.get("description"), "format": form}
-        case "namespace":
-            return {
-                **tool,
-                "description": tool.get("description") or "",
-                "tools": [_tool(one) for one in tool["tools"]],
-            }
+def _format(form: Format | None) -> Object:
+    match form:
+        case None:
+            return {"type": "text"}
+        case JsonSchemaFormat():
+            return {"type": "json_schema", **_sent(form.wanted)}
         case _:
-            return tool
+            return _sent(form)
 
 
-def _choice(choice: Any) -> str | Object:
-    fields: Object = {"type": choice} if isinstance(choice, str) else choice
-    kind: str = fields.get("type") or "function"
-    if kind in {"auto", "none", "required", "any"}:
-        return "required" if kind == "any" else kind
-    flat: Object = fields.get(kind) or fields
-    return {**flat, "type": kind}
+def _tool(entry: Entry) -> Object:
+    """A tool flat and with its type; one of the client with all its fields. Codex has no place for `strict`."""
+    match entry:
+        case Function(name, description, parameters):
+            described = {"description": description, "parameters": parameters, "strict": False}
+            return {"type": "function", "name": name, **described}
+        case Custom(name, description):
+            form = {"type": "grammar", **to_builtins(entry.grammar)} if entry.grammar else {"type": "text"}
+            return {"type": "custom", "name": name, "description": description, "format": form}
+        case Namespace(name, entries, description):
+            tools = [_tool(one) for one in entries]
+            return {"type": "namespace", "name": name, "description": description or "", "tools": tools}
+        case ToolSearch():
+            return {"type": "tool_search", **_sent(entry)}
+        case WebSearch():
+            return _sent(entry)
+
+
+def _sent(shape: Shape) -> Object:
+    """The fields that the client sent."""
+    fields: dict[str, Any] = to_builtins(shape)
+    return {name: value for name, value in fields.items() if value is not None}

@@ -18,10 +18,10 @@ from msgspec import Struct, field
 from bridge.config import ReasoningDisplay
 from bridge.errors import invalid_request
 from bridge.json_body import refuse_extremes
-from bridge.openai.fields import Object, expect_object, wrong_type
 from bridge.openai.history import check_calls
 from bridge.openai.reasoning_text import without_blocks
-from bridge.openai.response_items import parse_input, tools_with_those_in
+from bridge.openai.response_items import items_of, read_input, with_declared
+from bridge.openai.shapes import Object
 from bridge.prefixes import Prefix, Prefixes, size_of
 from bridge.prompt import Item, message
 from bridge.tools import Toolbox
@@ -114,15 +114,11 @@ class Input(Struct, frozen=True):
             found |= _found(self.values[self.unread :], self.unread, self.own, stored)
         values = self._with(found)
         known = before.value.toolbox if before else self.tools
-        toolbox = tools_with_those_in(values[self.known :], known, self.known - self.own)
-        if toolbox != known:
-            before = None
-        start = len(before.sequence) if before else 0
-        beyond = max(start, self.own)
-        new = [
-            *parse_input(values[start:beyond], toolbox),
-            *parse_input(values[beyond:], toolbox, beyond - self.own),
-        ]
+        shapes = read_input(values[self.known :], self.known - self.own)
+        toolbox = with_declared(known, shapes)
+        if before and toolbox != known:
+            before, shapes = None, read_input(values, -self.own)
+        new = items_of(shapes, toolbox)
         check_calls(new, "input")
         head = before.value.items if before else instructions_as_items(self.instructions)
         reading = Reading((*head, *without_blocks(new, display)), toolbox, found)
@@ -150,23 +146,12 @@ def instructions_as_items(instructions: str | None) -> tuple[Item, ...]:
     return (message("developer", instructions),) if instructions else ()
 
 
-def own_input(fields: Object) -> Sequence[Any]:
-    """Return the `input` of a decoded body as a list of values.
-
-    Raises:
-        ApiError: 400, it is neither a text nor an array.
-    """
-    value: object = fields.get("input")
-    match value:
-        case None:
-            return []
-        case str():
-            part = {"type": "input_text", "text": value}
-            return [{"type": "message", "role": "user", "content": [part]}] if value else []
-        case list():
-            return cast("list[Any]", value)
-        case _:
-            raise wrong_type(value, "a string or an array of items", "input")
+def input_values(given: str | list[Any] | None) -> list[Any]:
+    """Return the field `input` as a list of values."""
+    if isinstance(given, str):
+        part = {"type": "input_text", "text": given}
+        return [{"type": "message", "role": "user", "content": [part]}] if given else []
+    return given or []
 
 
 def _refers(item: object) -> bool:
@@ -188,12 +173,10 @@ def _refers(item: object) -> bool:
 def _found(values: Sequence[Any], start: int, own: int, stored: Mapping[str, Object]) -> Iterator[tuple[int, Object]]:
     """Yield the places of the values that refer to stored items, and these; reasoning may be missing."""
     for place, value in enumerate(values, start):
-        where = f"input[{place - own}]"
-        item = expect_object(value, where)
-        if not _refers(item):
+        if not _refers(value):
             continue
-        if item["id"] in stored:
-            yield place, stored[item["id"]]
-        elif item.get("type") != "reasoning":
-            text = f"There is no stored item with the id {item['id']!r}; send the item itself."
-            raise invalid_request(text, f"{where}.id", "item_not_found")
+        if value["id"] in stored:
+            yield place, stored[value["id"]]
+        elif value.get("type") != "reasoning":
+            text = f"There is no stored item with the id {value['id']!r}; send the item itself."
+            raise invalid_request(text, f"input[{place - own}].id", "item_not_found")

@@ -1,4 +1,4 @@
-"""The fields `tools`, `functions` and `tool_choice` become a toolbox and a choice, whatever dialect they speak.
+"""The tools that a request declares become a toolbox, whatever dialect they speak.
 
 One array may mix the nested form of Chat Completions, the flat form of Responses and the bare form of the old
 `functions`; Cursor does. Namespaces and the client's tool search are the Codex CLI's.
@@ -8,15 +8,16 @@ Source: the OpenAI API reference, "Create chat completion" and "Create a model r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from msgspec import Struct
+from msgspec import Meta
+from msgspec.structs import replace
 
 from bridge.errors import invalid_request
 from bridge.json_body import is_deeper_than
-from bridge.openai.fields import Object, expect, expect_object, optional, required
-from bridge.tools import Grammar, Kind, Tool, Toolbox
+from bridge.openai.shapes import Object, Refused, Shape, decode, missing
+from bridge.tools import Grammar, Tool, Toolbox
 
 MAX_NAME_LENGTH = 256
 
@@ -25,210 +26,206 @@ MOST_TOOLS = 1024
 
 WEB_SEARCH = "web_search"
 """How the types of the upstream's own search begin; some carry a date."""
-SEARCH_SIZES = ("low", "medium", "high")
 
 MAX_SCHEMA_DEPTH = 60
 """Objects and arrays inside each other; twice as many and codex never answers."""
 
-
-class ToolChoice(Struct, frozen=True):
-    """Which tools the model is to call: as it likes, none, at least one, or the one of this name."""
-
-    mode: Literal["auto", "none", "required", "named"] = "auto"
-    name: str | None = None
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
 
 
-def parse_tools(value: object, where: str = "tools") -> Toolbox:
-    """Read the field; null is no tools, and a tool that is declared twice alike is one.
+class Function(Shape, frozen=True):
+    """Without parameters it takes no arguments."""
+
+    name: Name
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        _check_parameters(self.parameters)
+
+
+class TextFormat(Shape, frozen=True, tag_field="type", tag="text"):
+    pass
+
+
+class GrammarFormat(Shape, frozen=True, tag_field="type", tag="grammar"):
+    """Chat Completions nests the grammar, Responses has it flat."""
+
+    grammar: Grammar | None = None
+    syntax: Literal["lark", "regex"] | None = None
+    definition: str | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("syntax", "definition"):
+            if self.grammar is None and getattr(self, field) is None:
+                raise missing(field)
+
+
+class Custom(Shape, frozen=True):
+    """A tool that takes raw text."""
+
+    name: Name
+    description: str | None = None
+    format: TextFormat | GrammarFormat | None = None
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """What the text must look like."""
+        match self.format:
+            case GrammarFormat(Grammar() as grammar):
+                return grammar
+            case GrammarFormat(None, syntax, definition):
+                return Grammar(syntax or "lark", definition or "")
+            case _:
+                return None
+
+
+class ToolSearch(Shape, frozen=True):
+    """The client's own search for tools that it has not declared yet."""
+
+    execution: str | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.execution != "client":
+            message = "'{where}' is 'tool_search', which is supported with the execution 'client' only."
+            raise Refused("type", message, "unsupported_value")
+        _check_parameters(self.parameters)
+
+
+class Filters(Shape, frozen=True):
+    allowed_domains: list[str] | None = None
+
+
+class Place(Shape, frozen=True):
+    type: str | None = None
+    country: str | None = None
+    region: str | None = None
+    city: str | None = None
+    timezone: str | None = None
+
+
+class WebSearch(Shape, frozen=True):
+    """The upstream's own search."""
+
+    type: str
+    external_web_access: bool | None = None
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    filters: Filters | None = None
+    user_location: Place | None = None
+
+
+class Namespace(Shape, frozen=True):
+    """A group of tools; an empty one, which codex refuses, is no tools."""
+
+    name: Name
+    tools: list[Any]
+    """Objects, and once they are read entries."""
+    description: str | None = None
+
+
+Entry: TypeAlias = Function | Custom | ToolSearch | WebSearch | Namespace
+"""An entry of the field `tools`, in its flat form."""
+
+
+def _check_parameters(schema: Mapping[str, Any] | None) -> None:
+    """Accept the schema of an object that codex can read; null is none."""
+    if is_deeper_than(schema, MAX_SCHEMA_DEPTH):
+        message = f"'{{where}}' nests more than {MAX_SCHEMA_DEPTH} objects and arrays inside each other."
+        raise Refused("parameters", message, "invalid_function_parameters")
+    kind: object = (schema or {}).get("type")
+    if kind not in ("object", None) and not (isinstance(kind, list) and "object" in cast("list[object]", kind)):
+        message = f"'{{where}}' must be 'object', because the arguments of a tool are one; it is {kind!r}."
+        raise Refused("parameters.type", message, "invalid_function_parameters")
+
+
+# ── The field ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_IN_NAMESPACES: Mapping[str, type[Entry]] = {"function": Function, "custom": Custom, "tool_search": ToolSearch}
+_ENTRIES: Mapping[str, type[Entry]] = {**_IN_NAMESPACES, "namespace": Namespace, WEB_SEARCH: WebSearch}
+
+
+class _Typed(Shape, frozen=True):
+    type: str | None = None
+
+
+def read_tools(
+    tools: Sequence[Object] | None, where: str = "tools", entries: Mapping[str, type[Entry]] = _ENTRIES
+) -> list[Entry]:
+    """Read the field; null is no tools.
 
     Raises:
         ApiError: 400, `param` names the place: malformed, of a type that codex has no place for (`unsupported_value`),
-            one name for two tools, a schema that is not an object's or too deep.
+            a schema that is not an object's or too deep, too many.
     """
-    if value is None:
-        return Toolbox()
-    entries = cast("list[object]", expect(value, list, where))
-    if len(entries) > MOST_TOOLS:
+    if tools and len(tools) > MOST_TOOLS:
+        raise invalid_request(f"'{where}' has {len(tools)} tools; the limit is {MOST_TOOLS}.", where, "array_too_long")
+    return [_read(tool, f"{where}[{number}]", entries) for number, tool in enumerate(tools or ())]
+
+
+def _read(tool: Object, where: str, entries: Mapping[str, type[Entry]]) -> Entry:
+    # Careless clients leave the type out.
+    kind = decode(tool, _Typed, where).type or ("function" if tool.get("custom") is None else "custom")
+    shape = entries.get(WEB_SEARCH if kind.startswith(WEB_SEARCH) else kind)
+    if shape is None:
+        names = ", ".join(entries)
         raise invalid_request(
-            f"'{where}' has {len(entries)} tools; {MOST_TOOLS} are the most.", where, "array_too_long"
+            f"'{where}' has the type {kind!r}; use one of {names}.", f"{where}.type", "unsupported_value"
         )
+    fields, path = nested(tool, kind, where)
+    entry = decode(fields, shape, path)
+    if isinstance(entry, Namespace):
+        return replace(entry, tools=read_tools(entry.tools, f"{where}.tools", _IN_NAMESPACES))
+    return entry
+
+
+def nested(fields: Object, kind: str, where: str) -> tuple[Object, str]:
+    """Return what Chat nests in a field that is called like its type, and the path of it; if it is flat, all of it."""
+    return (fields, where) if fields.get(kind) is None else (fields[kind], f"{where}.{kind}")
+
+
+def toolbox_of(entries: Iterable[Entry], where: str = "tools") -> Toolbox:
+    """Return the tools of a request; a tool that is declared twice alike is one.
+
+    Raises:
+        ApiError: 400, one name for two tools.
+    """
     tools: dict[tuple[str | None, str], Tool] = {}
     web_search: Object | None = None
     for number, entry in enumerate(entries):
-        path = f"{where}[{number}]"
-        fields = expect_object(entry, path)
-        kind = optional(fields, "type", str, f"{path}.type")
-        if kind is not None and kind.startswith(WEB_SEARCH):
-            web_search = _web_search(fields, path)
-            continue
-        for tool in _namespace(fields, path) if kind == "namespace" else [_tool(fields, path)]:
+        if isinstance(entry, WebSearch):
+            web_search = _search_settings(entry)
+        for tool in _declared(entry):
             if tools.setdefault(tool.path, tool) != tool:
+                path = f"{where}[{number}]"
                 raise invalid_request(f"'{path}' is another tool with the name {tool.name!r}.", path, "invalid_value")
     return Toolbox(tuple(tools.values()), web_search)
 
 
-def parse_tool_choice(value: object, toolbox: Toolbox, where: str = "tool_choice") -> ToolChoice:
-    """Read the field, or the old `function_call`; null is `auto`.
-
-    Of `allowed_tools` only the mode is honoured: the model keeps all tools, which are fixed for a Codex thread.
-
-    Raises:
-        ApiError: 400, malformed, or a call is demanded of a tool that is not declared.
-    """
-    if value is None:
-        return ToolChoice()
-    choice = _mode(value, where) if isinstance(value, str) else _choice(expect_object(value, where), where)
-    if choice.mode == "required" and toolbox == Toolbox():
-        raise invalid_request(f"'{where}' demands a tool call, but no tools are declared.", where, "invalid_value")
-    names = [tool.name for tool in toolbox.tools] + ([WEB_SEARCH] if toolbox.web_search is not None else [])
-    if choice.name is not None and choice.name not in names:
-        message = f"'{where}' names the tool {choice.name!r}, which is not declared in 'tools'."
-        raise invalid_request(message, where, "invalid_value")
-    return choice
+def _declared(entry: Entry) -> Iterator[Tool]:
+    match entry:
+        case Function(name, description, parameters):
+            yield Tool.function(name, description or "", parameters or {})
+        case Custom(name, description):
+            yield Tool.custom(name, description or "", entry.grammar)
+        case ToolSearch(_, description, parameters):
+            yield Tool.search(description or "", parameters or {})
+        case Namespace(name, entries, description):
+            for tool in (tool for entry in entries for tool in _declared(entry)):
+                yield tool.in_namespace(name, description or "")
+        case WebSearch():
+            pass
 
 
-def _namespace(entry: Object, where: str) -> list[Tool]:
-    """The tools of a namespace; an empty one, which codex refuses, is no tools."""
-    name = _name(entry, where)
-    description = optional(entry, "description", str, f"{where}.description") or ""
-    tools = cast("list[object]", required(entry, "tools", list, f"{where}.tools"))
-    paths = [f"{where}.tools[{number}]" for number in range(len(tools))]
-    found = (_tool(expect_object(tool, path), path) for tool, path in zip(tools, paths, strict=True))
-    return [tool.in_namespace(name, description) for tool in found]
-
-
-def _web_search(entry: Object, where: str) -> Object:
+def _search_settings(search: WebSearch) -> Object:
     """The settings of codex's own search, under codex's names."""
-    live = optional(entry, "external_web_access", bool, f"{where}.external_web_access") is not False
-    settings: dict[str, Any] = {"mode": "live" if live else "cached"}
-    if size := optional(entry, "search_context_size", str, f"{where}.search_context_size"):
-        if size not in SEARCH_SIZES:
-            message = f"Invalid value for '{where}.search_context_size': {size!r}; use {', '.join(SEARCH_SIZES)}."
-            raise invalid_request(message, f"{where}.search_context_size", "invalid_value")
-        settings["context_size"] = size
-    filters = expect_object(entry.get("filters") or {}, f"{where}.filters")
-    if domains := cast("list[Any]", optional(filters, "allowed_domains", list, f"{where}.filters.allowed_domains")):
-        allowed = enumerate(domains)
-        settings["allowed_domains"] = [expect(one, str, f"{where}.filters.allowed_domains[{n}]") for n, one in allowed]
-    place = expect_object(entry.get("user_location") or {}, f"{where}.user_location")
-    names = ("country", "region", "city", "timezone")
-    known = {name: expect(place[name], str, f"{where}.user_location.{name}") for name in names if place.get(name)}
-    return {**settings, "location": known} if known else settings
-
-
-def _tool(entry: Object, where: str) -> Tool:
-    kind = _kind(entry, where)
-    if kind == "search":
-        description = optional(entry, "description", str, f"{where}.description") or ""
-        return Tool.search(description, _parameters(entry, f"{where}.parameters"))
-    nested = entry.get(kind) is not None
-    fields, path = (expect_object(entry[kind], f"{where}.{kind}"), f"{where}.{kind}") if nested else (entry, where)
-    name = _name(fields, path)
-    description = optional(fields, "description", str, f"{path}.description") or ""
-    if kind == "custom":
-        return Tool.custom(name, description, _grammar(fields, f"{path}.format"))
-    return Tool.function(name, description, _parameters(fields, f"{path}.parameters"))
-
-
-def _kind(entry: Object, where: str) -> Kind:
-    """The type, which sloppy clients leave out."""
-    match optional(entry, "type", str, f"{where}.type"):
-        case "custom":
-            return "custom"
-        case None if entry.get("custom") is not None:
-            return "custom"
-        case "function" | None:
-            return "function"
-        case "tool_search" if entry.get("execution") == "client":
-            return "search"
-        case kind:
-            message = (
-                f"'{where}' has the type {kind!r}; there are only the types 'function', 'custom', 'namespace', "
-                "'web_search', and 'tool_search' with the execution 'client'."
-            )
-            raise invalid_request(message, f"{where}.type", "unsupported_value")
-
-
-def _name(fields: Object, where: str) -> str:
-    name = required(fields, "name", str, f"{where}.name")
-    if not 0 < len(name) <= MAX_NAME_LENGTH:
-        message = f"'{where}.name' must have 1 to {MAX_NAME_LENGTH} characters, it has {len(name)}."
-        raise invalid_request(message, f"{where}.name", "invalid_value")
-    return name
-
-
-def _parameters(fields: Object, where: str) -> Object:
-    """The schema of the arguments; none at all is a function without arguments."""
-    given = fields.get("parameters")
-    schema: Object = {} if given is None else expect_object(given, where)
-    if is_deeper_than(schema, MAX_SCHEMA_DEPTH):
-        message = f"'{where}' nests more than {MAX_SCHEMA_DEPTH} objects and arrays inside each other."
-        raise invalid_request(message, where, "invalid_function_parameters")
-    kind: object = schema.get("type")
-    if (
-        kind is not None
-        and kind != "object"
-        and not (isinstance(kind, list) and "object" in cast("list[object]", kind))
-    ):
-        message = f"'{where}' must be the JSON schema of an object, its type is {kind!r}."
-        raise invalid_request(message, f"{where}.type", "invalid_function_parameters")
-    return schema
-
-
-def _grammar(fields: Object, where: str) -> Grammar | None:
-    """Chat Completions nests the grammar in the format, Responses has it flat."""
-    given = fields.get("format")
-    if given is None:
-        return None
-    form = expect_object(given, where)
-    kind = required(form, "type", str, f"{where}.type")
-    if kind == "text":
-        return None
-    if kind != "grammar":
-        raise invalid_request(
-            f"Invalid value for '{where}.type': {kind!r}; use text or grammar.", f"{where}.type", "invalid_value"
-        )
-    if form.get("grammar") is not None:
-        form, where = expect_object(form["grammar"], f"{where}.grammar"), f"{where}.grammar"
-    syntax = required(form, "syntax", str, f"{where}.syntax")
-    if syntax not in ("lark", "regex"):
-        raise invalid_request(
-            f"Invalid value for '{where}.syntax': {syntax!r}; use lark or regex.", f"{where}.syntax", "invalid_value"
-        )
-    return Grammar(syntax, required(form, "definition", str, f"{where}.definition"))
-
-
-_MODES: Mapping[str, ToolChoice] = {
-    "auto": ToolChoice("auto"),
-    "none": ToolChoice("none"),
-    "required": ToolChoice("required"),
-    "any": ToolChoice("required"),
-}
-
-
-def _mode(mode: str, where: str) -> ToolChoice:
-    if mode not in _MODES:
-        message = f"Invalid value for '{where}': {mode!r}; use {', '.join(_MODES)} or an object that names a tool."
-        raise invalid_request(message, where, "invalid_value")
-    return _MODES[mode]
-
-
-def _choice(value: Object, where: str) -> ToolChoice:
-    kind: Any = optional(value, "type", str, f"{where}.type") or "function"
-    match kind:
-        case "function" | "custom":
-            nested = value.get(kind) is not None
-            path = f"{where}.{kind}" if nested else where
-            return ToolChoice("named", _name(expect_object(value[kind], path) if nested else value, path))
-        case "allowed_tools":
-            nested = value.get(kind) is not None
-            path = f"{where}.{kind}" if nested else where
-            allowed = expect_object(value[kind], path) if nested else value
-            return _mode(optional(allowed, "mode", str, f"{path}.mode") or "auto", f"{path}.mode")
-        case "auto" | "none" | "required" | "any":
-            return _MODES[kind]
-        case str() if kind.startswith(WEB_SEARCH):
-            return ToolChoice("named", WEB_SEARCH)
-        case _:
-            message = f"'{where}' has the type {kind!r}; only a function, a custom tool or web_search can be named."
-            raise invalid_request(message, f"{where}.type", "unsupported_value")
+    place = search.user_location or Place()
+    location = {name: getattr(place, name) for name in ("country", "region", "city", "timezone")}
+    settings = {
+        "mode": "cached" if search.external_web_access is False else "live",
+        "context_size": search.search_context_size,
+        "allowed_domains": search.filters and search.filters.allowed_domains,
+        "location": {name: value for name, value in location.items() if value},
+    }
+    return {name: value for name, value in settings.items() if value}

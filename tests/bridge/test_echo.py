@@ -11,12 +11,11 @@ from msgspec.structs import replace
 from bridge.conversations import advance
 from bridge.echo import Dialect, Echo
 from bridge.events import Finished, ItemDone, ReasoningDelta, ReasoningPart, TextDelta, ToolCall, TurnEvent
-from bridge.openai.response_items import parse_input
 from bridge.openai.response_object import ResponseFrame
 from bridge.openai.response_writers import ResponseWhole
 from bridge.prompt import Item, function_call, message
 from bridge.tools import codex_name, codex_namespace
-from tests.bridge.turn_events import BOX, message_item, reasoning_item, search_item, turns
+from tests.bridge.turn_events import BOX, message_item, reasoning_item, search_item, sent_back, turns
 
 CALL = ToolCall("c1", "look", "{}")
 CALLED = function_call("c1", "look", "{}")
@@ -78,7 +77,7 @@ def test_the_output_of_a_response_sent_back_is_its_echo(events: list[TurnEvent])
     for encrypted in (True, False):
         frame = replace(ResponseFrame("0123456789abcdef" * 2, 0), encrypted=encrypted)
         output: list[Any] = json.loads(ResponseWhole(frame).feed(events))["output"]
-        assert advance(b"", list(parse_input(output, BOX))) == advance(b"", echo(events))
+        assert advance(b"", sent_back(output)) == advance(b"", echo(events))
 
 
 def test_feeding_together_is_feeding_one_by_one() -> None:

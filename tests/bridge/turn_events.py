@@ -20,6 +20,8 @@ from bridge.events import (
     TurnEvent,
     Used,
 )
+from bridge.openai.response_items import items_of, read_input
+from bridge.prompt import Item
 from bridge.tools import Tool, Toolbox
 from codex_rpc.protocol import TokenUsage
 
@@ -122,3 +124,8 @@ anything: st.SearchStrategy[TurnEvent] = st.one_of(
 """Also what no translator tells in this order."""
 
 disorder = st.tuples(st.lists(anything, max_size=12), ends).map(lambda made: [*made[0], made[1]])
+
+
+def sent_back(output: Sequence[Any]) -> list[Item]:
+    """What the output of a response becomes when it is part of the next input."""
+    return items_of(read_input(output), BOX)

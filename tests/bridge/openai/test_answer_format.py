@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import ApiError
-from bridge.openai.answer_format import BY_INSTRUCTION, DEEPEST, JSON_OBJECT, parse_format
+from bridge.openai.answer_format import BY_INSTRUCTION, DEEPEST, JSON_OBJECT, Format, for_codex
+from bridge.openai.shapes import Shape, decode
+
+
+class Holder(Shape, frozen=True):
+    f: Format | None = None
+
+
+def parse_format(value: object) -> tuple[Any, str | None]:
+    return for_codex(decode({"f": value}, Holder).f)
 
 
 def closed(**properties: Any) -> dict[str, Any]:
@@ -71,24 +80,24 @@ NOT_STRICT = {
 @pytest.mark.parametrize("strict", [{}, {"strict": True}, {"strict": None}], ids=str)
 @pytest.mark.parametrize("schema", STRICT.values(), ids=STRICT)
 def test_a_strict_schema_goes_to_codex(schema: dict[str, Any], strict: dict[str, Any]) -> None:
-    assert parse_format(wrapped(schema, **strict), "f") == (schema, None)
-    assert parse_format({"type": "json_schema", "name": "x", "schema": schema, **strict}, "f") == (schema, None)
+    assert parse_format(wrapped(schema, **strict)) == (schema, None)
+    assert parse_format({"type": "json_schema", "name": "x", "schema": schema, **strict}) == (schema, None)
 
 
 @pytest.mark.parametrize("schema", NOT_STRICT.values(), ids=NOT_STRICT)
 def test_any_other_schema_goes_by_instruction(schema: dict[str, Any]) -> None:
-    assert parse_format(wrapped(schema, strict=True), "f") == (None, BY_INSTRUCTION + orjson.dumps(schema).decode())
+    assert parse_format(wrapped(schema, strict=True)) == (None, BY_INSTRUCTION + orjson.dumps(schema).decode())
 
 
 def test_a_schema_that_the_client_does_not_want_strict_goes_by_instruction() -> None:
-    assert parse_format(wrapped(closed(), strict=False), "f") == (
+    assert parse_format(wrapped(closed(), strict=False)) == (
         None,
         BY_INSTRUCTION + orjson.dumps(closed()).decode(),
     )
 
 
 def test_an_object_that_may_be_null_is_an_object() -> None:
-    assert parse_format(wrapped(closed(a={"type": ["object", "null"]})), "f")[0] is None
+    assert parse_format(wrapped(closed(a={"type": ["object", "null"]})))[0] is None
 
 
 @pytest.mark.parametrize(
@@ -97,7 +106,7 @@ def test_an_object_that_may_be_null_is_an_object() -> None:
     ids=str,
 )
 def test_formats_without_a_schema(value: Any, found: Any) -> None:
-    assert parse_format(value, "f") == found
+    assert parse_format(value) == found
 
 
 @pytest.mark.parametrize(
@@ -108,7 +117,7 @@ def test_formats_without_a_schema(value: Any, found: Any) -> None:
         ({"type": None}, "f.type", "invalid_type"),
         ({"type": "xml"}, "f.type", "invalid_value"),
         ({"type": "json_schema"}, "f.schema", "missing_parameter"),
-        ({"type": "json_schema", "json_schema": None}, "f.json_schema", "invalid_type"),
+        ({"type": "json_schema", "json_schema": None}, "f.schema", "missing_parameter"),
         ({"type": "json_schema", "json_schema": {}}, "f.json_schema.schema", "missing_parameter"),
         ({"type": "json_schema", "schema": True}, "f.schema", "invalid_type"),
         (
@@ -121,7 +130,7 @@ def test_formats_without_a_schema(value: Any, found: Any) -> None:
 )
 def test_what_is_wrong_is_named(value: Any, param: str, code: str) -> None:
     with pytest.raises(ApiError) as caught:
-        parse_format(value, "f")
+        parse_format(value)
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
 
 
@@ -135,5 +144,5 @@ KEYWORDS = st.sampled_from(["properties", "required", "additionalProperties", "$
 def test_a_schema_that_is_none_is_no_failure_of_ours(keywords: dict[str, Any]) -> None:
     schema = {"type": "object", "additionalProperties": False, **keywords}
     with suppress(ApiError):
-        found = parse_format(wrapped(schema), "f")
+        found = parse_format(wrapped(schema))
         assert found in [(schema, None), (None, BY_INSTRUCTION + orjson.dumps(schema).decode())]

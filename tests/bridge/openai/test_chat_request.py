@@ -429,7 +429,7 @@ WRONG_MESSAGES: list[tuple[object, str, str]] = [
     (with_part({"type": "file", "file": {}}), "messages[1].content[1]", "unsupported_content"),
     (with_part({"type": "input_file"}), "messages[1].content[1]", "unsupported_content"),
     (with_part({"type": "input_audio"}), "messages[1].content[1]", "unsupported_content"),
-    (with_part({"type": "image_url"}), "messages[1].content[1].image_url", "invalid_type"),
+    (with_part({"type": "image_url"}), "messages[1].content[1].image_url", "missing_parameter"),
     (with_part({"type": "image_url", "image_url": 1}), "messages[1].content[1].image_url", "invalid_type"),
     (
         with_part({"type": "image_url", "image_url": {}}),

@@ -8,11 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import ApiError
-from bridge.openai.content import parse_content, parse_output
+from bridge.openai.content import Content, input_parts, output_parts, tool_output
+from bridge.openai.shapes import Shape, decode
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 IN, OUT = ({"type": kind, "text": "Hi."} for kind in ("input_text", "output_text"))
 EMPTY: dict[str, Any] = {}
+
+
+class Holder(Shape, frozen=True):
+    x: Content = None
+
+
+def read(content: object) -> Content:
+    return decode({"x": content}, Holder).x
+
+
 IMAGE = {"type": "input_image", "image_url": PNG}
 
 
@@ -33,13 +44,12 @@ IMAGE = {"type": "input_image", "image_url": PNG}
     ],
 )
 def test_content_of_either_dialect_becomes_parts(content: Any, parts: list[Any]) -> None:
-    assert parse_content(content, "user", "x") == parts
-    assert parse_content(content, "developer", "x") == parts
+    assert input_parts(read(content)) == parts
 
 
 def test_a_text_of_the_assistant_is_output() -> None:
-    assert parse_content("Hi.", "assistant", "x") == [OUT]
-    assert parse_content([IN, {"type": "refusal", "refusal": "Hi."}], "assistant", "x") == [OUT, OUT]
+    assert output_parts(read("Hi.")) == [OUT]
+    assert output_parts(read([IN, {"type": "refusal", "refusal": "Hi."}])) == [OUT, OUT]
 
 
 @pytest.mark.parametrize(
@@ -47,35 +57,33 @@ def test_a_text_of_the_assistant_is_output() -> None:
     [("Hi.", "Hi."), ("", ""), (None, ""), ([], ""), ([OUT], [IN]), ([IMAGE, IN], [IMAGE, IN])],
 )
 def test_an_output_is_a_text_or_parts(content: Any, output: Any) -> None:
-    assert parse_output(content, "x") == output
+    assert tool_output(read(content)) == output
 
 
 @pytest.mark.parametrize(
-    ("content", "role", "param", "code"),
+    ("content", "param", "code"),
     [
-        (5, "user", "x", "invalid_type"),
-        ({"type": "text", "text": "Hi."}, "user", "x", "invalid_type"),
-        ([IN, "Hi."], "user", "x[1]", "invalid_type"),
-        ([IN, EMPTY], "user", "x[1].type", "missing_parameter"),
-        ([{"type": 5}], "user", "x[0].type", "invalid_type"),
-        ([{"type": "video"}], "user", "x[0].type", "invalid_value"),
-        ([{"type": "text"}], "user", "x[0].text", "missing_parameter"),
-        ([{"type": "text", "text": None}], "user", "x[0].text", "invalid_type"),
-        ([{"type": "refusal", "text": "No."}], "user", "x[0].refusal", "missing_parameter"),
-        ([IMAGE], "assistant", "x[0]", "invalid_value"),
-        ([{"type": "image_url", "image_url": PNG}], "assistant", "x[0]", "invalid_value"),
-        ([{"type": "input_image"}], "user", "x[0].image_url", "invalid_type"),
-        ([{"type": "input_image", "image_url": EMPTY}], "user", "x[0].image_url.url", "missing_parameter"),
-        ([{"type": "input_image", "image_url": "a.png"}], "user", "x[0].image_url", "invalid_image_url"),
-        ([{**IMAGE, "detail": 1}], "user", "x[0].detail", "invalid_type"),
-        ([{"type": "file"}], "user", "x[0]", "unsupported_content"),
-        ([{"type": "input_file"}], "user", "x[0]", "unsupported_content"),
-        ([{"type": "input_audio"}], "user", "x[0]", "unsupported_content"),
+        (5, "x", "invalid_type"),
+        ({"type": "text", "text": "Hi."}, "x", "invalid_type"),
+        ([IN, "Hi."], "x[1]", "invalid_type"),
+        ([IN, EMPTY], "x[1].type", "missing_parameter"),
+        ([{"type": 5}], "x[0].type", "invalid_type"),
+        ([{"type": "video"}], "x[0].type", "invalid_value"),
+        ([{"type": "text"}], "x[0].text", "missing_parameter"),
+        ([{"type": "text", "text": None}], "x[0].text", "invalid_type"),
+        ([{"type": "refusal", "text": "No."}], "x[0].refusal", "missing_parameter"),
+        ([{"type": "input_image"}], "x[0].image_url", "missing_parameter"),
+        ([{"type": "input_image", "image_url": EMPTY}], "x[0].image_url.url", "missing_parameter"),
+        ([{"type": "input_image", "image_url": "a.png"}], "x[0].image_url", "invalid_image_url"),
+        ([{**IMAGE, "detail": 1}], "x[0].detail", "invalid_type"),
+        ([{"type": "file"}], "x[0]", "unsupported_content"),
+        ([{"type": "input_file"}], "x[0]", "unsupported_content"),
+        ([{"type": "input_audio"}], "x[0]", "unsupported_content"),
     ],
 )
-def test_what_is_wrong_is_named(content: Any, role: str, param: str, code: str) -> None:
+def test_what_is_wrong_is_named(content: Any, param: str, code: str) -> None:
     with pytest.raises(ApiError) as caught:
-        parse_content(content, role, "x")
+        read(content)
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
 
 
@@ -86,9 +94,9 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@given(JSON, st.sampled_from(["user", "assistant"]))
+@given(JSON)
 @settings(deadline=None)
-def test_garbage_gives_parts_or_an_error_of_ours(content: Any, role: str) -> None:
+def test_garbage_gives_parts_or_an_error_of_ours(content: Any) -> None:
     with suppress(ApiError):
-        kinds = {part["type"] for part in parse_content(content, role, "x")}
+        kinds = {part["type"] for part in input_parts(read(content))}
         assert kinds <= {"input_text", "output_text", "input_image"}

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.errors import ApiError, invalid_request
 from bridge.openai.images import check_image_url
+from bridge.openai.shapes import Refused
 
 IMAGES = {
     "png": b"\x89PNG\r\n\x1a\n" + bytes(range(200)),
@@ -75,11 +74,13 @@ WRONG_BYTES = "the data is not a PNG, JPEG, GIF or WebP image"
     ],
 )
 def test_what_codex_would_replace_by_a_text_is_refused_with_the_reason(url: str, reason: str) -> None:
-    with pytest.raises(ApiError) as caught:
-        check_image_url(url, "messages[0].content[1].image_url.url")
-    where = "messages[0].content[1].image_url.url"
-    assert asdict(caught.value) == asdict(
-        invalid_request(f"Invalid image at '{where}': {reason}.", where, "invalid_image_url")
+    with pytest.raises(Refused) as caught:
+        check_image_url(url, "url")
+    refused = caught.value
+    assert (str(refused), refused.field, refused.code) == (
+        f"Invalid image at '{{where}}': {reason}.",
+        "url",
+        "invalid_image_url",
     )
 
 
@@ -89,9 +90,9 @@ def test_what_codex_would_replace_by_a_text_is_refused_with_the_reason(url: str,
     ids=["no padding", "one character", "not ASCII", "a character too many"],
 )
 def test_broken_base64_is_refused(payload: str) -> None:
-    with pytest.raises(ApiError, match="the data is not valid base64") as caught:
+    with pytest.raises(Refused, match="the data is not valid base64") as caught:
         check_image_url(f"data:image/png;base64,{payload}", "x")
-    assert (caught.value.status, caught.value.code) == (400, "invalid_image_url")
+    assert caught.value.code == "invalid_image_url"
 
 
 @settings(deadline=None)
@@ -102,9 +103,9 @@ def test_any_text_is_an_image_or_our_error(start: str, rest: str) -> None:
     try:
         check_image_url(start + rest, "x")
         return
-    except ApiError as refused:
+    except Refused as refused:
         error = refused
-    assert (error.status, error.param, error.code) == (400, "x", "invalid_image_url")
+    assert (error.field, error.code) == ("x", "invalid_image_url")
 
 
 @settings(deadline=None)

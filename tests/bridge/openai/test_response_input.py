@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from bridge.errors import ApiError
 from bridge.openai.chat_request import parse as parse_chat
+from bridge.openai.response_fields import read_body
 from bridge.openai.response_input import Recent
-from bridge.openai.response_request import ResponseRequest, begin
+from bridge.openai.response_request import Begun, ResponseRequest
+from bridge.openai.response_request import begin as begin_body
 
 EDIT: dict[str, Any] = {"type": "custom", "name": "edit"}
 SEARCH: dict[str, Any] = {"type": "tool_search", "execution": "client", "description": "", "parameters": {}}
@@ -24,6 +26,10 @@ STORED: dict[str, Any] = {
 }
 SAID = st.sampled_from(["", "a", "b", "<think>\nhm\n</think>\n\n", "<think>\nhm\n</think>\n\nyes"])
 NUMBERS = st.sampled_from([0, 1, 1.0, True, False])
+
+
+def begin(body: object, history: Sequence[Any] = (), recent: Recent | None = None) -> Begun:
+    return begin_body(read_body(body), history, recent)
 
 
 def user(text: str) -> dict[str, Any]:

@@ -6,10 +6,15 @@ import pytest
 
 from bridge.errors import ApiError
 from bridge.openai.history import short_id
-from bridge.openai.response_items import parse_input
+from bridge.openai.response_items import items_of, read_input
 from bridge.openai.response_object import ResponseFrame
 from bridge.prompt import Item, function_call, function_call_output, message
 from bridge.tools import Tool, Toolbox, codex_name
+
+
+def items(wire: list[Any]) -> list[Item]:
+    return items_of(read_input(wire), BOX)
+
 
 BOX = Toolbox((Tool.custom("patch", "", None), Tool.function("exec_command", "", {})))
 EMPTY: dict[str, Any] = {}
@@ -65,7 +70,7 @@ KEY = "0123456789abcdef" * 2
     ],
 )
 def test_an_item_becomes_one_that_codex_takes(wire: dict[str, Any], item: Item) -> None:
-    assert list(parse_input([wire], BOX)) == [item]
+    assert items([wire]) == [item]
 
 
 def test_reasoning_goes_back_under_the_upstreams_own_id() -> None:
@@ -73,27 +78,24 @@ def test_reasoning_goes_back_under_the_upstreams_own_id() -> None:
     frame = ResponseFrame(KEY, 0)
     given = ["rs_68b5f0", frame.item_id("rs", "rs_68b5f0"), frame.item_id("rs", "item_7"), frame.item_id("rs", 3), None]
     wire = [{"type": "reasoning", "id": one, "encrypted_content": "e"} for one in given]
-    ids = [item.get("id") for item in parse_input(wire, BOX)]
+    ids = [item.get("id") for item in items(wire)]
     assert ids == ["rs_68b5f0", "rs_68b5f0", "item_7", None, None]
 
 
 @pytest.mark.parametrize("fields", [{"id": "rs_1"}, {"encrypted_content": None}, {"encrypted_content": ""}])
 def test_reasoning_that_nobody_can_read_again_is_left_out(fields: dict[str, Any]) -> None:
     wire = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "s"}], **fields}
-    assert list(parse_input([wire, {"role": "user", "content": "Hi."}], BOX)) == [message("user", "Hi.")]
+    assert items([wire, {"role": "user", "content": "Hi."}]) == [message("user", "Hi.")]
 
 
-def test_a_text_is_what_the_user_says_and_items_keep_their_order() -> None:
-    assert list(parse_input("Hi.", BOX)) == [message("user", "Hi.")]
+def test_items_keep_their_order() -> None:
     texts = [{"role": "user", "content": text} for text in "abc"]
-    assert list(parse_input(texts, BOX)) == [message("user", text) for text in "abc"]
+    assert items(texts) == [message("user", text) for text in "abc"]
 
 
 @pytest.mark.parametrize(
     ("value", "param", "code"),
     [
-        (5, "input", "invalid_type"),
-        ({"role": "user", "content": "Hi."}, "input", "invalid_type"),
         ([{"role": "user", "content": "Hi."}, "Hi."], "input[1]", "invalid_type"),
         ([EMPTY], "input[0].role", "missing_parameter"),
         ([{"role": "tool", "content": "x"}], "input[0].role", "invalid_value"),
@@ -120,5 +122,5 @@ def test_a_text_is_what_the_user_says_and_items_keep_their_order() -> None:
 )
 def test_what_is_wrong_is_named(value: Any, param: str, code: str) -> None:
     with pytest.raises(ApiError) as caught:
-        list(parse_input(value, BOX))
+        items(value)
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)

@@ -30,14 +30,14 @@ from bridge.events import (
 from bridge.openai.chat_answer import ChatAnswer
 from bridge.openai.chat_completion import ChatCompletion
 from bridge.openai.chat_stream import ChatStream
-from bridge.openai.response_items import parse_input
+from bridge.openai.response_fields import read_body
 from bridge.openai.response_object import ResponseFrame
 from bridge.openai.response_request import begin
 from bridge.openai.response_writers import ResponseStream, ResponseWhole
 from codex_rpc.protocol import TokenUsage
-from tests.bridge.turn_events import BOX, disorder, message_item, reasoning_item, turns
+from tests.bridge.turn_events import disorder, message_item, reasoning_item, sent_back, turns
 
-FRAME = begin({"model": "2.5-tpg", "input": "Hi."}).read({}).frame("0123456789abcdef" * 2, 1768247311)
+FRAME = begin(read_body({"model": "2.5-tpg", "input": "Hi."})).read({}).frame("0123456789abcdef" * 2, 1768247311)
 ENCRYPTED = replace(FRAME, encrypted=True)
 STRICT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 STRICT_RESPONSE: TypeAdapter[Any] = TypeAdapter(Response)
@@ -256,7 +256,7 @@ def test_reasoning_is_told_with_or_without_deltas_under_the_id_that_the_upstream
     done = [event.item for event in events if isinstance(event, ItemDone) and event.item["type"] == "reasoning"]
     response = whole(events, ENCRYPTED)
     told = [item for item in response["output"] if item["type"] == "reasoning" and "encrypted_content" in item]
-    assert list(parse_input(told, BOX)) == done
+    assert sent_back(told) == done
     assert "encrypted_content" not in orjson.dumps(whole(events)).decode()
 
 
@@ -269,7 +269,7 @@ def test_reasoning_that_a_retry_tells_under_another_id_is_whole_and_alone_under_
     assert broken == {"id": FRAME.item_id("rs", "rs_1"), "type": "reasoning", "summary": summary}
     secret = "secret of rs_2"
     assert kept == {**broken, "id": FRAME.item_id("rs", "rs_2"), "encrypted_content": secret}
-    items = list(parse_input([broken, kept], BOX))
+    items = sent_back([broken, kept])
     assert items == [{"type": "reasoning", "id": "rs_2", "summary": summary, "encrypted_content": secret}]
 
 

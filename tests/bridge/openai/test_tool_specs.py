@@ -8,8 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ApiError
-from bridge.openai.tool_specs import ToolChoice, parse_tool_choice, parse_tools
+from bridge.openai.model_settings import SharedFields
+from bridge.openai.shapes import decode
+from bridge.openai.tool_choice import ToolChoice, read_tool_choice
+from bridge.openai.tool_specs import read_tools, toolbox_of
 from bridge.tools import Grammar, Tool, Toolbox
+
+
+def parse_tools(value: object) -> Toolbox:
+    return toolbox_of(read_tools(decode({"model": "", "tools": value}, SharedFields).tools))
+
+
+def parse_tool_choice(value: object, box: Toolbox) -> ToolChoice:
+    return read_tool_choice(decode({"model": "", "tool_choice": value}, SharedFields).tool_choice, box)
+
 
 SCHEMA = {"type": "object", "properties": {"at": {"type": "string", "minLength": 1}}}
 LOOK = Tool.function("look", "Looks.", SCHEMA)
@@ -84,7 +96,7 @@ MALFORMED: list[tuple[Any, str, str]] = [
         "tools[0].parameters",
         "invalid_function_parameters",
     ),
-    ([{"type": "custom", "custom": {"format": {}}}], "tools[0].custom.name", "missing_parameter"),
+    ([{"type": "custom", "custom": {"description": "Edits."}}], "tools[0].custom.name", "missing_parameter"),
     ([{"type": "custom", "name": "c", "format": "text"}], "tools[0].format", "invalid_type"),
     ([{"type": "custom", "name": "c", "format": {}}], "tools[0].format.type", "missing_parameter"),
     ([{"type": "custom", "name": "c", "format": {"type": "json"}}], "tools[0].format.type", "invalid_value"),
@@ -145,9 +157,9 @@ def test_a_schema_far_too_deep_is_refused_without_exhausting_the_stack() -> None
 
 
 def test_old_functions_are_tools_and_errors_name_their_field() -> None:
-    assert parse_tools([LOOK_FIELDS], "functions") == Toolbox((LOOK,))
+    assert toolbox_of(read_tools([LOOK_FIELDS], "functions"), "functions") == Toolbox((LOOK,))
     with pytest.raises(ApiError) as caught:
-        parse_tools([{"description": "Nameless."}], "functions")
+        read_tools([{"description": "Nameless."}], "functions")
     assert caught.value.param == "functions[0].name"
 
 
@@ -213,8 +225,8 @@ def test_a_malformed_choice_is_refused_where_it_is(value: object, param: str, co
 @pytest.mark.parametrize("value", ["required", {"type": "any"}, {"type": "allowed_tools", "mode": "required"}], ids=str)
 def test_a_call_cannot_be_demanded_where_no_tool_is_declared(value: object) -> None:
     with pytest.raises(ApiError) as caught:
-        parse_tool_choice(value, Toolbox(), "function_call")
-    assert (caught.value.status, caught.value.param, caught.value.code) == (400, "function_call", "invalid_value")
+        parse_tool_choice(value, Toolbox())
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, "tool_choice", "invalid_value")
 
 
 @pytest.mark.parametrize("value", [None, "auto", "none"])
