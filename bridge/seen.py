@@ -15,6 +15,7 @@ import orjson
 from msgspec import Struct
 
 from bridge.prompt import Item, Prompt, message
+from bridge.tools import without_namespace
 from codex_rpc.steps import View
 
 Seen: TypeAlias = dict[str, Any]
@@ -107,7 +108,7 @@ def _joined(items: Iterable[Item], declared: set[tuple[str | None, str]]) -> Ite
                 if text := "".join(part.get("text", "") for part in parts):
                     last("answer", {"answer": "", "calls": []})["answer"] += text
             case {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}:
-                if (item.get("namespace"), name) not in declared:
+                if (without_namespace(item.get("namespace")), name) not in declared:
                     hidden.add(call_id)
                     continue
                 call = {"id": call_id, "name": name, "arguments": _parsed(arguments)}

@@ -102,7 +102,7 @@ class Tool(Struct, frozen=True):
 
     def in_namespace(self, name: str, description: str) -> Tool:
         """The same tool inside a namespace of the client."""
-        return self if name == NO_NAMESPACE else replace(self, namespace=Namespace(name, description))
+        return self if without_namespace(name) is None else replace(self, namespace=Namespace(name, description))
 
     @property
     def path(self) -> tuple[str | None, str]:
@@ -157,8 +157,7 @@ class Toolbox(Struct, frozen=True):
         Those of a custom tool are the raw text, or what the model wrote if it is no object with a text `input`. A call
         without arguments has an empty object. A namespace that repeats the tool's name means no namespace.
         """
-        if namespace in {"", NO_NAMESPACE}:
-            namespace = None
+        namespace = without_namespace(namespace)
         tool = self._declared(name, namespace) or (self._declared(name, None) if namespace == name else None)
         if tool is None:
             return None
@@ -174,11 +173,16 @@ class Toolbox(Struct, frozen=True):
 
         For a custom tool's call the client has the raw text or, since clients differ, the object with `input` alone.
         """
-        namespace = None if namespace == NO_NAMESPACE else namespace
+        namespace = without_namespace(namespace)
         tool = self.find(name, namespace)
         if tool and tool.kind == "custom" and not _is_wrapped(json_object(arguments)):
             arguments = compact({"input": arguments})
         return codex_name(name), arguments, None if namespace is None else codex_namespace(namespace)
+
+
+def without_namespace(namespace: str | None) -> str | None:
+    """Return the namespace, or None for the upstream's ways to say that there is none."""
+    return None if namespace in {"", NO_NAMESPACE} else namespace
 
 
 def codex_name(name: str) -> str:

@@ -24,7 +24,7 @@ from bridge.server import service
 from tests.harness.asgi import asgi_client
 from tests.harness.codex_home import write_home
 from tests.harness.program import program
-from tests.harness.proxy import MODEL, Stream, proxy, user
+from tests.harness.proxy import BOTH_KINDS, MODEL, Stream, proxy, user
 from tests.harness.script import Call, Hold, Text, Thought, begun, reply
 from tests.harness.upstream import Upstream
 from tests.record_fixtures import FIXTURES, WEATHER, output
@@ -63,6 +63,7 @@ async def chat(client: httpx2.AsyncClient, *messages: Any, **fields: Any) -> htt
 # ── Recording ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@BOTH_KINDS
 async def test_what_was_recorded_from_codex_passes_its_own_check(
     upstream: Upstream, home: Path, tmp_path: Path
 ) -> None:
