@@ -1,4 +1,4 @@
-"""The live codex as the rest of the server needs it: logged in, with its models and the user's MCP servers known."""
+"""The live codex as the rest of the server needs it: logged in, with its models known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bridge.errors import not_logged_in
 from codex_rpc.caller import CALL_DEADLINE
-from codex_rpc.calls import Account, Model, account_read, config_read, model_list, rate_limits_read
+from codex_rpc.calls import Account, Model, account_read, model_list, rate_limits_read
 from codex_rpc.client import Client
 from codex_rpc.errors import CodexError
 from codex_rpc.quota import Quota, updated
@@ -36,7 +36,6 @@ class Session(Struct):
     client: Client
     account: Account
     models: tuple[Model, ...]
-    mcp_servers: tuple[str, ...]
     account_changes: int
     """How many changes of the account had been told when it was read."""
     login: object = None
@@ -150,5 +149,4 @@ async def _ask(client: Client) -> Session:
     changes = client.account_changes
     account = await client.call(account_read())
     models = await client.call(model_list())
-    config = await client.call(config_read())
-    return Session(client, account, models, tuple(config.get("mcp_servers") or ()), changes)
+    return Session(client, account, models, changes)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bridge.config import Settings
 from bridge.exchanges import Exchanges
-from bridge.launch import launcher
+from bridge.launch import Launcher
 from bridge.mint import Mint
 from codex_rpc.client import Client
 
@@ -26,5 +26,5 @@ class Stage(Struct, frozen=True):
 @asynccontextmanager
 async def live_stage(settings: Settings, mint: Mint) -> AsyncGenerator[Stage]:
     """Yield codex as it is."""
-    async with launcher(settings.codex, ca_file=settings.codex_ca_file) as launch:
-        yield Stage(launch.open_client, str(launch.cwd), Exchanges(mint), join_deltas=True)
+    launch = Launcher(settings.codex, ca_file=settings.codex_ca_file)
+    yield Stage(launch.open_client, str(launch.cwd), Exchanges(mint), join_deltas=True)

@@ -9,12 +9,13 @@ from typing import Any, get_args
 
 import click
 
-from bridge.cli.settings import APP_FOLDER, CONFIG_FILE, ENVIRONMENT, NO_SETTINGS, read_config_file, seconds, setting
+from bridge.cli.settings import CONFIG_FILE, ENVIRONMENT, NO_SETTINGS, read_config_file, seconds, setting
 from bridge.config import DEFAULT_ADDRESS, DEFAULTS, LogFormat, ReasoningDisplay, Settings, parse_address
+from bridge.folders import state_folder
 from bridge.key_file import read_key
 from bridge.tunnel.files import KEY_FILE, make_key
 
-STORE_FILE = APP_FOLDER / "responses.sqlite3"
+STORE_FILE = state_folder() / "responses.sqlite3"
 IN_MEMORY = "memory"
 PACES = ("1", "4", "max")
 LOG_LEVELS = ("error", "warning", "info", "debug")
