@@ -38,17 +38,17 @@ class Session(Struct):
     models: tuple[Model, ...]
     account_changes: int
     """How many changes of the account had been told when it was read."""
-    login: object = None
-    """What stood for the login that codex was started with."""
+    stamp: object = None
+    """What stood for the login and the home that codex was started with."""
 
 
 class Backend:
     """Asks codex about itself, once for each process and again when it says that something changed."""
 
-    def __init__(self, supervisor: Supervisor, patience: float, login: Callable[[], object] = lambda: None) -> None:
-        """`login` returns another value whenever the login that codex has on disk is another one."""
+    def __init__(self, supervisor: Supervisor, patience: float, stamp: Callable[[], object] = lambda: None) -> None:
+        """`stamp` returns another value whenever the login or the home that codex has on disk is another one."""
         self._supervisor = supervisor
-        self._login = login
+        self._stamp = stamp
         self._patience = patience
         self._session: Session | None = None
         self._lock = anyio.Lock()
@@ -82,9 +82,9 @@ class Backend:
         async with self._lock:
             session = self._session
             if session is None or session.client is not client:
-                login = self._login()
+                stamp = self._stamp()
                 session = self._session = await _ask(client)
-                session.login = login
+                session.stamp = stamp
             elif session.account_changes != client.account_changes:
                 changes = client.account_changes
                 session.account = await client.call(account_read())
@@ -99,8 +99,8 @@ class Backend:
             CodexError: as `session`.
         """
         session = await self.session()
-        if session.login != self._login():
-            logger.info("somebody has logged in anew; a new codex takes over")
+        if session.stamp != self._stamp():
+            logger.info("the login or the connection of codex has changed; a new codex takes over")
             self._supervisor.replace(session.client)
             session = await self.session()
         if not session.account.ready and self._may_restart():

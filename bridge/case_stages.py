@@ -39,7 +39,7 @@ async def recording_stage(folder: str, settings: Settings, mint: Mint) -> AsyncG
     """Yield a codex of which everything is recorded into `folder`."""
     recorder = Recorder(Path(folder), mint, redactor(settings), time.monotonic, settings.reasoning)
     launch = Launcher(settings.codex, recorder.tap, settings.codex_ca_file)
-    yield Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
+    yield Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False, stamp=launch.stamp)
 
 
 def redactor(settings: Settings) -> Redactor:

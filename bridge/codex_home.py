@@ -11,12 +11,14 @@ import secrets
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
 
 from bridge.codex_config import Config, connection_config, keeps_login_in_keyring, provider_variables, to_toml
 
+CONFIG = "config.toml"
 CREDENTIALS = "auth.json"
 LINKED = (CREDENTIALS, ".env")
 """The login, and variables that codex sets for itself, such as a provider's key. Never opened by us.
@@ -100,10 +102,10 @@ def child_environment(
     return {**passed, "CODEX_HOME": str(home)} if named else passed
 
 
-def login_stamp(credentials: Path) -> object:
-    """Return what changes whenever a login or a renewed token is written to the file; it is not opened."""
+def file_stamp(path: Path) -> object:
+    """Return what changes whenever something is written to the file, such as a login; it is not opened."""
     try:
-        status = credentials.stat()
+        status = path.stat()
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
@@ -118,9 +120,9 @@ def prepare_home(real: Path, private: Path) -> CodexHome:
         OSError: the home cannot be written.
         ValueError: a config.toml cannot be read; the message names it.
     """
-    managed, user, system = map(_read, (MANAGED_CONFIG, real / "config.toml", SYSTEM_CONFIG))
+    managed, user, system = map(_read, (MANAGED_CONFIG, real / CONFIG, SYSTEM_CONFIG))
     private.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace_file(private / "config.toml", lambda path: write_privately(path, _config_text(user, real)))
+    write_privately(private / CONFIG, _config_text(user, real))
     obstacle = ""
     if keeps_login_in_keyring((managed, user, system), has_file=(real / CREDENTIALS).exists()):
         obstacle = "the login is in the system's keyring, where codex finds it for this home alone"
@@ -147,7 +149,7 @@ def _config_text(user: Config, real: Path) -> bytes:
         return path if path.startswith("~") else str(real / path)
 
     lines = [f"{to_toml(key)} = {to_toml(value)}" for key, value in connection_config(user, absolute).items()]
-    text = "\n".join((f"# Made from {real / 'config.toml'} at each start of codex; changes belong there.", *lines, ""))
+    text = "\n".join((f"# Made from {real / CONFIG} at each start of codex; changes belong there.", *lines, ""))
     return text.encode()
 
 
@@ -159,33 +161,35 @@ def _link(target: Path, link: Path) -> None:
     if link.is_symlink() and link.readlink() == target:
         return
     try:
-        replace_file(link, lambda path: path.symlink_to(target))
+        _replace(link, lambda path: path.symlink_to(target))
     except OSError:
         if target.exists():
-            replace_file(link, lambda path: path.hardlink_to(target))
+            _replace(link, lambda path: path.hardlink_to(target))
         else:
             link.unlink(missing_ok=True)
 
 
-def replace_file(path: Path, make: Callable[[Path], None]) -> None:
-    """Put what `make` writes in the place of `path`, at once as a whole.
+def write_privately(path: Path, content: bytes) -> None:
+    """Write a file that its owner alone may read, at once as a whole, unless it has this content already.
 
     Raises:
         OSError: it cannot be written.
     """
+
+    def make(new: Path) -> None:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+
+    with suppress(FileNotFoundError):
+        if path.read_bytes() == content:
+            return
+    _replace(path, make)
+
+
+def _replace(path: Path, make: Callable[[Path], None]) -> None:
     new = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
         make(new)
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
-
-
-def write_privately(path: Path, content: bytes) -> None:
-    """Write a new file that its owner alone may read.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)

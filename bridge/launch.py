@@ -14,9 +14,19 @@ import anyio
 
 from bridge import __version__
 from bridge.codex_config import overruled, read_features
-from bridge.codex_home import CodexHome, child_environment, prepare_home, real_home, replace_file, write_privately
+from bridge.codex_home import (
+    CONFIG,
+    CREDENTIALS,
+    CodexHome,
+    child_environment,
+    file_stamp,
+    prepare_home,
+    real_home,
+    write_privately,
+)
 from bridge.folders import state_folder
 from bridge.plain_model import command_line, plain_catalogue
+from codex_rpc.calls import config_read
 from codex_rpc.client import Client, connect
 from codex_rpc.errors import CodexError
 from codex_rpc.process import ByteStream, check_version, codex_process, find_codex, run_to_end
@@ -48,6 +58,7 @@ class Launcher:
         self._trust = {} if ca_file is None else {"SSL_CERT_FILE": ca_file}
         self._real = real_home(os.environ)
         self._folder = state_folder() / "codex" / _digest(self._real)
+        self._private = self._folder / "home"
         self.cwd = self._folder / "cwd"
         """An empty directory."""
 
@@ -57,13 +68,15 @@ class Launcher:
 
         Raises:
             CodexNotFoundError, CodexTooOldError: the machine's set-up is to be mended.
-            CodexError: codex did not start.
+            CodexError: codex did not start, or its configuration is wrong; the message says why.
         """
         command, env = await self.prepare()
         async with (
             codex_process(command, env, self.cwd) as process,
             connect(self._tap(process), CLIENT_NAME, __version__) as client,
         ):
+            # Codex starts with settings that it cannot use, and then says that no user is logged in.
+            await client.call(config_read())
             yield client
 
     async def prepare(self) -> tuple[list[str], dict[str, str]]:
@@ -85,10 +98,14 @@ class Launcher:
         catalogue = self._folder / f"models-{_digest(codex)}.json"
         models = await self._plain_catalogue(codex, env)
         try:
-            replace_file(catalogue, lambda path: write_privately(path, models))
+            write_privately(catalogue, models)
         except OSError as error:
             raise _unwritable(error) from error
         return command_line(str(codex), str(catalogue), overruled(home.foreign), features), env
+
+    def stamp(self) -> object:
+        """Return what changes when the user logs in, or when the private home is not what codex started with."""
+        return file_stamp(self._real / CREDENTIALS), file_stamp(self._private / CONFIG)
 
     def home(self) -> CodexHome:
         """Return the home in which codex is to run, with everything in it that it needs.
@@ -97,7 +114,7 @@ class Launcher:
             CodexError: the state folder cannot be written, or a config.toml cannot be read.
         """
         try:
-            return prepare_home(self._real, self._folder / "home")
+            return prepare_home(self._real, self._private)
         except OSError as error:
             raise _unwritable(error) from error
         except ValueError as error:

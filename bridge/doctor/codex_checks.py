@@ -12,7 +12,7 @@ from bridge.doctor.subject import Subject
 from bridge.doctor.symptoms import LOG_IN
 from bridge.doctor.verdicts import judge_quota
 from bridge.launch import Launcher, account_client
-from codex_rpc.calls import account_read, config_read, rate_limits_read
+from codex_rpc.calls import account_read, rate_limits_read
 from codex_rpc.errors import CodexError, CodexNotFoundError, CodexTooOldError, RequestRefusedError
 from codex_rpc.process import find_codex
 
@@ -26,8 +26,7 @@ async def codex(subject: Subject) -> Finding:
     try:
         executable = find_codex(subject.codex)
         launch = Launcher(subject.codex)
-        async with launch.open_client() as client:
-            await client.call(config_read())
+        async with launch.open_client():
             version = await launch.version(executable, child_environment(os.environ, real_home(os.environ)))
         home = launch.home()
     except CodexNotFoundError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge import codex_home
-from bridge.codex_home import CodexHome, child_environment, login_stamp, prepare_home, real_home
+from bridge.codex_home import CodexHome, child_environment, file_stamp, prepare_home, real_home
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_a_first_login_through_a_private_home_lands_in_the_real_one(real: Path, 
     prepare_home(real, private)
     (private / "auth.json").write_text("first login")
     assert (real / "auth.json").read_text() == "first login"
-    assert login_stamp(private / "auth.json") == login_stamp(real / "auth.json") is not None
+    assert file_stamp(private / "auth.json") == file_stamp(real / "auth.json") is not None
 
 
 def test_a_home_that_does_not_exist_is_not_made(tmp_path: Path, private: Path) -> None:
