@@ -140,7 +140,7 @@ def show_settings(context: click.Context) -> None:
     "--store",
     "Where responses are stored, for `previous_response_id`: a file, or a Redis that several servers may share "
     f"(redis://HOST:PORT/0); `{IN_MEMORY}` keeps them until the server stops.  "
-    "[default: responses.sqlite3 beside the settings]",
+    "[default: responses.sqlite3 in the state folder]",
     metavar="FILE|URL",
 )
 @setting(
