@@ -100,7 +100,7 @@ def read_features(printed: bytes) -> dict[str, bool]:
     rows = [line.split() for line in printed.decode().splitlines()]
     features = {row[0]: row[-1] == "true" for row in rows if row and "removed" not in row}
     if not features:
-        raise ValueError("`codex features list` names no features")
+        raise ValueError("the list names none")
     return features
 
 

@@ -93,14 +93,14 @@ class Launcher:
         if home.obstacle:
             _tell(home)
             private = child_environment(os.environ, home.private, home.variables) | self._trust
-            features = read_features(await self._ask(codex, private, "features", "list"))
+            features = await self._default_features(codex, private)
         # Two codex programs have two catalogues.
         catalogue = self._folder / f"models-{_digest(codex)}.json"
         models = await self._plain_catalogue(codex, env)
         try:
             write_privately(catalogue, models)
         except OSError as error:
-            raise _unwritable(error) from error
+            raise _not_made(error) from error
         return command_line(str(codex), str(catalogue), overruled(home.foreign), features), env
 
     def stamp(self) -> object:
@@ -111,12 +111,12 @@ class Launcher:
         """Return the home in which codex is to run, with everything in it that it needs.
 
         Raises:
-            CodexError: the state folder cannot be written, or a config.toml cannot be read.
+            CodexError: it cannot be written, or a config.toml cannot be read.
         """
         try:
             return prepare_home(self._real, self._private)
         except OSError as error:
-            raise _unwritable(error) from error
+            raise _not_made(error) from error
         except ValueError as error:
             raise CodexError(str(error)) from error
 
@@ -127,6 +127,12 @@ class Launcher:
             CodexError: it fails.
         """
         return (await self._ask(codex, env, "--version")).decode(errors="replace").strip()
+
+    async def _default_features(self, codex: Path, env: dict[str, str]) -> dict[str, bool]:
+        try:
+            return read_features(await self._ask(codex, env, "features", "list"))
+        except ValueError as error:
+            raise CodexError(f"the features of {codex} cannot be read: {error}") from error
 
     async def _plain_catalogue(self, codex: Path, env: dict[str, str]) -> bytes:
         try:
@@ -172,8 +178,8 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
-def _unwritable(error: OSError) -> CodexError:
-    return CodexError(f"what codex needs cannot be written to the state folder {state_folder()}: {error}")
+def _not_made(error: OSError) -> CodexError:
+    return CodexError(f"the private home of codex in {state_folder()} cannot be made: {error}")
 
 
 def _tell(home: CodexHome) -> None:

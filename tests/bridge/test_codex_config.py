@@ -147,7 +147,7 @@ def test_features_are_read_as_codex_prints_them() -> None:
 
 @pytest.mark.parametrize("printed", [b"", b"\n", b"undo  removed  false\n"])
 def test_a_list_without_features_is_no_list(printed: bytes) -> None:
-    with pytest.raises(ValueError, match="names no features"):
+    with pytest.raises(ValueError, match="names none"):
         read_features(printed)
 
 
