@@ -350,6 +350,17 @@ async def test_what_is_missing_of_the_state_folder_is_made_again(bridge: Proxy, 
     assert len(bridge.upstream.requests) == 3
 
 
+async def test_a_state_folder_that_cannot_be_written_is_named(
+    upstream: Upstream, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    async with proxy(upstream, home, start_patience=0.3) as bridge:
+        response = await bridge.chat(user("hi"))
+    assert response.status_code == 503
+    assert f"the private home of codex in {tmp_path / 'file'}" in response.json()["error"]["message"]
+
+
 async def test_two_servers_with_two_homes_run_side_by_side(
     bridge: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
