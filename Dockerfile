@@ -15,8 +15,8 @@ COPY fixtures fixtures
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 
 USER proxy
-RUN mkdir -p /home/proxy/.codex /home/proxy/.config/codex-openai-proxy
-VOLUME ["/home/proxy/.codex", "/home/proxy/.config/codex-openai-proxy"]
+RUN mkdir -p /home/proxy/.codex /home/proxy/.config/codex-openai-proxy /home/proxy/.local/state/codex-openai-proxy
+VOLUME ["/home/proxy/.codex", "/home/proxy/.config/codex-openai-proxy", "/home/proxy/.local/state/codex-openai-proxy"]
 EXPOSE 11435
 HEALTHCHECK --interval=30s --timeout=5s \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:11435/healthz', timeout=4)"]

@@ -1,4 +1,4 @@
-"""The live codex as the rest of the server needs it: logged in, with its models and the user's MCP servers known."""
+"""The live codex as the rest of the server needs it: logged in, with its models known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bridge.errors import not_logged_in
 from codex_rpc.caller import CALL_DEADLINE
-from codex_rpc.calls import Account, Model, account_read, config_read, model_list, rate_limits_read
+from codex_rpc.calls import Account, Model, account_read, model_list, rate_limits_read
 from codex_rpc.client import Client
 from codex_rpc.errors import CodexError
 from codex_rpc.quota import Quota, updated
@@ -36,20 +36,19 @@ class Session(Struct):
     client: Client
     account: Account
     models: tuple[Model, ...]
-    mcp_servers: tuple[str, ...]
     account_changes: int
     """How many changes of the account had been told when it was read."""
-    login: object = None
-    """What stood for the login that codex was started with."""
+    stamp: object = None
+    """What stood for the login and the home that codex was started with."""
 
 
 class Backend:
     """Asks codex about itself, once for each process and again when it says that something changed."""
 
-    def __init__(self, supervisor: Supervisor, patience: float, login: Callable[[], object] = lambda: None) -> None:
-        """`login` returns another value whenever the login that codex has on disk is another one."""
+    def __init__(self, supervisor: Supervisor, patience: float, stamp: Callable[[], object] = lambda: None) -> None:
+        """`stamp` returns another value whenever the login or the home that codex has on disk is another one."""
         self._supervisor = supervisor
-        self._login = login
+        self._stamp = stamp
         self._patience = patience
         self._session: Session | None = None
         self._lock = anyio.Lock()
@@ -83,9 +82,9 @@ class Backend:
         async with self._lock:
             session = self._session
             if session is None or session.client is not client:
-                login = self._login()
+                stamp = self._stamp()
                 session = self._session = await _ask(client)
-                session.login = login
+                session.stamp = stamp
             elif session.account_changes != client.account_changes:
                 changes = client.account_changes
                 session.account = await client.call(account_read())
@@ -100,8 +99,8 @@ class Backend:
             CodexError: as `session`.
         """
         session = await self.session()
-        if session.login != self._login():
-            logger.info("somebody has logged in anew; a new codex takes over")
+        if session.stamp != self._stamp():
+            logger.info("the login or the connection of codex has changed; a new codex takes over")
             self._supervisor.replace(session.client)
             session = await self.session()
         if not session.account.ready and self._may_restart():
@@ -150,5 +149,4 @@ async def _ask(client: Client) -> Session:
     changes = client.account_changes
     account = await client.call(account_read())
     models = await client.call(model_list())
-    config = await client.call(config_read())
-    return Session(client, account, models, tuple(config.get("mcp_servers") or ()), changes)
+    return Session(client, account, models, changes)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bridge.case_folders import load_cases
 from bridge.config import Settings
-from bridge.launch import launcher
+from bridge.launch import Launcher
 from bridge.library import Library
 from bridge.mint import Mint
 from bridge.recorder import Recorder
@@ -38,8 +38,8 @@ async def replaying_stage(folder: str, settings: Settings, mint: Mint) -> AsyncG
 async def recording_stage(folder: str, settings: Settings, mint: Mint) -> AsyncGenerator[Stage]:
     """Yield a codex of which everything is recorded into `folder`."""
     recorder = Recorder(Path(folder), mint, redactor(settings), time.monotonic, settings.reasoning)
-    async with launcher(settings.codex, recorder.tap, settings.codex_ca_file) as launch:
-        yield Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
+    launch = Launcher(settings.codex, recorder.tap, settings.codex_ca_file)
+    yield Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False, stamp=launch.stamp)
 
 
 def redactor(settings: Settings) -> Redactor:

@@ -1,84 +1,195 @@
-"""The directories that codex runs in: an empty working directory, and a home without instructions to the model."""
+"""The CODEX_HOME of the chat mode: a private one that has the user's login and connection, and nothing else.
+
+Codex reads its home again for every thread, so whatever is in it, whenever it was written, can reach the model.
+docs/decisions/0002-private-codex-home.md has the reasons and the figures.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
+import secrets
+import sys
+import tomllib
 from collections.abc import Callable, Mapping
-from importlib import import_module
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-logger = logging.getLogger(__name__)
+from msgspec import Struct
+
+from bridge.codex_config import Config, connection_config, keeps_login_in_keyring, provider_variables, to_toml
+
+CONFIG = "config.toml"
+CREDENTIALS = "auth.json"
+LINKED = (CREDENTIALS, ".env")
+"""The login, and variables that codex sets for itself, such as a provider's key. Never opened by us.
+
+They are linked even while they do not exist: a login that is made through the link is written into the user's home.
+"""
 
 INSTRUCTIONS = "AGENTS*.md"
-"""Files of the home that codex shows to the model whatever its settings say."""
+"""Files of its home that codex shows to the model whatever its settings say."""
 
-CREDENTIALS = "auth.json"
-"""Linked even while it does not exist: a login writes it through the link into the real home. Never opened by us."""
+MANAGED_CONFIG = Path("/etc/codex/managed_config.toml")
+"""The administrator's configuration that is stronger than the user's and than the command line."""
 
-OUR_SETTINGS = "CODEX_OPENAI_PROXY_"
+SYSTEM_CONFIG = (
+    Path(os.environ.get("PROGRAMDATA", "C:/ProgramData")) / "OpenAI/Codex/config.toml"
+    if sys.platform == "win32"
+    else Path("/etc/codex/config.toml")
+)
+"""The administrator's configuration that is weaker than the user's."""
+
+_PASSED = frozenset(
+    {
+        "CODEX_ACCESS_TOKEN",
+        "CODEX_AGENT_IDENTITY_AUTHAPI_BASE_URL",
+        "CODEX_AGENT_IDENTITY_JWKS_BASE_URL",
+        "CODEX_API_KEY",
+        "CODEX_APP_SERVER_CHATGPT_BASE_URL",
+        "CODEX_APP_SERVER_LOGIN_CLIENT_ID",
+        "CODEX_APP_SERVER_LOGIN_ISSUER",
+        "CODEX_AUTHAPI_BASE_URL",
+        "CODEX_CA_CERTIFICATE",
+        "CODEX_OSS_BASE_URL",
+        "CODEX_OSS_PORT",
+        "CODEX_REFRESH_TOKEN_URL_OVERRIDE",
+        "CODEX_REVOKE_TOKEN_URL_OVERRIDE",
+    }
+)
+"""The variables of codex's own that say where and as whom it connects; the others would change what it does."""
 
 
-def child_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
-    """Return the environment of the codex child: the user's own, without our settings, with the home to use.
+class CodexHome(Struct, frozen=True):
+    """Where codex runs, and what has to be known about it."""
 
-    The user's own home is not named: codex makes its usual one if there is none yet, and refuses a named one.
-    """
-    inherited = {name: value for name, value in environ.items() if not name.startswith(OUR_SETTINGS)}
-    return inherited if home == real_home(environ) else {**inherited, "CODEX_HOME": str(home)}
+    path: Path
+    """The value for CODEX_HOME."""
+    private: Path
+    """The home of ours, which is complete even when codex cannot use it."""
+    foreign: tuple[Config, ...] = ()
+    """The configuration that codex reads there and that is not ours, the strongest first."""
+    variables: frozenset[str] = frozenset()
+    """The environment variables that the user's provider reads."""
+    obstacle: str = ""
+    """Why the home cannot be private; empty when it is."""
+
+    def instructions(self) -> list[str]:
+        """Return the names of the files whose text codex shows to the model besides the client's messages."""
+        return sorted(path.name for path in self.path.glob(INSTRUCTIONS)) if self.obstacle else []
 
 
 def real_home(environ: Mapping[str, str]) -> Path:
     """Return the home that the user's own codex uses."""
-    return Path(environ.get("CODEX_HOME") or Path.home() / ".codex")
+    return Path(environ.get("CODEX_HOME") or Path.home() / ".codex").absolute()
 
 
-def login_stamp(credentials: Path) -> object:
-    """Return what changes whenever a login or a renewed token is written to the file; it is not opened."""
+def child_environment(
+    environ: Mapping[str, str], home: Path, variables: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """Return the environment of a codex child that runs in `home`: the user's own, without what would change codex.
+
+    `variables` are passed on whatever their names. The user's default home is not named: codex makes it if it does not
+    exist, and refuses one that is named and does not exist.
+    """
+    keep = _PASSED | variables
+    passed = {
+        name: value
+        for name, value in environ.items()
+        # RUST_LOG makes codex write prompts to its log.
+        if name in keep or not (name.startswith("CODEX_") or name == "RUST_LOG")
+    }
+    named = environ.get("CODEX_HOME") or home != real_home(environ)
+    return {**passed, "CODEX_HOME": str(home)} if named else passed
+
+
+def file_stamp(path: Path) -> object:
+    """Return what changes whenever something is written to the file, such as a login; it is not opened."""
     try:
-        status = credentials.stat()
+        status = path.stat()
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def home_without_instructions(real: Path, private: Path) -> Path:
-    """Return `real`, or `private` filled with links to all of it but the instruction files, if it has such files.
+def prepare_home(real: Path, private: Path) -> CodexHome:
+    """Write what is missing or out of date in `private`, and say which home codex is to run in.
 
-    Links need no rights on Linux and macOS; on Windows, where symbolic links do, hard links and junctions serve.
+    Each file is replaced at once as a whole, because another server may run on the same home.
+
+    Raises:
+        OSError: the home cannot be written.
+        ValueError: a config.toml cannot be read; the message names it.
     """
-    if not any(real.glob(INSTRUCTIONS)):
-        return real
-    private.mkdir(mode=0o700, exist_ok=True)
-    hidden = {path.name for path in real.glob(INSTRUCTIONS)}
-    for name in sorted({path.name for path in real.iterdir()} | {CREDENTIALS}):
-        link = private / name
-        if name in hidden or os.path.lexists(link):
-            continue
-        _link(real / name, link)
-    return private
+    managed, user, system = map(_read, (MANAGED_CONFIG, real / CONFIG, SYSTEM_CONFIG))
+    private.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_privately(private / CONFIG, _config_text(user, real))
+    obstacle = ""
+    if keeps_login_in_keyring((managed, user, system), has_file=(real / CREDENTIALS).exists()):
+        obstacle = "the login is in the system's keyring, where codex finds it for this home alone"
+    try:
+        for name in LINKED:
+            _link(real / name, private / name)
+    except OSError as error:
+        obstacle = obstacle or f"its login cannot be linked into another home: {error}"
+    foreign = (managed, user, system) if obstacle else (managed, system)
+    return CodexHome(real if obstacle else private, private, foreign, provider_variables(user), obstacle)
+
+
+def _read(path: Path) -> Config:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from error
+
+
+def _config_text(user: Config, real: Path) -> bytes:
+    def absolute(path: str) -> str:
+        return path if path.startswith("~") else str(real / path)
+
+    lines = [f"{to_toml(key)} = {to_toml(value)}" for key, value in connection_config(user, absolute).items()]
+    text = "\n".join((f"# Made from {real / CONFIG} at each start of codex; changes belong there.", *lines, ""))
+    return text.encode()
 
 
 def _link(target: Path, link: Path) -> None:
+    """Link to `target`, which need not exist.
+
+    Windows asks for rights to make symbolic links; a hard link to an existing file serves as well.
+    """
+    if link.is_symlink() and link.readlink() == target:
+        return
     try:
-        link.symlink_to(target, target_is_directory=target.is_dir())
+        _replace(link, lambda path: path.symlink_to(target))
     except OSError:
-        if not target.exists():
+        if target.exists():
+            _replace(link, lambda path: path.hardlink_to(target))
+        else:
+            link.unlink(missing_ok=True)
+
+
+def write_privately(path: Path, content: bytes) -> None:
+    """Write a file that its owner alone may read, at once as a whole, unless it has this content already.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+
+    def make(new: Path) -> None:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+
+    with suppress(FileNotFoundError):
+        if path.read_bytes() == content:
             return
-        try:
-            _WINDOWS_LINKS[target.is_dir()](target, link)
-        except OSError as error:
-            logger.warning("%s is missing from codex's private home: it cannot be linked there: %s", target, error)
+    _replace(path, make)
 
 
-def _junction(target: Path, link: Path) -> None:
-    winapi: Any = import_module("_winapi")  # exists on Windows alone
-    winapi.CreateJunction(str(target), str(link))
-
-
-def _hard_link(target: Path, link: Path) -> None:
-    link.hardlink_to(target)
-
-
-_WINDOWS_LINKS: Mapping[bool, Callable[[Path, Path], None]] = {True: _junction, False: _hard_link}
+def _replace(path: Path, make: Callable[[Path], None]) -> None:
+    new = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        make(new)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import anyio
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bridge.launch import launcher
+from bridge.launch import Launcher
 from codex_rpc.calls import account_read
 from codex_rpc.errors import CodexError
 
@@ -27,7 +27,7 @@ async def nobody_is_logged_in(codex: str | None) -> bool:
     """Start a codex, ask it, stop it; False as well when it cannot be asked, which the server itself will tell."""
     try:
         with anyio.fail_after(ASK_DEADLINE):
-            async with launcher(codex) as launch, launch.open_client() as client:
+            async with Launcher(codex).open_client() as client:
                 return not (await client.call(account_read())).ready
     except (CodexError, TimeoutError):
         return False

@@ -63,7 +63,6 @@ class Library:
         return {
             "initialize": {"userAgent": "replay"},
             "account/read": {"account": None, "requiresOpenaiAuth": False},
-            "config/read": {"config": {}},
             "model/list": {"data": list(self.models.values())},
         }
 

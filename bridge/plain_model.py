@@ -1,4 +1,4 @@
-"""What makes a Codex thread behave like the plain model: its start parameters, its config, its model catalogue.
+"""What makes a Codex thread behave like the plain model: codex's switches, a thread's start, the model catalogue.
 
 Each entry closes a way by which something foreign would reach the model, or by which the client's words would be cut or
 rewritten. docs/architecture.md says how each was found.
@@ -7,9 +7,10 @@ rewritten. docs/architecture.md says how each was found.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from bridge.codex_config import to_toml
 from bridge.model_names import NAMED
 from bridge.prompt import Prompt
 
@@ -43,29 +44,57 @@ _FEATURES_OFF = (
 
 _TOOLS_OFF = {"experimental_request_user_input": _OFF, "update_plan": _OFF}
 
-_THREAD_CONFIG: Mapping[str, Any] = {
-    "web_search": "disabled",
+_SWITCHES: Mapping[str, Any] = {
+    "notify": [],
+    "thread_unload_delay_secs": 1,
+    # No silent truncation of tool outputs and no compaction.
+    "tool_output_token_limit": UNBOUNDED,
+    "model_context_window": UNBOUNDED,
+    "model_auto_compact_token_limit": UNBOUNDED,
+    "model_post_turn_compact_threshold_percent": 0,
+    # No text of codex's own, and none of a folder above the working directory.
+    "project_root_markers": [],
     "project_doc_max_bytes": 0,
     "include_environment_context": False,
     "include_permissions_instructions": False,
     "include_apps_instructions": False,
     "include_collaboration_mode_instructions": False,
     "skills": {"include_instructions": False, "bundled": _OFF},
-    "tools": _TOOLS_OFF,
-    "features": dict.fromkeys(_FEATURES_OFF, False),
+    # The client asks for a summary of the reasoning, or gets none.
+    "model_reasoning_summary": "none",
 }
 
 
-def thread_start_params(prompt: Prompt, cwd: str, mcp_servers: Sequence[str]) -> dict[str, Any]:
+def command_line(
+    codex: str, catalogue: str, overruled: Mapping[str, Any] | None = None, features: Mapping[str, bool] | None = None
+) -> list[str]:
+    """Return the command that starts app-server; what stands in it is stronger than any config.toml.
+
+    `catalogue` is the path of the rewritten catalogue. `overruled` and `features` replace settings of configuration
+    that is not ours.
+    """
+    # A thread's own `features` would replace these.
+    off = dict.fromkeys(_FEATURES_OFF, False)
+    values = {
+        **_SWITCHES,
+        **(overruled or {}),
+        "features": {**(features or {}), **off},
+        "model_catalog_json": catalogue,
+    }
+    options = [option for key, value in values.items() for option in ("-c", f"{key}={to_toml(value)}")]
+    return [codex, "app-server", *options]
+
+
+def thread_start_params(prompt: Prompt, cwd: str) -> dict[str, Any]:
     """Return ThreadStartParams of a thread that shows the model only what is injected.
 
-    `cwd` is an empty directory; `mcp_servers` are the names in the user's config, each to be switched off. The effort
-    belongs to the thread's config, so that it already holds for the warm-up that codex sends when the thread starts.
+    `cwd` is an empty directory. The effort belongs to the thread's config, so that it already holds for the warm-up
+    that codex sends when the thread starts.
     """
-    config = {**_THREAD_CONFIG, "mcp_servers": dict.fromkeys(mcp_servers, _OFF)}
+    config: dict[str, Any] = {"web_search": "disabled", "tools": _TOOLS_OFF}
     if prompt.toolbox.web_search is not None:
         how = {**prompt.toolbox.web_search}
-        config |= {"web_search": how.pop("mode"), "tools": {**_TOOLS_OFF, "web_search": how}}
+        config = {"web_search": how.pop("mode"), "tools": {**_TOOLS_OFF, "web_search": how}}
     if prompt.effort is not None:
         config["model_reasoning_effort"] = prompt.effort
     if prompt.summary is not None:
@@ -120,22 +149,9 @@ def _plain(model: dict[str, Any]) -> dict[str, Any]:
         "supports_search_tool": False,
         # Codex's taste for short answers is not the client's; without it the upstream's own default holds.
         "default_verbosity": None,
-        # No silent truncation of tool outputs and no compaction behind the client's back.
+        # No silent truncation of tool outputs and no compaction.
         "truncation_policy": {"mode": "bytes", "limit": UNBOUNDED},
         "context_window": UNBOUNDED,
         "max_context_window": UNBOUNDED,
         "auto_compact_token_limit": UNBOUNDED,
     }
-
-
-def command_line(codex: str, catalogue: str) -> list[str]:
-    """Return the command that starts app-server; `catalogue` is the path of the rewritten catalogue."""
-    overrides: dict[str, Any] = {
-        "model_catalog_json": catalogue,
-        "notify": [],
-        "thread_unload_delay_secs": 1,
-        "tool_output_token_limit": UNBOUNDED,
-    }
-    # A JSON string, list or number is TOML as well.
-    options = [option for key, value in overrides.items() for option in ("-c", f"{key}={json.dumps(value)}")]
-    return [codex, "app-server", *options]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import sys
@@ -22,7 +21,6 @@ from starlette.types import ASGIApp
 from bridge.admission import Admission
 from bridge.app import Api, build_app
 from bridge.backend import Backend
-from bridge.codex_home import CREDENTIALS, login_stamp, real_home
 from bridge.config import Settings
 from bridge.demo import DemoNotice
 from bridge.ledger import Ledger
@@ -90,8 +88,7 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
     behind_it = open_stage(settings, MINT) if behind is None else nullcontext(behind)
     async with open_store(settings) as store, behind_it as it:
         supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
-        login = partial(login_stamp, real_home(os.environ) / CREDENTIALS)
-        backend = Backend(supervisor, settings.start_patience, login)
+        backend = Backend(supervisor, settings.start_patience, it.stamp)
         threads = Threads(
             it.cwd,
             most=settings.threads,

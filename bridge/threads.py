@@ -180,7 +180,7 @@ class Threads:
         return await self._run(thread, turn, prompt, items)
 
     def _start_params(self, session: Session, prompt: Prompt) -> dict[str, Any]:
-        return thread_start_params(prompt, self._cwd, session.mcp_servers)
+        return thread_start_params(prompt, self._cwd)
 
     async def _start(self, session: Session, prompt: Prompt, params: dict[str, Any]) -> LivingThread:
         # Shielded, because a thread whose start was under way stays loaded until it is unsubscribed by its id.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs] - it has its types inline
 
+from bridge.folders import PROGRAM
 from tests.harness.codex_home import Transport, write_home
 from tests.harness.proxy import LITE, MODEL, Proxy, proxy
 from tests.harness.system_programs import how_to_run
@@ -50,6 +51,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def anyio_backend() -> str:
     """uvicorn's protocol runs on asyncio alone."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the program's state, away from the user's own."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder / PROGRAM
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from bridge.case_folders import load_cases, save_case
 from bridge.config import ReasoningDisplay, Settings
-from bridge.launch import launcher
+from bridge.launch import Launcher
 from bridge.mint import Mint
 from bridge.recorder import Recorder
 from bridge.redaction import Redactor
@@ -322,11 +322,12 @@ async def record(name: str, recipe: Recipe, folder: Path) -> None:
         async with scripted_upstream() as upstream:
             write_home(Path(scratch) / "home", upstream.base_url, stream_retries=2)
             os.environ["CODEX_HOME"] = f"{scratch}/home"
-            async with launcher(os.environ.get("CODEX_UNDER_TEST"), recorder.tap) as launch:
-                behind = Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
-                settings = Settings(reasoning=recipe.reasoning)
-                async with service(settings, behind) as it, asgi_client(it.app) as client:
-                    await recipe.play(Scene(upstream, client))
+            os.environ["XDG_STATE_HOME"] = f"{scratch}/state"
+            launch = Launcher(os.environ.get("CODEX_UNDER_TEST"), recorder.tap)
+            behind = Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
+            settings = Settings(reasoning=recipe.reasoning)
+            async with service(settings, behind) as it, asgi_client(it.app) as client:
+                await recipe.play(Scene(upstream, client))
         [recorded] = load_cases(made)
     shutil.rmtree(folder / name, ignore_errors=True)
     save_case(replace(recorded, name=name), folder / name)

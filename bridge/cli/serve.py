@@ -9,12 +9,13 @@ from typing import Any, get_args
 
 import click
 
-from bridge.cli.settings import APP_FOLDER, CONFIG_FILE, ENVIRONMENT, NO_SETTINGS, read_config_file, seconds, setting
+from bridge.cli.settings import CONFIG_FILE, ENVIRONMENT, NO_SETTINGS, read_config_file, seconds, setting
 from bridge.config import DEFAULT_ADDRESS, DEFAULTS, LogFormat, ReasoningDisplay, Settings, parse_address
+from bridge.folders import state_folder
 from bridge.key_file import read_key
 from bridge.tunnel.files import KEY_FILE, make_key
 
-STORE_FILE = APP_FOLDER / "responses.sqlite3"
+STORE_FILE = state_folder() / "responses.sqlite3"
 IN_MEMORY = "memory"
 PACES = ("1", "4", "max")
 LOG_LEVELS = ("error", "warning", "info", "debug")
@@ -139,7 +140,7 @@ def show_settings(context: click.Context) -> None:
     "--store",
     "Where responses are stored, for `previous_response_id`: a file, or a Redis that several servers may share "
     f"(redis://HOST:PORT/0); `{IN_MEMORY}` keeps them until the server stops.  "
-    "[default: responses.sqlite3 beside the settings]",
+    "[default: responses.sqlite3 in the state folder]",
     metavar="FILE|URL",
 )
 @setting(

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from bridge import __version__
 from bridge.cases import CaseError
 from bridge.cli.cursor_values import show_values
-from bridge.cli.settings import PROGRAM
 from bridge.config import Settings
 from bridge.demo import nobody_is_logged_in, shipped_cases
 from bridge.descriptors import allow_descriptors
+from bridge.folders import PROGRAM
 from bridge.server import Beside, listen
 from bridge.server import serve as run_server
 from bridge.stored import StoreError

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
+from bridge.folders import settings_folder
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-PROGRAM = "codex-openai-proxy"
 ENVIRONMENT = "CODEX_OPENAI_PROXY_"
-APP_FOLDER = Path(click.get_app_dir(PROGRAM))
-CONFIG_FILE = APP_FOLDER / "config.toml"
+CONFIG_FILE = settings_folder() / "config.toml"
 NO_SETTINGS = frozenset({"config", "print_config"})
 """Options of `serve` that say where settings come from, or show them."""
 

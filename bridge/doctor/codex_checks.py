@@ -7,12 +7,12 @@ import time
 
 from bridge.account_text import describe_account
 from bridge.codex_home import child_environment, real_home
-from bridge.doctor.findings import Finding, fail, ok, skip
+from bridge.doctor.findings import Finding, fail, ok, skip, warn
 from bridge.doctor.subject import Subject
 from bridge.doctor.symptoms import LOG_IN
 from bridge.doctor.verdicts import judge_quota
-from bridge.launch import account_client, launcher
-from codex_rpc.calls import account_read, config_read, rate_limits_read
+from bridge.launch import Launcher, account_client
+from codex_rpc.calls import account_read, rate_limits_read
 from codex_rpc.errors import CodexError, CodexNotFoundError, CodexTooOldError, RequestRefusedError
 from codex_rpc.process import find_codex
 
@@ -25,16 +25,20 @@ async def codex(subject: Subject) -> Finding:
     """A codex that is new enough starts as the server starts it."""
     try:
         executable = find_codex(subject.codex)
-        async with launcher(subject.codex) as launch, launch.open_client() as client:
-            await client.call(config_read())
+        launch = Launcher(subject.codex)
+        async with launch.open_client():
             version = await launch.version(executable, child_environment(os.environ, real_home(os.environ)))
+        home = launch.home()
     except CodexNotFoundError as error:
         return fail(str(error).partition(". ")[0], INSTALL)
     except CodexTooOldError as error:
         return fail(str(error).partition("; ")[0], UPDATE)
     except CodexError as error:
         return fail(str(error), "mend what it says; most often it is a line of config.toml")
-    return ok(f"{version or 'of an unknown version'} at {executable}")
+    found = f"{version or 'of an unknown version'} at {executable}"
+    if names := " and ".join(home.instructions()):
+        return warn(f"{found}; the model sees {names} of {home.path}: {home.obstacle}", f"rename {names} there")
+    return ok(found)
 
 
 async def login(subject: Subject) -> Finding:

@@ -6,13 +6,12 @@ import os
 import secrets
 from pathlib import Path
 
-import click
+from bridge.folders import settings_folder
 
-APP_DIR = Path(click.get_app_dir("codex-openai-proxy"))
-KEY_FILE = APP_DIR / "api-key"
-CONFIG = APP_DIR / "cloudflared.yml"
+KEY_FILE = settings_folder() / "api-key"
+CONFIG = settings_folder() / "cloudflared.yml"
 """The configuration of the named tunnel. It is not cloudflared's own config.yml, which may serve other tunnels."""
-QUICK_CONFIG = APP_DIR / "quick-tunnel.yml"
+QUICK_CONFIG = settings_folder() / "quick-tunnel.yml"
 """An empty configuration: cloudflared refuses a quick tunnel while it finds a config.yml of its own."""
 
 

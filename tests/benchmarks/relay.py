@@ -13,7 +13,7 @@ from functools import partial
 import anyio
 import orjson
 
-from bridge.launch import launcher
+from bridge.launch import Launcher
 from tests.benchmarks.servers import CONVERSATION
 from tests.benchmarks.subjects import Bare, BareConversation, Heard, bare_client
 
@@ -63,7 +63,7 @@ async def _head(reader: asyncio.StreamReader) -> dict[str, str]:
 
 async def main(port: int) -> None:
     """Serve until the process is ended."""
-    async with launcher(None) as launch, bare_client(launch) as bare:
+    async with bare_client(Launcher()) as bare:
         server = await asyncio.start_server(partial(answer, bare, {}), "127.0.0.1", port)
         print("listens", file=sys.stderr, flush=True)  # noqa: T201
         await server.serve_forever()

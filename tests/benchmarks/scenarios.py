@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import psutil
 
-from bridge.launch import Launcher, launcher
+from bridge.launch import Launcher
 from tests.benchmarks.servers import HttpConversation, Server, cpu_of, hello, proxy, relay, serve
 from tests.benchmarks.subjects import Heard, Subject, bare_client, official_sdk
 from tests.benchmarks.upstream import RunningUpstream, upstream_process
@@ -61,12 +61,16 @@ async def lab(transport: Transport) -> AsyncGenerator[Lab]:
     with tempfile.TemporaryDirectory() as folder:
         async with upstream_process() as upstream:
             write_home(Path(folder) / "home", upstream.base_url, transport)
-            os.environ |= {"CODEX_HOME": f"{folder}/home", "SCRIPTED_KEY": "made-up"}
+            os.environ |= {
+                "CODEX_HOME": f"{folder}/home",
+                "SCRIPTED_KEY": "made-up",
+                "XDG_STATE_HOME": f"{folder}/state",
+            }
             # Modules are compiled at the first start and not at each, as they are where the program is installed.
             os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
             os.environ["PYTHONPYCACHEPREFIX"] = f"{folder}/compiled"
+            launch = Launcher()
             async with (
-                launcher(None) as launch,
                 bare_client(launch) as bare,
                 official_sdk(launch) as sdk,
                 relay() as least,

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import subprocess
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
@@ -21,13 +19,11 @@ import orjson
 from openai_codex import ApprovalMode, AsyncCodex, CodexConfig, Sandbox
 from openai_codex.generated.v2_all import AgentMessageDeltaNotification
 
-from bridge.codex_home import child_environment
 from bridge.launch import Launcher
-from bridge.plain_model import command_line, thread_start_params
+from bridge.plain_model import thread_start_params
 from bridge.prompt import Prompt, message
 from codex_rpc.calls import initialize
 from codex_rpc.framing import LineSplitter
-from codex_rpc.process import find_codex
 
 MODEL = "gpt-5.2-codex"
 PROMPT = Prompt(MODEL, ())
@@ -108,7 +104,7 @@ class Bare:
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self.turns: dict[str, tuple[Heard, asyncio.Future[None]]] = {}
-        self.start = thread_start_params(PROMPT, cwd, ())
+        self.start = thread_start_params(PROMPT, cwd)
 
     async def call(self, method: str, params: Mapping[str, Any]) -> Any:
         """Send a request and return its result."""
@@ -197,7 +193,7 @@ class Sdk:
 
     def __init__(self, codex: AsyncCodex, cwd: str) -> None:
         self.codex = codex
-        self.start = thread_start_params(PROMPT, cwd, ())
+        self.start = thread_start_params(PROMPT, cwd)
 
     def conversation(self) -> Conversation:
         return _SdkConversation(self)
@@ -236,11 +232,7 @@ class _SdkConversation:
 async def official_sdk(launch: Launcher) -> AsyncGenerator[Sdk]:
     """Start codex through the SDK, which waits for each event in a thread: it gets as many as it can use."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(128))
-    command = command_line(str(find_codex()), str(launch.cwd.parent / "models.json"))
-    config = CodexConfig(
-        launch_args_override=tuple(command),
-        cwd=str(launch.cwd),
-        env=child_environment(os.environ, Path(os.environ["CODEX_HOME"])),
-    )
+    command, env = await launch.prepare()
+    config = CodexConfig(launch_args_override=tuple(command), cwd=str(launch.cwd), env=env)
     async with AsyncCodex(config) as codex:
         yield Sdk(codex, str(launch.cwd))

@@ -23,7 +23,6 @@ REFUSED: dict[str, Any] = {"error": {"code": 1, "message": "not now"}}
 OTHERS: dict[str, dict[str, Any]] = {
     "initialize": {"userAgent": "test/0.169.0"},
     "model/list": {"data": []},
-    "config/read": {"config": {}},
 }
 
 

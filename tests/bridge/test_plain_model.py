@@ -18,7 +18,7 @@ PROMPT = Prompt("gpt-5.2", (message("user", "Hello"),))
 
 
 def test_a_thread_starts_without_files_rights_instructions_or_memory() -> None:
-    params = thread_start_params(PROMPT, "/empty", [])
+    params = thread_start_params(PROMPT, "/empty")
     del params["config"]
     assert params == {
         "model": "gpt-5.2",
@@ -35,51 +35,16 @@ def test_a_thread_starts_without_files_rights_instructions_or_memory() -> None:
     }
 
 
-def test_the_config_of_a_thread_switches_off_all_that_is_codexs_own() -> None:
-    assert thread_start_params(PROMPT, "/empty", [])["config"] == {
+def test_the_config_of_a_thread_has_no_search_and_no_tools_of_codexs_own() -> None:
+    assert thread_start_params(PROMPT, "/empty")["config"] == {
         "web_search": "disabled",
-        "project_doc_max_bytes": 0,
-        "include_environment_context": False,
-        "include_permissions_instructions": False,
-        "include_apps_instructions": False,
-        "include_collaboration_mode_instructions": False,
-        "skills": {"include_instructions": False, "bundled": {"enabled": False}},
         "tools": {"experimental_request_user_input": {"enabled": False}, "update_plan": {"enabled": False}},
-        "features": {
-            "apps": False,
-            "browser_use": False,
-            "code_mode_host": False,
-            "computer_use": False,
-            "default_mode_request_user_input": False,
-            "goals": False,
-            "hooks": False,
-            "image_generation": False,
-            "memories": False,
-            "multi_agent": False,
-            "plugins": False,
-            "remote_plugin": False,
-            "shell_snapshot": False,
-            "shell_tool": False,
-            "skill_search": False,
-            "sleep_tool": False,
-            "tool_suggest": False,
-            "unified_exec": False,
-            "view_image": False,
-            "workspace_dependencies": False,
-        },
-        "mcp_servers": {},
     }
 
 
-def test_each_mcp_server_of_the_user_is_switched_off() -> None:
-    config = thread_start_params(PROMPT, "/empty", ["github", "a.b c"])["config"]
-    assert config["mcp_servers"] == {"github": {"enabled": False}, "a.b c": {"enabled": False}}
-    assert thread_start_params(PROMPT, "/empty", [])["config"]["mcp_servers"] == {}
-
-
 def test_an_effort_belongs_to_the_config_of_one_thread_and_a_tier_to_its_start() -> None:
-    with_both = thread_start_params(replace(PROMPT, effort="high", tier="priority"), "/empty", [])
-    with_none = thread_start_params(PROMPT, "/empty", [])
+    with_both = thread_start_params(replace(PROMPT, effort="high", tier="priority"), "/empty")
+    with_none = thread_start_params(PROMPT, "/empty")
     assert with_both.pop("serviceTier") == "priority"
     assert with_both["config"].pop("model_reasoning_effort") == "high"
     del with_none["serviceTier"]
@@ -87,18 +52,18 @@ def test_an_effort_belongs_to_the_config_of_one_thread_and_a_tier_to_its_start()
 
 
 def test_a_summary_of_the_reasoning_is_asked_for_in_the_config_of_one_thread() -> None:
-    with_summary = thread_start_params(replace(PROMPT, summary="auto"), "/empty", [])
+    with_summary = thread_start_params(replace(PROMPT, summary="auto"), "/empty")
     assert with_summary["config"].pop("model_reasoning_summary") == "auto"
-    assert with_summary == thread_start_params(PROMPT, "/empty", [])
+    assert with_summary == thread_start_params(PROMPT, "/empty")
 
 
 def test_the_only_tools_of_a_thread_are_those_of_the_request_in_their_order() -> None:
     box = Toolbox((Tool.function("second", "Does this.", {"properties": {}}), Tool.custom("first", "Does that.", None)))
-    with_tools = thread_start_params(replace(PROMPT, toolbox=box), "/empty", [])
+    with_tools = thread_start_params(replace(PROMPT, toolbox=box), "/empty")
     tools = with_tools.pop("dynamicTools")
     assert [tool["name"] for tool in tools] == ["second", "first"]
     assert tools == box.specs()
-    without = thread_start_params(PROMPT, "/empty", [])
+    without = thread_start_params(PROMPT, "/empty")
     assert without.pop("dynamicTools") == []
     assert with_tools == without
 
@@ -112,7 +77,7 @@ def test_what_belongs_to_a_turn_or_its_items_changes_nothing_of_the_threads_star
         choice_note="Use a tool.",
         one_call_at_a_time=True,
     )
-    assert thread_start_params(other, "/empty", []) == thread_start_params(PROMPT, "/empty", [])
+    assert thread_start_params(other, "/empty") == thread_start_params(PROMPT, "/empty")
 
 
 SHIPPED = {
@@ -237,18 +202,64 @@ def test_random_json_is_a_catalogue_or_refused(value: Any) -> None:
     assert {model["slug"] for model in json.loads(rewrote)["models"]} >= set(NAMED)
 
 
+def settings_of(command: list[str]) -> dict[str, Any]:
+    program, subcommand, *options = command
+    assert (program, subcommand) == ("/usr/bin/codex", "app-server")
+    assert set(options[::2]) == {"-c"}
+    return tomllib.loads("\n".join(options[1::2]))
+
+
 @pytest.mark.parametrize(
     "path",
     ["/tmp/models.json", 'C:\\Users\\"Jürgen"\\models.json', "/tmp/a b/#=[x]/models.json"],
     ids=["plain", "Windows", "with special characters"],
 )
-def test_the_command_starts_app_server_with_the_catalogue_and_no_limits(path: str) -> None:
-    program, command, *options = command_line("/usr/bin/codex", path)
-    assert (program, command) == ("/usr/bin/codex", "app-server")
-    assert set(options[::2]) == {"-c"}
-    assert tomllib.loads("\n".join(options[1::2])) == {
+def test_the_command_switches_off_all_that_is_codexs_own_and_has_no_limits(path: str) -> None:
+    assert settings_of(command_line("/usr/bin/codex", path)) == {
         "model_catalog_json": path,
         "notify": [],
         "thread_unload_delay_secs": 1,
         "tool_output_token_limit": UNBOUNDED,
+        "model_context_window": UNBOUNDED,
+        "model_auto_compact_token_limit": UNBOUNDED,
+        "model_post_turn_compact_threshold_percent": 0,
+        "project_root_markers": [],
+        "project_doc_max_bytes": 0,
+        "include_environment_context": False,
+        "include_permissions_instructions": False,
+        "include_apps_instructions": False,
+        "include_collaboration_mode_instructions": False,
+        "skills": {"include_instructions": False, "bundled": {"enabled": False}},
+        "model_reasoning_summary": "none",
+        "features": {
+            "apps": False,
+            "browser_use": False,
+            "code_mode_host": False,
+            "computer_use": False,
+            "default_mode_request_user_input": False,
+            "goals": False,
+            "hooks": False,
+            "image_generation": False,
+            "memories": False,
+            "multi_agent": False,
+            "plugins": False,
+            "remote_plugin": False,
+            "shell_snapshot": False,
+            "shell_tool": False,
+            "skill_search": False,
+            "sleep_tool": False,
+            "tool_suggest": False,
+            "unified_exec": False,
+            "view_image": False,
+            "workspace_dependencies": False,
+        },
     }
+
+
+def test_the_command_overrules_configuration_that_is_not_ours_and_keeps_every_switch() -> None:
+    overruled = {"model_verbosity": "medium", "mcp_servers": {"a.b": {"command": "false", "enabled": False}}}
+    features = {"multi_agent_v2": False, "incremental_tools": True, "shell_tool": True}
+    plain = settings_of(command_line("/usr/bin/codex", "/models"))
+    found = settings_of(command_line("/usr/bin/codex", "/models", overruled, features))
+    assert found.pop("features") == {**features, **plain.pop("features")}
+    assert found == {**plain, **overruled}

@@ -33,7 +33,7 @@ def prompt(**fields: Any) -> Prompt:
 
 def view(of: Prompt, *items: Any) -> View:
     turn = {} if of.schema is None else {"outputSchema": of.schema}
-    return View(thread_start_params(of, "/cwd", ()), turn, items)
+    return View(thread_start_params(of, "/cwd"), turn, items)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class FakeCodex:
         self.may_go = anyio.Event()
         self.may_go.set()
         self.alive = True
-        self.session = Session(cast("Client", self), Account("chatgpt", None, needs_login=True), (), ("mcp",), 0)
+        self.session = Session(cast("Client", self), Account("chatgpt", None, needs_login=True), (), 0)
         self._threads = 0
 
     async def call(self, call: Call[T], deadline: float = 0, *, shield: bool = False) -> T:
@@ -144,7 +144,7 @@ async def tidying(threads: Threads) -> AsyncGenerator[None]:
 
 
 NOTHING: list[Item] = []
-START = ("start", thread_start_params(PLAIN, "/empty", ["mcp"]))
+START = ("start", thread_start_params(PLAIN, "/empty"))
 
 
 async def test_a_new_conversation_is_given_whole_to_a_new_thread() -> None:

@@ -25,7 +25,9 @@ codex-openai-proxy serve --print-config
 
 The file is `config.toml` in this program's folder: `~/.config/codex-openai-proxy` on Linux,
 `~/Library/Application Support/codex-openai-proxy` on macOS, `%APPDATA%\\codex-openai-proxy` on Windows; `--config FILE`
-or `CODEX_OPENAI_PROXY_CONFIG` names another.
+or `CODEX_OPENAI_PROXY_CONFIG` names another. What the program keeps for itself is in its state folder:
+`~/.local/state/codex-openai-proxy` on Linux (`$XDG_STATE_HOME`), the folder above on macOS,
+`%LOCALAPPDATA%\\codex-openai-proxy` on Windows.
 
 ```toml
 addr = "127.0.0.1:11435"

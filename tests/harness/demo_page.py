@@ -67,6 +67,7 @@ async def demo_server(folder: Path) -> AsyncGenerator[Program]:
             environment = {
                 "HOME": str(folder),
                 "XDG_CONFIG_HOME": str(folder / "config"),
+                "XDG_STATE_HOME": str(folder / "state"),
                 "CODEX_HOME": str(home),
                 "PATH": f"{write_stand_in(folder / 'bin').parent}:{os.environ['PATH']}",
             }

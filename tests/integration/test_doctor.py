@@ -125,7 +125,18 @@ async def test_a_config_that_codex_cannot_read(home: Path) -> None:
     (home / "config.toml").write_text("model = [")
     found = await doctor()
     assert faults(found) == {"codex"}
-    assert "config.toml:1:10" in found["codex"]["reason"]
+    assert f"{home}/config.toml is not valid TOML" in found["codex"]["reason"]
+
+
+@pytest.mark.parametrize("file", ["AGENTS.md", "AGENTS.override.md"])
+async def test_instructions_that_the_model_sees_because_the_login_is_in_the_keyring(home: Path, file: str) -> None:
+    config = (home / "config.toml").read_text()
+    (home / file).write_text("Always answer in Latin.")
+    assert (await doctor("--only", "codex"))["codex"]["status"] == "ok"
+    (home / "config.toml").write_text(f'cli_auth_credentials_store = "keyring"\n{config}')
+    found = await doctor("--only", "codex")
+    assert found["codex"]["status"] == "warn"
+    assert f"the model sees {file} of {home}" in found["codex"]["reason"]
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
-"""The thread is the plain model: on a home full of traps the model sees the client's messages and nothing else."""
+"""The thread is the plain model: whatever is in the user's home, the model sees the client's messages alone."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,16 @@ import pytest
 from tests.harness.codex_home import Transport, write_home
 from tests.harness.proxy import Proxy, proxy, user
 from tests.harness.script import Received
-from tests.harness.upstream import Upstream
+from tests.harness.upstream import Upstream, scripted_upstream
 
 TRAP = "TRAP"
 """A word that stands in everything that must not reach the model."""
+
+DIRECT, LITE = "gpt-5.5", "gpt-6.1-sol"
+"""A model whose tools are declared directly, and one of the Responses-Lite kind."""
+
+MINTED = ("input", "previous_response_id", "prompt_cache_key", "client_metadata", "type")
+"""The fields of a request that differ between two equal conversations."""
 
 CONVERSATION: list[dict[str, Any]] = [
     {"role": "system", "content": "Be brief."},
@@ -30,72 +38,215 @@ ITEMS = [
     ("user", "input_text", "And wide?"),
 ]
 
+PREFERENCES = """
+    model_reasoning_effort = "xhigh"
+    plan_mode_reasoning_effort = "xhigh"
+    model_reasoning_summary = "detailed"
+    model_verbosity = "high"
+    service_tier = "flex"
+    personality = "friendly"
+    web_search = "live"
+"""
+LIMITS = """
+    model_context_window = 300
+    model_auto_compact_token_limit = 10
+    model_post_turn_compact_threshold_percent = 1
+    tool_output_token_limit = 1
+"""
+FEATURES = """
+    [features]
+    agent_message_board = true
+    code_mode = true
+    context_management = true
+    current_time_reminder = true
+    goals = true
+    incremental_tools = false
+    memories = true
+    multi_agent_v2 = true
+    rollout_budget = true
+    send_message_to_user_async = true
+    shell_tool = true
+    token_budget = true
+    unified_exec = true
+    untrusted_as_tool_output = false
+    utc_environment_date = true
+    [tools]
+    view_image = true
+"""
 
-def set_traps(home: Path, base_url: str, transport: Transport) -> Path:
-    """Fill the home with all that codex would tell the model or start; return the file that a started thing writes."""
-    evidence = home / "evidence"
-    touch = json.dumps(["-c", f"echo $0 >> {evidence}"])
-    instructions = home / "instructions.md"
-    write_home(
-        home,
-        base_url,
-        transport,
-        config=f"""
+
+class Traps:
+    """All that codex would tell the model or start, in the user's home folder and in its CODEX_HOME."""
+
+    def __init__(self, folder: Path, home: Path, upstream: Upstream, transport: Transport) -> None:
+        self.folder = folder
+        self.home = home
+        self._base_url = upstream.base_url
+        self._transport: Transport = transport
+        self._evidence = folder / "evidence"
+
+    @property
+    def sprung(self) -> bool:
+        """Whether something that is set as a trap was started."""
+        return self._evidence.exists()
+
+    def write_config(self, config: str = "", tables: str = "") -> None:
+        """Write a config.toml that leads to the upstream, and leave a login as it is."""
+        login = not (self.home / "auth.json").exists()
+        write_home(self.home, self._base_url, self._transport, config=config, tables=tables, logged_in=login)
+
+    def set(self) -> None:
+        """Set every trap that there is."""
+        self.write_config(
+            f"""
             developer_instructions = "{TRAP}: developer instructions"
-            model_instructions_file = "{instructions}"
-            notify = ["sh", "-c", "echo notify >> {evidence}"]
-            personality = "friendly"
+            model_instructions_file = "{self._text("instructions.md")}"
             compact_prompt = "{TRAP}: compaction"
-        """,
-        tables=f"""
-            [mcp_servers.trap]
-            command = "sh"
-            args = {touch}
-            [mcp_servers."with.dot and space"]
-            command = "sh"
-            args = {touch}
-            [[hooks.UserPromptSubmit]]
-            [[hooks.UserPromptSubmit.hooks]]
-            type = "command"
-            command = "echo hook >> {evidence}; echo {TRAP}"
-            [features]
-            shell_tool = true
-            memories = true
-            goals = true
-            [tools]
-            view_image = true
-        """,
-    )
-    instructions.write_text(f"{TRAP}: instructions file")
-    (home / "AGENTS.md").write_text(f"{TRAP}: agents")
-    (home / "AGENTS.override.md").write_text(f"{TRAP}: agents override")
-    skill = home / "skills" / "trap"
-    skill.mkdir(parents=True)
-    (skill / "SKILL.md").write_text(f"---\nname: trap\ndescription: {TRAP} skill\n---\n{TRAP}\n")
-    prompts = home / "prompts"
-    prompts.mkdir()
-    (prompts / "trap.md").write_text(TRAP)
-    return evidence
+            notify = ["sh", "-c", "echo notify >> {self._evidence}"]
+            {PREFERENCES}
+            {LIMITS}
+            """,
+            self.servers() + self.hooks() + FEATURES + f'[projects."{self.folder}"]\ntrust_level = "trusted"\n',
+        )
+        self.set_instructions()
+        self.set_files()
+
+    def servers(self) -> str:
+        """Tables of MCP servers, of which each leaves a trace when it is started."""
+        started = json.dumps(["-c", f"echo server >> {self._evidence}"])
+        names = ("trap", '"with.dot and space"')
+        return "".join(f'[mcp_servers.{name}]\ncommand = "sh"\nargs = {started}\n' for name in names)
+
+    def hooks(self) -> str:
+        """Tables of hooks, which leave a trace as well."""
+        events = ("SessionStart", "UserPromptSubmit", "Stop")
+        return "".join(
+            f"[[hooks.{event}]]\n[[hooks.{event}.hooks]]\ntype = 'command'\n"
+            f"command = 'echo hook >> {self._evidence}; echo {TRAP}'\n"
+            for event in events
+        )
+
+    def set_instructions(self) -> None:
+        """Write the files that codex shows to the model whatever its settings say."""
+        self._text("AGENTS.md")
+        self._text("AGENTS.override.md")
+
+    def set_files(self) -> None:
+        """Write skills, prompts, rules and memories, and make the user's home folder a project of the user's."""
+        skill = f"---\nname: trap\ndescription: {TRAP} skill\n---\n{TRAP}\n"
+        for name in ("skills/trap/SKILL.md", "skills/.system/trap/SKILL.md"):
+            self._text(name, skill)
+        for name in ("prompts/trap.md", "rules/trap.rules", "memories/memory_summary.md", "memories/MEMORY.md"):
+            self._text(name)
+        self._text("plugins/trap/.codex-plugin/plugin.json", json.dumps({"name": "trap", "description": TRAP}))
+        self._text("hooks.json", json.dumps({"hooks": {"Stop": [{"hooks": [self._hook()]}]}}))
+        (self.folder / ".git").mkdir(exist_ok=True)
+        for name in ("AGENTS.md", "AGENTS.override.md", ".codex/AGENTS.md"):
+            self._text(name, folder=self.folder)
+        self._text(".agents/skills/trap/SKILL.md", skill, folder=self.folder)
+        self._text(".codex/config.toml", self.servers() + self.hooks() + FEATURES, folder=self.folder)
+
+    def _hook(self) -> dict[str, str]:
+        return {"type": "command", "command": f"echo hook >> {self._evidence}; echo {TRAP}"}
+
+    def _text(self, name: str, text: str = TRAP, *, folder: Path | None = None) -> Path:
+        path = (folder or self.home) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
 
 
-def seen(request: Received) -> list[tuple[str, str, str]]:
-    """The messages that the upstream got: role, kind of the only part, its text."""
-    out: list[tuple[str, str, str]] = []
-    for item in request.input:
-        assert item["type"] == "message", item
-        [part] = item["content"]
-        out.append((item["role"], part["type"], part["text"]))
-    return out
+@pytest.fixture
+def traps(
+    tmp_path: Path, upstream: Upstream, home: Path, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> Traps:
+    """The user's home folder, in which the program keeps its state."""
+    folder = tmp_path / "user"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / ".local" / "state"))
+    return Traps(folder, home, upstream, transport)
+
+
+class Talk:
+    """Asks, and holds what comes to the upstream against what the client has sent."""
+
+    def __init__(self, bridge: Proxy, model: str) -> None:
+        self._bridge = bridge
+        self._model = model
+        self._history: list[dict[str, Any]] = []
+        self._before = len(bridge.upstream.requests)
+        self._asked = 0
+
+    def begin(self) -> None:
+        """Begin another conversation."""
+        self._history = []
+
+    async def ask(self, text: str) -> None:
+        """Go on with the conversation: one request goes upstream, and the model sees the client's messages."""
+        upstream = self._bridge.upstream
+        is_new = not self._history
+        self._history.append(user(text))
+        self._asked += 1
+        with anyio.fail_after(30):
+            response = await self._bridge.chat(*self._history, model=self._model)
+        assert response.status_code == 200, response.text
+        assert len(upstream.requests) == self._before + self._asked
+        request = upstream.requests[-1]
+        # Over WebSocket a request holds what is new since the answer before.
+        sent = self._history if is_new or request.transport == "http" else self._history[-1:]
+        assert [(role, text) for role, _, text in seen(request)] == [(it["role"], it["content"]) for it in sent]
+        assert request.tools == []
+        self._history.append(response.json()["choices"][0]["message"])
+
+    def manners(self) -> list[dict[str, Any]]:
+        """How the model was asked each time, apart from the messages and from what is new each time."""
+        bodies = [request.body for request in self._bridge.upstream.requests[self._before :]]
+        return [{name: value for name, value in body.items() if name not in MINTED} for body in bodies]
+
+
+async def talk(
+    upstream: Upstream, home: Path, model: str, after_the_first_answer: Callable[[], None] = lambda: None
+) -> list[dict[str, Any]]:
+    """Have a conversation of four turns and another one; return how the model was asked each time."""
+    # A spare thread would have been started before the traps were set.
+    async with proxy(upstream, home, spares=0) as bridge:
+        it = Talk(bridge, model)
+        await it.ask("$trap, how tall?")
+        after_the_first_answer()
+        for text in ("And wide?", "And deep?", "And long?"):
+            await it.ask(text)
+        it.begin()
+        await it.ask("@trap, who are you?")
+        return it.manners()
+
+
+def everything_sent(upstream: Upstream) -> str:
+    return json.dumps([request.body for request in (*upstream.requests, *upstream.warm_ups)])
+
+
+@pytest.mark.parametrize("transport", ["http", "websocket"])
+@pytest.mark.parametrize("model", [DIRECT, LITE])
+async def test_no_trap_in_the_users_home_reaches_the_model_whenever_it_is_set(
+    upstream: Upstream, home: Path, traps: Traps, model: str
+) -> None:
+    clean = await talk(upstream, home, model)
+    set_later = await talk(upstream, home, model, traps.set)
+    set_before = await talk(upstream, home, model)
+    assert set_later == set_before == clean
+    assert clean[0]["reasoning"].keys() <= {"effort", "context"}
+    assert TRAP not in everything_sent(upstream)
+    assert not traps.sprung
 
 
 @pytest.mark.parametrize("transport", ["http", "websocket"])
 async def test_on_a_home_full_of_traps_every_model_sees_only_the_messages(
-    upstream: Upstream, home: Path, transport: Transport
+    upstream: Upstream, home: Path, traps: Traps
 ) -> None:
-    evidence = set_traps(home, upstream.base_url, transport)
+    traps.set()
     async with proxy(upstream, home) as bridge:
         models = [model["id"][::-1] for model in (await bridge.client.get("/models")).json()["data"]]
-        assert {"gpt-5.2-codex", "gpt-5.5", "gpt-6-astra"} <= set(models)
+        assert {"gpt-5.2-codex", DIRECT, LITE, "gpt-6-astra"} <= set(models)
         for model in models:
             response = await bridge.chat(*CONVERSATION, model=model)
             assert response.status_code == 200, response.text
@@ -106,39 +257,175 @@ async def test_on_a_home_full_of_traps_every_model_sees_only_the_messages(
             assert request.body.get("instructions", "") == ""
             assert request.body.get("text", {}).get("verbosity") is None
     assert len(upstream.requests) == len(models)
-    assert TRAP not in json.dumps([request.body for request in (*upstream.requests, *upstream.warm_ups)])
-    assert not evidence.exists()
+    assert TRAP not in everything_sent(upstream)
+    assert not traps.sprung
 
 
-async def test_the_home_without_agents_files_is_used_as_it_is(bridge: Proxy) -> None:
-    await bridge.chat(user("hi"))
-    environments = [child.environ() for child in bridge.codex_children()]
-    assert [env["CODEX_HOME"] for env in environments] == [str(bridge.home)]
+KEYRING = 'cli_auth_credentials_store = "keyring"\n'
+"""The login is where codex finds it for the user's own home alone; the scripted provider needs none."""
 
 
-async def test_the_childs_environment_holds_nothing_of_ours(
-    upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("model", [DIRECT, LITE])
+async def test_in_the_users_own_home_no_setting_reaches_the_model_whenever_it_is_written(
+    upstream: Upstream, home: Path, traps: Traps, model: str
+) -> None:
+    def set_traps() -> None:
+        config = f'developer_instructions = "{TRAP}"\ncompact_prompt = "{TRAP}"\n{KEYRING}{LIMITS}'
+        traps.write_config(config, traps.hooks() + FEATURES + f'[projects."{traps.folder}"]\ntrust_level = "trusted"\n')
+        traps.set_files()
+
+    traps.write_config(KEYRING)
+    clean = await talk(upstream, home, model)
+    set_later = await talk(upstream, home, model, set_traps)
+    set_before = await talk(upstream, home, model)
+    assert set_later == set_before == clean
+    assert TRAP not in everything_sent(upstream)
+    assert not traps.sprung
+
+
+async def test_in_the_users_own_home_preferences_and_servers_that_are_there_at_the_start_have_no_effect(
+    upstream: Upstream, home: Path, traps: Traps
+) -> None:
+    traps.write_config(KEYRING + PREFERENCES, traps.servers())
+    async with proxy(upstream, home, spares=0) as bridge:
+        it = Talk(bridge, DIRECT)
+        await it.ask("How tall?")
+        assert [child.environ()["CODEX_HOME"] for child in bridge.codex_children()] == [str(home)]
+        traps.write_config(KEYRING)
+        it.begin()
+        await it.ask("And wide?")
+    first, second = it.manners()
+    assert first["reasoning"] == {"effort": "medium"}
+    assert first["text"] == {"verbosity": "medium"}
+    assert first.get("service_tier") in {None, "default"}
+    assert first == second
+    assert not traps.sprung
+
+
+async def test_instructions_in_the_users_own_home_are_warned_of(
+    upstream: Upstream, home: Path, traps: Traps, caplog: pytest.LogCaptureFixture
+) -> None:
+    traps.write_config(KEYRING)
+    traps.set_instructions()
+    async with proxy(upstream, home) as bridge:
+        assert (await bridge.chat(user("hi"))).status_code == 200
+    assert TRAP in everything_sent(upstream)
+    warned = [record.getMessage() for record in caplog.records if record.name == "bridge.launch"]
+    assert f"the model sees AGENTS.md and AGENTS.override.md of {home}; docs/security.md says why" in warned
+
+
+async def test_the_childs_environment_leads_to_the_private_home_and_holds_nothing_of_ours(
+    upstream: Upstream, home: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CODEX_OPENAI_PROXY_API_KEY", "secret")
+    monkeypatch.setenv("CODEX_SQLITE_HOME", str(home))
+    monkeypatch.setenv("RUST_LOG", "trace")
     async with proxy(upstream, home) as bridge:
         await bridge.chat(user("hi"))
         [child] = bridge.codex_children()
-        assert not [name for name in child.environ() if name.startswith("CODEX_OPENAI_PROXY_")]
+        environment = child.environ()
+    assert Path(environment["CODEX_HOME"]).is_relative_to(state)
+    assert [name for name in environment if name.startswith("CODEX_")] == ["CODEX_HOME"]
+    assert "RUST_LOG" not in environment
+    assert not list(home.glob("*.sqlite*"))
+
+
+async def test_the_key_of_a_provider_may_be_in_the_env_file_of_the_home(
+    upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SCRIPTED_KEY")
+    (home / ".env").write_text("SCRIPTED_KEY=from-the-file\n")
+    async with proxy(upstream, home) as bridge:
+        assert (await bridge.chat(user("hi"))).status_code == 200
+    assert upstream.requests[-1].headers["authorization"] == "Bearer from-the-file"
+
+
+async def test_what_is_missing_of_the_state_folder_is_made_again(bridge: Proxy, state: Path) -> None:
+    await bridge.chat(user("one"))
+    shutil.rmtree(state)
+    assert (await bridge.chat(user("two"))).status_code == 200
+    for folder in state.glob("codex/*/cwd"):
+        folder.rmdir()
+    assert (await bridge.chat(user("three"))).status_code == 200
+    assert len(bridge.upstream.requests) == 3
+
+
+async def test_a_state_folder_that_cannot_be_written_is_named(
+    upstream: Upstream, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    async with proxy(upstream, home, start_patience=0.3) as bridge:
+        response = await bridge.chat(user("hi"))
+    assert response.status_code == 503
+    assert f"the private home of codex in {tmp_path / 'file'}" in response.json()["error"]["message"]
+
+
+async def test_two_servers_with_two_homes_run_side_by_side(
+    bridge: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scripted_upstream() as other:
+        second = tmp_path / "second"
+        write_home(second, other.base_url)
+        monkeypatch.setenv("CODEX_HOME", str(second))
+        async with proxy(other, second) as its:
+            for _ in range(2):
+                for one in (bridge, its):
+                    assert (await one.chat(user("hi"))).status_code == 200
+    assert len(bridge.upstream.requests) == len(other.requests) == 2
+
+
+async def test_another_server_with_the_same_home_leaves_the_first_as_it_is(bridge: Proxy) -> None:
+    assert (await bridge.chat(user("hi"))).status_code == 200
+    async with proxy(bridge.upstream, bridge.home) as its:
+        for one in (its, bridge):
+            assert (await one.chat(user("hi"))).status_code == 200
+    assert (await bridge.chat(user("hi"))).status_code == 200
+    assert bridge.service.supervisor.starts == 1
+
+
+async def test_a_changed_provider_holds_from_the_next_start_of_codex(bridge: Proxy) -> None:
+    assert (await bridge.chat(user("one"))).status_code == 200
+    async with scripted_upstream() as other:
+        write_home(bridge.home, other.base_url)
+        assert (await bridge.chat(user("two"))).status_code == 200
+        assert len(bridge.upstream.requests) == 2
+        bridge.service.supervisor.restart()
+        assert (await bridge.chat(user("three"))).status_code == 200
+        assert len(other.requests) == 1
+
+
+async def test_an_old_profile_is_refused_with_codexs_own_words(bridge: Proxy) -> None:
+    write_home(bridge.home, bridge.upstream.base_url, config='profile = "work"', tables="[profiles.work]\n")
+    bridge.service.supervisor.restart()
+    response = await bridge.chat(user("hi"))
+    assert response.status_code >= 400
+    assert "profile" in response.text
+    assert bridge.upstream.requests == []
 
 
 async def test_a_login_made_through_a_private_home_reaches_the_real_one(upstream: Upstream, home: Path) -> None:
-    """The private home is made of links, so what codex writes there is written in the real home."""
     write_home(home, upstream.base_url, "websocket", logged_in=False)
-    (home / "AGENTS.md").write_text(TRAP)
     async with proxy(upstream, home) as bridge:
         assert (await bridge.chat(user("hi"))).status_code == 401
         [child] = bridge.codex_children()
-        private = child.environ()["CODEX_HOME"]
-        assert private != str(home)
+        assert child.environ()["CODEX_HOME"] != str(home)
         command = [child.exe(), "login", "--with-api-key"]
         await anyio.run_process(command, input=b"sk-made-up", env=child.environ())
+        assert (await bridge.chat(user("hi"))).status_code == 200
     assert json.loads((home / "auth.json").read_text())["OPENAI_API_KEY"] == "sk-made-up"
     assert not (home / "auth.json").is_symlink()
+
+
+async def test_a_first_login_in_the_users_home_holds_for_the_next_request(upstream: Upstream, home: Path) -> None:
+    write_home(home, upstream.base_url, "websocket", logged_in=False)
+    async with proxy(upstream, home) as bridge:
+        assert (await bridge.chat(user("hi"))).status_code == 401
+        [child] = bridge.codex_children()
+        command = [child.exe(), "login", "--with-api-key"]
+        await anyio.run_process(command, input=b"sk-made-up", env={**child.environ(), "CODEX_HOME": str(home)})
+        assert (await bridge.chat(user("hi"))).status_code == 200
+    assert upstream.requests[-1].headers["authorization"] == "Bearer sk-made-up"
 
 
 async def test_long_inputs_arrive_whole(bridge: Proxy) -> None:
@@ -150,6 +437,16 @@ async def test_long_inputs_arrive_whole(bridge: Proxy) -> None:
         *(text for number in range(200) for text in (f"q{number}", f"a{number}")),
         text,
     ]
+
+
+def seen(request: Received) -> list[tuple[str, str, str]]:
+    """The messages that the upstream got: role, kind of the only part, its text."""
+    out: list[tuple[str, str, str]] = []
+    for item in request.input:
+        assert item["type"] == "message", item
+        [part] = item["content"]
+        out.append((item["role"], part["type"], part["text"]))
+    return out
 
 
 def _said(text: str) -> dict[str, Any]:

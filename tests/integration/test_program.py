@@ -112,8 +112,8 @@ async def test_a_broken_config_file_of_codex_is_named_and_the_server_stays_up(ho
     async with program("--start-patience", "0.3") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
         assert len((await client.get("/models")).json()["data"]) == 4
         refused = await client.post("/chat/completions", json={"model": MODEL, "messages": [user("hi")]})
-        assert (refused.status_code, refused.json()["error"]["code"]) == (502, "upstream_error")
-        assert f"{home}/config.toml:1:6" in refused.json()["error"]["message"]
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "codex_unavailable")
+        assert f"{home}/config.toml is not valid TOML" in refused.json()["error"]["message"]
 
 
 async def test_a_codex_that_ends_at_once_is_started_again_while_requests_get_503(tmp_path: Path) -> None:

@@ -155,7 +155,11 @@ async def main(conversations: int, at_once: int, rounds: int, seed: int) -> None
         async with scripted_upstream() as upstream:
             upstream.respond = respond
             write_home(Path(folder) / "home", upstream.base_url)
-            os.environ |= {"CODEX_HOME": f"{folder}/home", "SCRIPTED_KEY": "made-up"}
+            os.environ |= {
+                "CODEX_HOME": f"{folder}/home",
+                "SCRIPTED_KEY": "made-up",
+                "XDG_STATE_HOME": f"{folder}/state",
+            }
             async with program("--log-level", "error") as running:
                 for number in range(rounds):
                     run = await soak(running.base_url, conversations // rounds, at_once, seed + number)
