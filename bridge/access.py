@@ -1,4 +1,8 @@
-"""Who may use the server: whoever has the key, or, where no key is set, whoever is on this machine."""
+"""Who may use the server: whoever has the key, or, where no key is set, whoever is on this machine.
+
+No address, no access: a peer that cannot be placed needs the key. A connection that was reset before it was accepted
+has no address, and neither has one over a Unix socket.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,10 @@ PRIVATE = frozenset({"/doctor", "/metrics", "/usage"})
 def check_access(peer: str | None, headers: Mapping[str, str], api_key: str | None) -> ApiError | None:
     """Return why a request is refused, or None.
 
-    `peer` is an IP address, None for a Unix socket; header names are lower case. Keys are compared
-    in constant time.
+    `peer` is an IP address, None if it is not known; header names are lower case. Keys are compared in constant time.
     """
     if api_key is None:
-        if peer is None or _is_loopback(peer):
+        if peer is not None and _is_loopback(peer):
             return None
         return invalid_api_key(
             "This server has no API key and therefore answers only requests from its own machine. To allow others, "

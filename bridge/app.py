@@ -168,6 +168,6 @@ async def _nobody_to_answer(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """Starlette raises the exception on after this answer, and uvicorn logs it."""
+    """Starlette raises the exception on after this answer, and the server logs it."""
     del request, error
     return _error_response(internal_error())

@@ -11,13 +11,13 @@ import orjson
 from msgspec import Struct
 from starlette.types import ASGIApp, Message, Scope
 
+from bridge.asgi import MINT, service
 from bridge.cases import Case, RecordedExchange
 from bridge.config import ReasoningDisplay, Settings
 from bridge.library import Library
 from bridge.recorder import FILLERS
 from bridge.redaction import Redactor
 from bridge.replaying import Replay
-from bridge.server import MINT, service
 from bridge.stage import Stage
 from codex_rpc.process import ByteStream
 

@@ -11,14 +11,20 @@ ReasoningDisplay: TypeAlias = Literal["off", "reasoning_content", "think", "deta
 
 LogFormat: TypeAlias = Literal["human", "json"]
 
-DEFAULT_ADDRESS = "0.0.0.0:11435"
+DEFAULT_ADDRESS = ":11435"
+EXAMPLE_ADDRESS = "127.0.0.1:8000"
 
 
 class Settings(Struct, frozen=True):
     """Everything a server can be told. Times are seconds, sizes bytes."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - only loopback peers may come without a key
+    host: str = ""
+    """Where to listen; empty for all addresses, IPv4 and IPv6. Without a key only loopback peers are answered."""
     port: int = 11435
+    certfile: str | None = None
+    """PEM file with the certificate of an HTTPS server and what leads to its authority; None serves plain HTTP."""
+    keyfile: str | None = None
+    """PEM file with the key of that certificate."""
     codex: str | None = None
     """The codex executable; None looks for it on PATH, then in the wheel."""
     codex_ca_file: str | None = None
@@ -70,7 +76,7 @@ DEFAULTS = Settings()
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Read `host:port`, `[ipv6]:port`, `:port` or `port`.
+    """Read `host:port`, `[ipv6]:port`, `:port` or `port`; an empty host stands for all addresses.
 
     Raises:
         ValueError: it is none of them.
@@ -78,5 +84,5 @@ def parse_address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if colon else ""
     if not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not an address; use HOST:PORT, for example {DEFAULT_ADDRESS}")
-    return host or DEFAULTS.host, int(port)
+        raise ValueError(f"{text!r} is not an address; use HOST:PORT, for example {EXAMPLE_ADDRESS}")
+    return host, int(port)

@@ -60,20 +60,6 @@ def body_too_large(limit: int) -> ApiError:
     return ApiError(413, "invalid_request_error", "request_too_large", message)
 
 
-def not_http() -> ApiError:
-    """What was received cannot be parsed as a request."""
-    return invalid_request(
-        "What was sent is no request that this server can take: it speaks HTTP/1.1, without CONNECT.",
-        code="invalid_http",
-    )
-
-
-def headers_too_large(limit: int) -> ApiError:
-    """The path and the headers of a request together are over the limit (bytes)."""
-    message = f"The path and the headers of this request are larger than {limit} bytes together; send less in them."
-    return ApiError(431, "invalid_request_error", "headers_too_large", message)
-
-
 def body_too_slow(seconds: float) -> ApiError:
     """Nothing more came of a request body that is not complete."""
     message = f"Nothing more of the request body came within {seconds:g} seconds."
@@ -121,6 +107,12 @@ def method_not_allowed(method: str, path: str, allowed: str) -> ApiError:
     """The path exists, with other methods."""
     message = f"{method} is not allowed for {path}; use {allowed}."
     return ApiError(405, "invalid_request_error", "method_not_allowed", message, headers={"allow": allowed})
+
+
+def no_websocket() -> ApiError:
+    """A client asked to speak WebSocket; 426 is what makes Codex go on over HTTP at once."""
+    message = "This server does not speak WebSocket. Send the request over HTTP."
+    return ApiError(426, "invalid_request_error", "no_websocket", message)
 
 
 def too_many_requests(most: int, retry_after: float) -> ApiError:

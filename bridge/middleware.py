@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.access import PRIVATE, check_access, check_origin, check_page
 from bridge.answers import now, response_start, send_error
+from bridge.last_part import LastPart
 from bridge.ledger import ENTRY, Entry, Ledger
 from bridge.logs import log_request
 
@@ -65,6 +66,7 @@ class Envelope:
         )
         scope[ENTRY] = entry
         added = _NO_CORS if scope["path"] in PRIVATE else _CORS
+        last_part = LastPart(scope, receive, send)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -72,9 +74,11 @@ class Envelope:
                 ours = {b"x-request-id": entry.id.encode(), b"date": formatdate(usegmt=True).encode(), **added}
                 theirs = [header for header in message["headers"] if header[0] not in ours]
                 message["headers"] = [*theirs, *ours.items()]
-            await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
+                await last_part.send(message)
                 close()  # at once: who has the whole answer must not find it among those that run
+            else:
+                await send(message)
 
         def close() -> None:
             if entry.seconds is None:
@@ -87,7 +91,7 @@ class Envelope:
             if scope["method"] == "OPTIONS" and scope["path"] not in PRIVATE:
                 await _answer_preflight(headers, send_with_headers)
             else:
-                await self._app(scope, receive, send_with_headers)
+                await self._app(scope, last_part.receive, send_with_headers)
         finally:
             close()
 

@@ -12,7 +12,8 @@ from anyio.abc import TaskStatus
 from anyio.from_thread import start_blocking_portal
 
 from bridge.config import Settings
-from bridge.server import listen, serve
+from bridge.listeners import listen
+from bridge.serve import serve
 
 
 @contextmanager
@@ -23,21 +24,19 @@ def replay_server(folder: Path) -> Generator[str]:
         CaseError: they cannot be read.
     """
     settings = Settings(host="127.0.0.1", port=0, replay=str(folder), pace=math.inf, grace=0)
-    listener = listen(settings.host, settings.port)
-    listener.listen()
-    port = listener.getsockname()[1]
+    listeners = listen(settings.host, settings.port)
 
     async def run(*, task_status: TaskStatus[anyio.Event]) -> None:
         async def started(stop: anyio.Event) -> None:
             task_status.started(stop)
 
-        with listener:
-            await serve(settings, listener, lambda: None, started)
+        with listeners:
+            await serve(settings, listeners, lambda: None, started)
 
     with start_blocking_portal() as portal:
         done, stop = portal.start_task(run)
         try:
-            yield f"http://127.0.0.1:{port}/v1"
+            yield f"http://127.0.0.1:{listeners.port}/v1"
         finally:
             portal.call(stop.set)
             done.result()

@@ -49,7 +49,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """uvicorn's protocol runs on asyncio alone."""
+    """The server runs on asyncio alone, as Hypercorn does here."""
     return "asyncio"
 
 

@@ -24,13 +24,13 @@ import anyio
 import httpx2
 from msgspec.structs import replace
 
+from bridge.asgi import service
 from bridge.case_folders import load_cases, save_case
 from bridge.config import ReasoningDisplay, Settings
 from bridge.launch import Launcher
 from bridge.mint import Mint
 from bridge.recorder import Recorder
 from bridge.redaction import Redactor
-from bridge.server import service
 from bridge.stage import Stage
 from tests.harness.asgi import asgi_client
 from tests.harness.codex_home import write_home

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-HEAVY = {"anyio", "asyncio", "codex_rpc", "h11", "orjson", "starlette", "uvicorn"}
+HEAVY = {"anyio", "asyncio", "codex_rpc", "h11", "hypercorn", "orjson", "starlette"}
 """What neither help nor the completion of a command's name or of the server's options has a use for."""
 
 UNASKED = {
@@ -39,7 +39,8 @@ import sys
 import anyio
 from bridge.cli import serving
 from bridge.config import Settings
-from bridge.server import listen, serve
+from bridge.listeners import listen
+from bridge.serve import serve
 
 async def at_once(stop):
     stop.set()

@@ -58,6 +58,7 @@ def doctor(
     context: click.Context,
     *,
     addr: str,
+    certfile: str | None,
     api_key: str | None,
     api_key_file: Path | None,
     codex: str | None,
@@ -83,7 +84,7 @@ def doctor(
     host, port = the_address(addr)
     config = tunnel_config or existing_config()
     key = the_key(api_key, api_key_file)
-    subject = Subject(codex, host, port, key, url, cloudflared, config, silence=silence)
+    subject = Subject(codex, host, port, key, certfile, url, cloudflared, config, silence=silence)
     if model:
         subject = replace(subject, model=model)
     context.exit(anyio.run(partial(_examine, subject, _chosen(only, long=long), as_json=as_json)))

@@ -21,13 +21,13 @@ Examples:
 )
 @server_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of names in place of text.")
-def models(*, addr: str, api_key: str | None, api_key_file: Path | None, as_json: bool) -> None:
+def models(*, addr: str, certfile: str | None, api_key: str | None, api_key_file: Path | None, as_json: bool) -> None:
     """List the models of the running server, with Codex's own name beside each.
 
     Exit status: 0 done, 1 the server does not answer, 2 the command line is wrong.
     """
     host, port = the_address(addr)
-    answer = ask(Subject(host=host, port=port, api_key=the_key(api_key, api_key_file)), "/v1/models")
+    answer = ask(Subject(host=host, port=port, api_key=the_key(api_key, api_key_file), certfile=certfile), "/v1/models")
     names = [model["id"] for model in answer["data"]]
     if as_json:
         click.echo(json.dumps(names))

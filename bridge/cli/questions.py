@@ -21,7 +21,7 @@ def ask(subject: Subject, path: str) -> Any:
     """
 
     async def question() -> Any:
-        reply = await fetch("GET", f"{subject.local}{path}", subject.credentials)
+        reply = await fetch("GET", f"{subject.local}{path}", subject.credentials, certfile=subject.certfile)
         if reply.status != 200:
             finding = explain_refusal(reply.status, reply.body)
             raise click.ClickException(f"{finding.reason}. {finding.fix}")

@@ -24,7 +24,7 @@ def _read_config_file(context: click.Context, _: click.Parameter, path: Path | N
 
 
 def server_options(command: F) -> F:
-    """Add --config, --addr, --api-key and --api-key-file."""
+    """Add --config, --addr, --certfile, --api-key and --api-key-file."""
     options: tuple[Decorator, ...] = (
         click.option(
             "--config",
@@ -36,7 +36,13 @@ def server_options(command: F) -> F:
             metavar="FILE",
             help=f"The server's TOML file.  [default: {CONFIG_FILE}]",
         ),
-        setting("--addr", "Where the server listens.", default=DEFAULT_ADDRESS, metavar="HOST:PORT"),
+        setting("--addr", "Where the server listens.", default=DEFAULT_ADDRESS, metavar="[HOST]:PORT"),
+        setting(
+            "--certfile",
+            "The certificate of a server that speaks HTTPS.",
+            type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+            metavar="FILE",
+        ),
         setting("--api-key", "The server's key; prefer the environment or a file.", metavar="KEY"),
         setting(
             "--api-key-file",

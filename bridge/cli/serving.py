@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 from importlib import util
-from typing import Any
 
 import anyio
 import click
@@ -16,10 +15,10 @@ from bridge.cases import CaseError
 from bridge.cli.cursor_values import show_values
 from bridge.config import Settings
 from bridge.demo import nobody_is_logged_in, shipped_cases
-from bridge.descriptors import allow_descriptors
 from bridge.folders import PROGRAM
-from bridge.server import Beside, listen
-from bridge.server import serve as run_server
+from bridge.listeners import Listeners, allow_descriptors, listen
+from bridge.serve import Beside
+from bridge.serve import serve as run_server
 from bridge.stored import StoreError
 from bridge.tunnel.errors import TunnelError
 from codex_rpc.errors import CodexError
@@ -37,40 +36,57 @@ def run(settings: Settings, tunnel: str | None, cloudflared: str | None, *, demo
         click.ClickException: it cannot start, or ended before it was told to.
     """
     if demo and settings.record is settings.replay is None and anyio.run(nobody_is_logged_in, settings.codex):
-        settings = replace(settings, replay=str(shipped_cases()), demo=True)
-    if settings.replay is not None:
-        settings = replace(settings, store=None)  # recorded responses do not belong among the user's own
+        settings = replace(settings, replay=str(shipped_cases()), demo=True, store=None)
+    _check_certificate(settings)
+    allow_descriptors()
     try:
-        listener = listen(settings.host, settings.port)
+        listeners = listen(settings.host, settings.port)
     except OSError as error:
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host or "*"
         raise click.ClickException(
             f"cannot listen on {host}:{settings.port}: {error.strerror or error}. Choose another address with --addr."
         ) from None
-    announce = functools.partial(_announce, listener.getsockname(), settings)
+    announce = functools.partial(_announce, listeners, settings)
+    with listeners:
+        try:
+            beside = _tunnel(tunnel, listeners.port, cloudflared, settings) if tunnel else ()
+            serve = functools.partial(run_server, beside=beside)
+            gc.freeze()  # What is imported stays: a full collection of all of it stops every answer for 20 ms.
+            loop = {"use_uvloop": util.find_spec("uvloop") is not None}
+            anyio.run(serve, settings, listeners, announce, backend_options=loop)
+        except (CodexError, StoreError, CaseError, TunnelError) as error:
+            raise click.ClickException(str(error)) from None
+
+
+def _check_certificate(settings: Settings) -> None:
+    if (settings.certfile is None) != (settings.keyfile is None):
+        raise click.UsageError("--certfile and --keyfile go together: a certificate is of no use without its key.")
+    if settings.certfile is None or settings.keyfile is None:
+        return
+    from bridge.certificate import CertificateError, check_certificate  # noqa: PLC0415 - most servers have none
+
     try:
-        beside = _tunnel(tunnel, listener.getsockname()[1], cloudflared, settings.api_key) if tunnel else ()
-        serve = functools.partial(run_server, beside=beside)
-        gc.freeze()  # What is imported stays: a full collection that looks at all of it stops every answer for 20 ms.
-        allow_descriptors()
-        loop = {"use_uvloop": util.find_spec("uvloop") is not None}
-        anyio.run(serve, settings, listener, announce, backend_options=loop)
-    except (CodexError, StoreError, CaseError, TunnelError) as error:
-        listener.close()
-        raise click.ClickException(str(error)) from None
+        check_certificate(settings.certfile, settings.keyfile)
+    except CertificateError as error:
+        raise click.ClickException(f"HTTPS is not possible: {error}.") from None
 
 
-def _tunnel(where: str, port: int, cloudflared: str | None, key: str | None) -> tuple[Beside, ...]:
+def _tunnel(where: str, port: int, cloudflared: str | None, settings: Settings) -> tuple[Beside, ...]:
     from bridge.tunnel.public_address import public_address  # noqa: PLC0415 - most servers have no tunnel
 
-    return (public_address(where, port, cloudflared, functools.partial(show_values, key=key)).run,)
+    tell = functools.partial(show_values, key=settings.api_key)
+    return (public_address(where, port, cloudflared, tell, secure=settings.certfile is not None).run,)
 
 
-def _announce(address: tuple[Any, ...], settings: Settings) -> None:
-    host = "localhost" if address[0] in {"0.0.0.0", "::", "127.0.0.1"} else address[0]  # noqa: S104 - a comparison
+def _announce(listeners: Listeners, settings: Settings) -> None:
+    host = listeners.sockets[0].getsockname()[0]
+    if host in {"0.0.0.0", "::", "127.0.0.1", "::1"}:  # noqa: S104 - a comparison
+        host = "localhost"
+    scheme, name = "https" if settings.certfile else "http", f"[{host}]" if ":" in host else host
     anyone = "only this machine may connect; set an API key to allow others"
     who = "clients need the API key" if settings.api_key else anyone
-    click.echo(f"{PROGRAM} {__version__} listens on http://{host}:{address[1]}/v1 ({who})", err=True)
+    url = f"{scheme}://{name}:{listeners.port}/v1"
+    click.echo(f"{PROGRAM} {__version__} listens on {url} ({who})", err=True)
     if settings.demo:
         click.secho(DEMO, err=True, bold=True)
     elif settings.replay is not None:

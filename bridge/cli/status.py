@@ -28,13 +28,13 @@ Examples:
 )
 @server_options
 @click.option("--json", "as_json", is_flag=True, help="Print what GET /usage answers in place of text.")
-def status(*, addr: str, api_key: str | None, api_key_file: Path | None, as_json: bool) -> None:
+def status(*, addr: str, certfile: str | None, api_key: str | None, api_key_file: Path | None, as_json: bool) -> None:
     """Show the login, the quota, and the latest requests of the running server.
 
     Exit status: 0 done, 1 the server does not answer, 2 the command line is wrong.
     """
     host, port = the_address(addr)
-    usage = ask(Subject(host=host, port=port, api_key=the_key(api_key, api_key_file)), "/usage")
+    usage = ask(Subject(host=host, port=port, api_key=the_key(api_key, api_key_file), certfile=certfile), "/usage")
     if as_json:
         click.echo(json.dumps(usage, indent=2))
         return

@@ -43,6 +43,7 @@ Examples:
 def tunnel(
     *,
     addr: str,
+    certfile: str | None,
     api_key: str | None,
     api_key_file: Path | None,
     cloudflared: str | None,
@@ -62,6 +63,7 @@ def tunnel(
     Exit status: 0 done, 1 it did not work, 2 the command line is wrong.
     """
     host, port = the_address(addr)
+    secure = certfile is not None
     try:
         if show:
             _show(the_key(api_key, api_key_file), as_json=as_json)
@@ -69,16 +71,16 @@ def tunnel(
         if quick == bool(hostname):
             raise click.UsageError("name a --hostname, or take --quick")
         if hostname:
-            anyio.run(set_up, find_cloudflared(cloudflared), hostname, name, port, waiting)
+            anyio.run(partial(set_up, secure=secure), find_cloudflared(cloudflared), hostname, name, port, waiting)
             click.echo(marked("ok", f"{hostname} leads to port {port} by {files.CONFIG}"))
         if only_setup:
             click.echo(f"\nRun it:  codex-openai-proxy serve --tunnel {hostname}")
             return
         files.make_key()
         key = the_key(api_key, api_key_file)
-        anyio.run(partial(_refuse_open_server, Subject(host=host, port=port, api_key=key)))
+        anyio.run(partial(_refuse_open_server, Subject(host=host, port=port, api_key=key, certfile=certfile)))
         tell = partial(show_values, key=key)
-        anyio.run(public_address(hostname or QUICK, port, cloudflared, tell).run)
+        anyio.run(public_address(hostname or QUICK, port, cloudflared, tell, secure=secure).run)
     except (TunnelError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -91,8 +93,8 @@ async def _refuse_open_server(subject: Subject) -> None:
     """
     serve = f"start it with that key: codex-openai-proxy serve --addr :{subject.port} --api-key-file {files.KEY_FILE}"
     try:
-        without = await fetch("GET", f"{subject.local}/v1/models")
-        with_key = await fetch("GET", f"{subject.local}/v1/models", subject.credentials)
+        without = await fetch("GET", f"{subject.local}/v1/models", certfile=subject.certfile)
+        with_key = await fetch("GET", f"{subject.local}/v1/models", subject.credentials, certfile=subject.certfile)
     except Unreachable as error:
         raise TunnelError(f"the server does not answer on port {subject.port}: {error}; {serve}") from None
     if without.status != 401:

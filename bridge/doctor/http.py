@@ -17,6 +17,8 @@ import h11
 from anyio.abc import ByteStream
 from msgspec import Struct, field
 
+from bridge.certificate import trusting
+
 READ_SIZE = 64 * 1024
 
 
@@ -51,8 +53,11 @@ async def fetch(
     body: bytes = b"",
     *,
     deadline: float = 15,
+    certfile: str | None = None,
 ) -> Reply:
     """Send a request and read the whole answer, all within `deadline` seconds.
+
+    Over HTTPS the server must show the certificate in `certfile`, or, without that, one that this machine trusts.
 
     Raises:
         Unreachable: there was no answer.
@@ -60,7 +65,7 @@ async def fetch(
     reply: Reply | None = None
     try:
         with anyio.fail_after(deadline):
-            async with _connection(url) as stream:
+            async with _connection(url, certfile) as stream:
                 began = anyio.current_time()
                 http = h11.Connection(h11.CLIENT)
                 await stream.send(_request(http, method, url, headers or {}, body))
@@ -97,13 +102,16 @@ def _request(http: h11.Connection, method: str, url: str, headers: Mapping[str, 
 
 
 @asynccontextmanager
-async def _connection(url: str) -> AsyncGenerator[ByteStream]:
+async def _connection(url: str, certfile: str | None) -> AsyncGenerator[ByteStream]:
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     stream: ByteStream
     if secure:
-        stream = await anyio.connect_tcp(parts.hostname or "", port, tls=True, tls_standard_compatible=False)
+        context = trusting(certfile) if certfile else None
+        stream = await anyio.connect_tcp(
+            parts.hostname or "", port, tls=True, ssl_context=context, tls_standard_compatible=False
+        )
     else:
         stream = await anyio.connect_tcp(parts.hostname or "", port)
     try:

@@ -15,7 +15,7 @@ from bridge.tunnel.files import existing_config
 
 async def look_around(settings: Settings) -> dict[str, Any]:
     """Examine, and report it with the tunnel's address."""
-    subject = Subject(settings.codex, port=settings.port, tunnel_config=existing_config())
+    subject = Subject(settings.codex, port=settings.port, certfile=settings.certfile, tunnel_config=existing_config())
     checks = [check for check in CHECKS if check.id in INSIDE]
     async with aclosing(examine(subject, checks, lambda _: nullcontext())) as rounds:
         found = [one async for one in rounds]

@@ -31,7 +31,7 @@ async def port(subject: Subject) -> Finding:
     """Nobody else has the port."""
     elsewhere = f"stop it, or {START} --addr 127.0.0.1:{subject.port + 1}"
     try:
-        reply = await fetch("GET", f"{subject.local}/healthz", deadline=5)
+        reply = await fetch("GET", f"{subject.local}/healthz", deadline=5, certfile=subject.certfile)
     except Unreachable as error:
         if "nobody listens" in str(error):
             return warn(f"{subject.port} is free: the server is not running", START)
@@ -56,7 +56,7 @@ async def public_models(subject: Subject) -> Finding:
 
 async def _models(subject: Subject, root: str) -> Finding:
     try:
-        reply = await fetch("GET", f"{root}/v1/models", subject.credentials)
+        reply = await fetch("GET", f"{root}/v1/models", subject.credentials, certfile=subject.trusted_at(root))
     except Unreachable as error:
         if root == subject.local:
             return skip("the server is not running", START)
@@ -86,6 +86,7 @@ async def chat(subject: Subject) -> Finding:
             subject.credentials,
             json.dumps(body).encode(),
             deadline=ANSWER_DEADLINE,
+            certfile=subject.certfile,
         )
     except Unreachable as error:
         return skip("the server is not running", START) if "nobody listens" in str(error) else fail(str(error), START)
@@ -119,7 +120,7 @@ async def _preflight(subject: Subject, root: str) -> Finding:
         "access-control-request-headers": "authorization,content-type",
     }
     try:
-        reply = await fetch("OPTIONS", f"{root}/v1/chat/completions", asked)
+        reply = await fetch("OPTIONS", f"{root}/v1/chat/completions", asked, certfile=subject.trusted_at(root))
     except Unreachable as error:
         return skip("the server is not running", START) if root == subject.local else fail(str(error), START)
     return judge_preflight(reply.status, reply.headers)

@@ -20,6 +20,8 @@ class Subject(Struct, frozen=True):
     host: str = "127.0.0.1"
     port: int = 11435
     api_key: str | None = None
+    certfile: str | None = None
+    """The certificate of a server that speaks HTTPS."""
     url: str | None = None
     cloudflared: str | None = None
     tunnel_config: Path | None = None
@@ -31,8 +33,13 @@ class Subject(Struct, frozen=True):
     @property
     def local(self) -> str:
         """Where this machine reaches the server."""
-        host = "127.0.0.1" if self.host in {"0.0.0.0", "::", ""} else self.host  # noqa: S104 - a comparison
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        host = "127.0.0.1" if self.host in {"0.0.0.0", ""} else "::1" if self.host == "::" else self.host  # noqa: S104 - a comparison
+        scheme = "https" if self.certfile else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    def trusted_at(self, root: str) -> str | None:
+        """Return the certificate that a server must show at this base URL; None: any that this machine trusts."""
+        return self.certfile if root == self.local else None
 
     @property
     def credentials(self) -> Mapping[str, str]:

@@ -41,7 +41,7 @@ async def tunnel_config(subject: Subject) -> Finding:
         return fail(f"{path} cannot be read: {error}", SET_UP)
     except TunnelError as error:
         return fail(f"cloudflared refuses {path}: {error}", f"mend it, or write it anew: {SET_UP}")
-    if found := list(problems(facts, subject.port)):
+    if found := list(problems(facts, subject.port, secure=subject.certfile is not None)):
         return fail(f"{path}: {'; '.join(found)}", f"mend it, or write it anew: {SET_UP}")
     return ok(f"{path} leads {facts.hostname} to port {subject.port} by http2")
 
@@ -76,7 +76,7 @@ async def url_of_the_tunnel(subject: Subject) -> str | None:
 async def api_key(subject: Subject) -> Finding:
     """Whoever knows the public address cannot use the account without a key."""
     try:
-        reply = await fetch("GET", f"{subject.local}/v1/models", deadline=10)
+        reply = await fetch("GET", f"{subject.local}/v1/models", deadline=10, certfile=subject.certfile)
     except Unreachable:
         return skip("the server is not running", "codex-openai-proxy serve")
     if reply.status == 401:

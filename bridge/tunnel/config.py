@@ -25,6 +25,8 @@ class NamedTunnel(Struct, frozen=True):
     credentials: str
     hostname: str
     port: int
+    secure: bool = False
+    """Whether the server speaks HTTPS."""
 
 
 class ConfigFacts(Struct, frozen=True):
@@ -40,8 +42,15 @@ class ConfigFacts(Struct, frozen=True):
         return self.hostnames[0] if self.hostnames else None
 
 
+def service_url(port: int, *, secure: bool) -> str:
+    """Return where cloudflared finds the server on this machine."""
+    return f"{'https' if secure else 'http'}://127.0.0.1:{port}"
+
+
 def config_text(tunnel: NamedTunnel) -> str:
     """Return the file. A JSON string is YAML as well, whatever letters a path holds."""
+    # The certificate is for another name than 127.0.0.1, and the way there does not leave this machine.
+    unverified = "\n    originRequest:\n      noTLSVerify: true" if tunnel.secure else ""
     return f"""\
 # Written by codex-openai-proxy; it is written anew when the tunnel is set up again.
 tunnel: {tunnel.tunnel_id}
@@ -50,7 +59,7 @@ credentials-file: {json.dumps(tunnel.credentials)}
 protocol: http2
 ingress:
   - hostname: {tunnel.hostname}
-    service: http://127.0.0.1:{tunnel.port}
+    service: {service_url(tunnel.port, secure=tunnel.secure)}{unverified}
   - service: {NOT_FOUND}
 """
 
@@ -70,13 +79,14 @@ def _values(text: str, key: str) -> Iterator[str]:
     return (value.strip("'\"") for value in re.findall(pattern, text, re.MULTILINE))
 
 
-def problems(facts: ConfigFacts, port: int) -> Iterator[str]:
-    """Say what would keep requests from the server on `port`, or cut its streams."""
+def problems(facts: ConfigFacts, port: int, *, secure: bool = False) -> Iterator[str]:
+    """Say what would keep requests from the server on `port`, HTTPS if it is `secure`, or cut its streams."""
     if facts.protocol not in {"http2", None}:
         yield f"protocol is {facts.protocol}; write `protocol: http2`, which networks do not block"
     if facts.protocol is None:
         yield "protocol is left to cloudflared, which prefers QUIC; write `protocol: http2`, as networks block QUIC"
     if not facts.services or facts.services[-1] != NOT_FOUND:
         yield f"the last ingress rule is not `service: {NOT_FOUND}`, without which cloudflared refuses the file"
-    if not any(re.fullmatch(rf"http://(localhost|127\.0\.0\.1|\[::1\]):{port}/?", it) for it in facts.services):
-        yield f"no ingress rule leads to http://127.0.0.1:{port}, where the server listens"
+    scheme = "https" if secure else "http"
+    if not any(re.fullmatch(rf"{scheme}://(localhost|127\.0\.0\.1|\[::1\]):{port}/?", it) for it in facts.services):
+        yield f"no ingress rule leads to {service_url(port, secure=secure)}, where the server listens"

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bridge.tunnel import files
 from bridge.tunnel.cloudflared import Cloudflared, find_cloudflared
-from bridge.tunnel.config import problems, read_config
+from bridge.tunnel.config import problems, read_config, service_url
 from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.log import LogEvent, QuickAddress, Registered, Trouble
 
@@ -52,8 +52,12 @@ class PublicAddress(Struct):
                 logger.warning("cloudflared: %s", text)
 
 
-def public_address(where: str, port: int, cloudflared: str | None, tell: Callable[[str], None]) -> PublicAddress:
+def public_address(
+    where: str, port: int, cloudflared: str | None, tell: Callable[[str], None], *, secure: bool = False
+) -> PublicAddress:
     """Return the tunnel that leads `where`, a hostname that has been set up or `quick`, to the server on `port`.
+
+    A `secure` server speaks HTTPS; its certificate is not checked on the way inside this machine.
 
     Raises:
         TunnelError: there is no cloudflared, or the hostname has not been set up for this port.
@@ -63,19 +67,21 @@ def public_address(where: str, port: int, cloudflared: str | None, tell: Callabl
         logger.warning("%s", QUICK_WARNING)
         files.QUICK_CONFIG.parent.mkdir(parents=True, exist_ok=True)
         files.QUICK_CONFIG.write_text("")
-        more = ["--config", str(files.QUICK_CONFIG), "--protocol", "http2", "--url", f"http://127.0.0.1:{port}"]
+        more = ["--config", str(files.QUICK_CONFIG), "--protocol", "http2", "--url", service_url(port, secure=secure)]
+        if secure:
+            more.append("--no-tls-verify")
         return PublicAddress([executable, "tunnel", "--no-autoupdate", *more], None, tell)
-    _check(where, port)
+    _check(where, port, secure=secure)
     command = [executable, "tunnel", "--no-autoupdate", "--config", str(files.CONFIG), "run"]
     return PublicAddress(command, f"https://{where}", tell)
 
 
-def _check(hostname: str, port: int) -> None:
+def _check(hostname: str, port: int, *, secure: bool) -> None:
     again = f"set it up: codex-openai-proxy tunnel --hostname {hostname} --addr :{port} --setup"
     if not files.CONFIG.is_file():
         raise TunnelError(f"no tunnel has been set up; {again}")
     facts = read_config(files.CONFIG.read_text(encoding="utf-8"))
     if facts.hostname != hostname:
         raise TunnelError(f"the tunnel has been set up for {facts.hostname} and not for {hostname}; {again}")
-    if wrong := list(problems(facts, port)):
+    if wrong := list(problems(facts, port, secure=secure)):
         raise TunnelError(f"{files.CONFIG}: {'; '.join(wrong)}; {again}")

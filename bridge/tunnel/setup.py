@@ -18,8 +18,10 @@ Around = Callable[[str], AbstractAsyncContextManager[None]]
 _HOSTNAME = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE)
 
 
-async def set_up(executable: str, hostname: str, name: str, port: int, around: Around) -> None:
+async def set_up(executable: str, hostname: str, name: str, port: int, around: Around, *, secure: bool = False) -> None:
     """Do what has not been done yet; each step that takes its time runs inside what `around` makes of its title.
+
+    A `secure` server speaks HTTPS on its port.
 
     Raises:
         TunnelError: a step failed; those before it need not be repeated.
@@ -37,7 +39,8 @@ async def set_up(executable: str, hostname: str, name: str, port: int, around: A
         raise TunnelError("cloudflared has left no certificate; run `cloudflared tunnel login`")
     credentials = folder.parent / f"{tunnel_id}.json"
     files.make_key()
-    files.CONFIG.write_text(config_text(NamedTunnel(tunnel_id, str(credentials), hostname, port)), encoding="utf-8")
+    tunnel = NamedTunnel(tunnel_id, str(credentials), hostname, port, secure)
+    files.CONFIG.write_text(config_text(tunnel), encoding="utf-8")
 
 
 async def _log_in(executable: str) -> None:

@@ -1,7 +1,16 @@
-"""The least that starts as an application of Starlette on uvicorn: what a start costs before it is anybody's."""
+"""The least that starts as an application of Starlette under Hypercorn: what a start costs before it is anybody's.
+
+python -m tests.benchmarks.hello PORT
+"""
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from typing import Any, cast
+
+from hypercorn.asyncio import serve  # pyright: ignore[reportUnknownVariableType] - of its WSGI part
+from hypercorn.config import Config
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -14,4 +23,7 @@ async def hello(request: Request) -> PlainTextResponse:
     return PlainTextResponse("hello")
 
 
-app = Starlette(routes=[Route("/", hello)])
+if __name__ == "__main__":
+    config = Config()
+    config.bind = [f"127.0.0.1:{sys.argv[1]}"]
+    asyncio.run(serve(cast("Any", Starlette(routes=[Route("/", hello)])), config))

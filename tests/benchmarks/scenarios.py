@@ -29,7 +29,7 @@ REST = 0.7
 """Seconds between two conversations, as people pause."""
 CONNECTIONS_GONE = 1
 """Seconds after which nothing is left of connections that their clients closed."""
-EMPTY = "an empty application on uvicorn"
+EMPTY = "an empty application under Hypercorn"
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 

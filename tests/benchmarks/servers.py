@@ -178,10 +178,8 @@ async def relay() -> AsyncGenerator[Server]:
 
 @asynccontextmanager
 async def hello() -> AsyncGenerator[int]:
-    """Start an empty application with uvicorn's own command; yield its process id when it listens."""
-    lean = ("--loop", "asyncio", "--http", "httptools", "--ws", "none")
-    command = ("uvicorn", "tests.benchmarks.hello:app", "--port", str(_free_port()), *lean)
-    async with _process(*command, says=b"running on") as pid:
+    """Start an empty application under Hypercorn; yield its process id when it listens."""
+    async with _process("tests.benchmarks.hello", str(_free_port()), says=b"Running on") as pid:
         yield pid
 
 

@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,14 +14,18 @@ from click.testing import CliRunner, Result
 from bridge import __version__
 from bridge.cli import COMMANDS, load, main, serving
 from bridge.cli import settings as setting_options
-from bridge.cli.serve import STORE_FILE
+from bridge.cli.server_settings import STORE_FILE
 from bridge.config import Settings
-from bridge.server import Beside
+from bridge.listeners import Connections, Listeners
+from bridge.serve import Beside
 from codex_rpc.errors import CodexNotFoundError
 
+TLS = Path(__file__).parents[1] / "harness" / "tls"
 PREFIX = "CODEX_OPENAI_PROXY_"
 DEFAULTS = {
-    "addr": ("0.0.0.0:11435", "default"),
+    "addr": (":11435", "default"),
+    "certfile": ("-", "default"),
+    "keyfile": ("-", "default"),
     "codex": ("-", "default"),
     "codex_ca_file": ("-", "default"),
     "tunnel": ("-", "default"),
@@ -68,12 +73,12 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     settings_of_starts: list[Settings] = []
 
     async def start(
-        settings: Settings, listener: socket.socket, announce: Callable[[], None], *, beside: tuple[Beside, ...]
+        settings: Settings, listeners: Listeners, announce: Callable[[], None], *, beside: tuple[Beside, ...]
     ) -> None:
+        assert listeners.sockets
         assert not beside
-        with listener:
-            settings_of_starts.append(settings)
-            announce()
+        settings_of_starts.append(settings)
+        announce()
 
     monkeypatch.setattr(serving, "run_server", start)
     monkeypatch.setattr(gc, "freeze", lambda: None)  # the garbage of other tests would be kept as well
@@ -134,6 +139,8 @@ def test_the_command_line_comes_before_the_environment_before_the_file_before_th
 
 SETTINGS = {
     "addr": (":8000", ":8000"),
+    "certfile": (str(TLS / "server.pem"), str(TLS / "server.pem")),
+    "keyfile": (str(TLS / "server.key"), str(TLS / "server.key")),
     "codex": ("/opt/codex", "/opt/codex"),
     "codex_ca_file": (__file__, __file__),
     "tunnel": ("codex.example.com", "codex.example.com"),
@@ -331,8 +338,7 @@ def test_an_address_in_use_is_named(starts: list[Settings]) -> None:
 
 
 def test_a_codex_that_cannot_be_started_ends_the_server_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(settings: Settings, listener: socket.socket, *_: object, **__: object) -> None:
-        listener.close()
+    async def fail(*_: object, **__: object) -> None:
         raise CodexNotFoundError("no codex was found")
 
     monkeypatch.setattr(serving, "run_server", fail)
@@ -340,7 +346,7 @@ def test_a_codex_that_cannot_be_started_ends_the_server_with_the_reason(monkeypa
     assert (result.exit_code, result.stderr) == (1, "Error: no codex was found\n")
 
 
-class Listener:
+class Socket:
     """A socket that is bound to an address of which this machine need know nothing."""
 
     def __init__(self, *address: str | int) -> None:
@@ -349,33 +355,54 @@ class Listener:
     def getsockname(self) -> tuple[str | int, ...]:
         return self._address
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
+    def close(self) -> None: ...
 
 
 @pytest.mark.parametrize(
-    ("listener", "url"),
+    ("first", "url"),
     [
-        (Listener("0.0.0.0", 8000), "http://localhost:8000/v1"),
-        (Listener("127.0.0.1", 8000), "http://localhost:8000/v1"),
-        (Listener("::", 8000, 0, 0), "http://localhost:8000/v1"),
-        (Listener("192.168.1.7", 8000), "http://192.168.1.7:8000/v1"),
+        (Socket("0.0.0.0", 8000), "http://localhost:8000/v1"),
+        (Socket("127.0.0.1", 8000), "http://localhost:8000/v1"),
+        (Socket("::", 8000, 0, 0), "http://localhost:8000/v1"),
+        (Socket("::1", 8000, 0, 0), "http://localhost:8000/v1"),
+        (Socket("192.168.1.7", 8000), "http://192.168.1.7:8000/v1"),
+        (Socket("2001:db8::7", 8000, 0, 0), "http://[2001:db8::7]:8000/v1"),
     ],
-    ids=["every address", "this machine", "every IPv6 address", "one address"],
+    ids=["every address", "this machine", "every IPv6 address", "this machine, IPv6", "one address", "one of IPv6"],
 )
-def test_the_url_that_is_announced_is_one_to_type(
-    listener: Listener, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_url_that_is_announced_is_one_to_type(first: Socket, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int]] = []
 
-    def listen(host: str, port: int) -> Listener:
+    def listen(host: str, port: int) -> Listeners:
         asked.append((host, port))
-        return listener
+        return Listeners([cast("Any", first)], Connections(1))
 
     monkeypatch.setattr(serving, "listen", listen)
     assert f" listens on {url} (" in serve("--addr", "a.example:80").stderr
     assert asked == [("a.example", 80)]
+
+
+def test_an_https_server_announces_itself_as_one(starts: list[Settings]) -> None:
+    done = serve("--addr", "127.0.0.1:0", "--certfile", TLS / "server.pem", "--keyfile", TLS / "server.key")
+    assert " listens on https://localhost:" in done.stderr
+    assert [(start.certfile, start.keyfile) for start in starts] == [(str(TLS / "server.pem"), str(TLS / "server.key"))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (("--certfile", TLS / "server.pem"), 2, "go together"),
+        (("--keyfile", TLS / "server.key"), 2, "go together"),
+        (("--certfile", TLS / "server.pem", "--keyfile", TLS / "expired.key"), 1, "does not belong to"),
+    ],
+)
+def test_an_https_server_that_nobody_could_reach_does_not_start(
+    starts: list[Settings], arguments: tuple[str | Path, ...], status: int, reason: str
+) -> None:
+    refused = serve("--addr", "127.0.0.1:0", *arguments)
+    assert refused.exit_code == status
+    assert reason in refused.stderr
+    assert starts == []
 
 
 def test_recordings_go_into_a_folder_and_come_out_of_one(starts: list[Settings]) -> None:

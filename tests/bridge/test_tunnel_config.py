@@ -1,10 +1,16 @@
 from __future__ import annotations
 
-import pytest
+import sys
+from pathlib import Path
 
+import pytest
+import yaml
+
+from bridge.tunnel import files
 from bridge.tunnel.cloudflared import DOWNLOADS, install_hint
 from bridge.tunnel.config import ConfigFacts, NamedTunnel, config_text, problems, read_config
 from bridge.tunnel.log import LogEvent, QuickAddress, Registered, Trouble, read_line
+from bridge.tunnel.public_address import QUICK, public_address
 
 WINDOWS = r"C:\Users\Ada Lovelace\.cloudflared\id.json"
 
@@ -16,6 +22,33 @@ def test_what_is_written_is_read_and_fits() -> None:
     assert facts == ConfigFacts("http2", ("codex.example.com",), services, None)
     assert list(problems(facts, 11435)) == []
     assert r'credentials-file: "C:\\Users\\Ada Lovelace\\.cloudflared\\id.json"' in text
+
+
+def test_a_tunnel_to_an_https_server_speaks_https_without_checking_the_name() -> None:
+    text = config_text(NamedTunnel("id", WINDOWS, "codex.example.com", 11435, secure=True))
+    assert yaml.safe_load(text)["ingress"] == [
+        {
+            "hostname": "codex.example.com",
+            "service": "https://127.0.0.1:11435",
+            "originRequest": {"noTLSVerify": True},
+        },
+        {"service": "http_status:404"},
+    ]
+    assert list(problems(read_config(text), 11435, secure=True)) == []
+    assert list(problems(read_config(text), 11435)) == [
+        "no ingress rule leads to http://127.0.0.1:11435, where the server listens"
+    ]
+
+
+def test_a_quick_tunnel_to_an_https_server_speaks_https_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "QUICK_CONFIG", tmp_path / "quick.yml")
+    plain, secure = (
+        public_address(QUICK, 8000, sys.executable, lambda _: None, secure=secure).command for secure in (False, True)
+    )
+    assert plain[-2:] == ["--url", "http://127.0.0.1:8000"]
+    assert secure[-3:] == ["--url", "https://127.0.0.1:8000", "--no-tls-verify"]
 
 
 def test_a_file_of_somebody_else_is_read_as_well() -> None:

@@ -14,7 +14,25 @@ from pathlib import Path
 import anyio
 import httpx2
 import psutil
+import pytest
 from anyio.abc import Process
+
+from bridge.certificate import trusting
+
+TLS = Path(__file__).parent / "tls"
+"""A certificate for this machine with its key, and some that no client takes."""
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
 
 PATIENCE = 60.0
 """Seconds after which a command or a start is given up."""
@@ -29,6 +47,7 @@ class Program:
 
     process: Process
     port: int
+    secure: bool = False
 
     @property
     def address(self) -> tuple[str, int]:
@@ -36,7 +55,7 @@ class Program:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.secure else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -84,24 +103,32 @@ async def program(
     does: Sequence[str] = ("serve",),
     port: int | None = None,
     log: Path | None = None,
+    secure: bool = False,
     **variables: str,
 ) -> AsyncGenerator[Program]:
     """Run a command that serves for the length of the block; it answers when the block begins.
 
-    What it prints goes to `log`, or to where the test's own output goes.
+    What it prints goes to `log`, or to where the test's own output goes. If `secure`, it shows `TLS / "server.pem"`.
     """
     port = port or free_port()
+    tls = ("--certfile", str(TLS / "server.pem"), "--keyfile", str(TLS / "server.key")) if secure else ()
+    line = command(*does, "--addr", f"127.0.0.1:{port}", *tls, *arguments)
+    async with server(line, port, log=log, secure=secure, **variables) as one:
+        yield one
+
+
+@asynccontextmanager
+async def server(
+    line: Sequence[str], port: int, *, log: Path | None = None, secure: bool = False, **variables: str
+) -> AsyncGenerator[Program]:
+    """Run a command line that serves this application on a port for the length of the block."""
     with log.open("wb") if log else nullcontext() as output:
         process = await anyio.open_process(
-            command(*does, "--addr", f"127.0.0.1:{port}", *arguments),
-            env=_environment(variables),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            line, env=_environment(variables), stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
-    one = Program(process, port)
+    one = Program(process, port, secure)
     try:
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(verify=trusting(str(TLS / "server.pem"))) as client:
             with anyio.fail_after(PATIENCE):
                 while True:
                     assert process.returncode is None, f"the program ended with {process.returncode}"

@@ -14,8 +14,8 @@ import orjson
 import psutil
 import pytest
 
+from bridge.asgi import Service, service
 from bridge.config import Settings
-from bridge.server import Service, service
 from tests.harness.asgi import asgi_client
 from tests.harness.upstream import Upstream
 

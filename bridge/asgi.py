@@ -1,0 +1,162 @@
+"""The whole server as one ASGI application. Any ASGI server that runs the lifespan protocol can serve it.
+
+    hypercorn 'bridge.asgi:create_app()'
+    uvicorn --factory bridge.asgi:create_app
+
+The lifespan starts and stops Codex, the store and the tidy-up tasks.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+
+import anyio
+from msgspec import Struct
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bridge.admission import Admission
+from bridge.answers import send_error
+from bridge.app import Api, build_app
+from bridge.backend import Backend
+from bridge.config import Settings
+from bridge.demo import DemoNotice
+from bridge.errors import no_websocket
+from bridge.ledger import Ledger
+from bridge.mint import Mint
+from bridge.opener import Opener
+from bridge.page import Page
+from bridge.responses import Responses
+from bridge.stage import Stage
+from bridge.stages import open_stage
+from bridge.status import Status
+from bridge.stores import open_store
+from bridge.threads import Threads
+from codex_rpc.background import running
+from codex_rpc.supervisor import Supervisor
+
+MINT = Mint(unique=lambda: str(uuid.uuid4()), now=lambda: int(time.time()))
+
+
+class Service(Struct, frozen=True):
+    """The routes, and what runs for them. `app` answers HTTP requests and has no lifespan of its own."""
+
+    app: ASGIApp
+    supervisor: Supervisor
+    threads: Threads
+    admission: Admission
+
+
+@asynccontextmanager
+async def service(settings: Settings, behind: Stage | None = None) -> AsyncGenerator[Service]:
+    """Keep Codex running for the length of the block; afterwards no process of it is left.
+
+    What stands behind the server is what the settings say unless it is given.
+
+    Raises:
+        CaseError: the recordings that are to be served cannot be read.
+        StoreError: the store of responses cannot be opened.
+    """
+    behind_it = open_stage(settings, MINT) if behind is None else nullcontext(behind)
+    async with open_store(settings) as store, behind_it as it:
+        supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
+        backend = Backend(supervisor, settings.start_patience, it.stamp)
+        threads = Threads(
+            it.cwd,
+            most=settings.threads,
+            # Neither a recording nor a replay knows threads that nobody asked for.
+            spares=settings.spares if it.join_deltas else 0,
+            longest=settings.thread_age,
+            idle_timeout=settings.idle_timeout,
+            join_deltas=it.join_deltas,
+        )
+        opener = Opener(backend, threads, it.exchanges)
+        api = Api(backend, opener, admission, settings, MINT.now())
+        responses = Responses(opener, store, admission, settings)
+        status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
+        app = build_app(api, responses, status, Page(settings), settings)
+        async with running(supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares):
+            yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission)
+
+
+class Application:
+    """Answers requests between the startup and the shutdown of its lifespan."""
+
+    failure: Exception | None = None
+    """Why the lifespan has failed; a server knows only the message."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._service: Service | None = None
+        self.failed = anyio.Event()
+        """Set when the lifespan ends by an exception, at the start or later."""
+
+    @property
+    def service(self) -> Service:
+        """What runs.
+
+        Raises:
+            RuntimeError: the lifespan has not started.
+        """
+        if self._service is None:
+            raise RuntimeError("this application starts Codex in its ASGI lifespan, which this server does not run")
+        return self._service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or run the lifespan."""
+        match scope["type"]:
+            case "http":
+                await self.service.app(scope, receive, send)
+            case "lifespan":
+                await self._live(receive, send)
+            case _:
+                await _refuse_websocket(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with AsyncExitStack() as stack:
+                try:
+                    self._service = await stack.enter_async_context(service(self._settings))
+                except Exception as error:
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    raise
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:
+            self.failure = error
+            self.failed.set()
+            raise
+        finally:
+            self._service = None
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(settings: Settings | None = None) -> Application:
+    """Return the application; without settings it reads them as `serve` does, from environment and TOML file.
+
+    Address, certificate, tunnel, demo and log belong to `serve`: another server has settings of its own for them.
+
+    Raises:
+        click.ClickException: a setting is wrong.
+    """
+    if settings is None:
+        from bridge.cli.server_settings import settings_from_environment  # noqa: PLC0415 - `serve` has them already
+
+        settings = settings_from_environment()
+    return Application(settings)
+
+
+async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer 426, after which clients such as Codex go on over HTTP."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+
+    async def send_as_refusal(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await send_error(no_websocket(), send_as_refusal)

@@ -1,0 +1,216 @@
+"""Runs the application under Hypercorn: listeners, signals, and the way a server stops.
+
+1. Nothing is served before codex, the store and the tidy-up tasks have started; they stop last.
+2. A stop refuses new answers, gives the open ones `--grace` seconds, then ends them with an error in the stream.
+3. Connections that have not ended shortly after that are shut down. Hypercorn 0.18 would wait for them without end: on
+   Python 3.12 and newer it ignores its own grace time while a connection is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+import anyio
+from hypercorn.asyncio import serve as serve_asgi  # pyright: ignore[reportUnknownVariableType] - of its WSGI part
+from hypercorn.config import Config, Sockets
+from hypercorn.utils import LifespanFailureError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bridge.asgi import create_app
+from bridge.config import Settings
+from bridge.listeners import Listeners
+from codex_rpc.background import running
+from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
+from codex_rpc.supervisor import Down, Supervisor
+
+logger = logging.getLogger(__name__)
+
+KEEP_ALIVE = 120.0
+"""Seconds that a connection may wait for its first or next request, head included: longer than clients keep one idle
+(cloudflared 90), so that it is never closed under a request that is on its way."""
+
+MAX_HEAD = 32 * 1024
+"""Bytes of a request's head that are kept while it is incomplete; what arrives together is read up to 64 KiB more."""
+
+HANDSHAKE_PATIENCE = 10.0
+"""Seconds for a TLS handshake."""
+
+LAST_ANSWERS = 1.0
+"""Seconds that connections have to end after the last answer was ended."""
+
+BROKEN_CONNECTION = frozenset({"Unhandled exception in client_connected_cb", "Task exception was never retrieved"})
+"""How asyncio reports that the task of a connection has failed; the second one is that of old versions."""
+
+Watch: TypeAlias = Callable[[anyio.Event], Coroutine[Any, Any, None]]
+"""Sets the event when the server is to stop."""
+
+Beside: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+"""What runs for as long as the server does."""
+
+
+class _Config(Config):
+    """Hypercorn's settings, with sockets that exist already."""
+
+    accesslog = None
+    errorlog = logging.getLogger("hypercorn.error")
+    include_date_header = False  # ours has one
+    include_server_header = False
+    keep_alive_max_requests = sys.maxsize  # the last of an HTTP/2 connection would cut the answers that run beside it
+    h11_max_incomplete_size = MAX_HEAD
+    h2_max_header_list_size = MAX_HEAD
+    ssl_handshake_timeout = HANDSHAKE_PATIENCE
+    # A full queue would stop the reader of a connection for ever once the application has answered. The application
+    # reads each body at once and as far as its limit, so an unbounded queue stays short.
+    max_app_queue_size = 0
+
+    def __init__(self, listeners: Listeners, certfile: str | None, keyfile: str | None) -> None:
+        self.certfile = certfile
+        self.keyfile = keyfile
+        self.keep_alive_timeout = KEEP_ALIVE
+        self.graceful_timeout = 2 * LAST_ANSWERS  # for the tasks of connections; the connections themselves end before
+        self._listeners = listeners
+
+    def create_sockets(self) -> Sockets:
+        """Called by Hypercorn."""
+        sockets: list[socket.socket] = [*self._listeners.sockets]
+        return Sockets(sockets, [], []) if self.ssl_enabled else Sockets([], sockets, [])
+
+
+async def watch_signals(stop: anyio.Event) -> None:
+    """Set `stop` at the first SIGINT or SIGTERM; the second one ends the process at once, as it would without us."""
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    if sys.platform == "win32":
+        loop = asyncio.get_running_loop()
+        for number in wanted:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        return
+    with anyio.open_signal_receiver(*wanted) as signals:
+        async for number in signals:
+            logger.info("received %s; stopping", signal.Signals(number).name)
+            stop.set()
+            break
+
+
+async def serve(
+    settings: Settings,
+    listeners: Listeners,
+    announce: Callable[[], None],
+    watch: Watch = watch_signals,
+    beside: Sequence[Beside] = (),
+) -> None:
+    """Serve on `listeners` until `watch` says stop; `announce` is called when requests are answered.
+
+    Raises:
+        CaseError: the recordings that are to be served cannot be read.
+        StoreError: the store of responses cannot be opened.
+        CodexNotFoundError, CodexTooOldError: at the first start; the machine's set-up is to be mended.
+    """
+    app = create_app(settings)
+    stop = anyio.Event()
+    unusable: list[Exception] = []
+
+    async def stop_if_codex_cannot_start(supervisor: Supervisor) -> None:
+        match await supervisor.first_outcome():
+            case Down(CodexNotFoundError() | CodexTooOldError() as error):
+                unusable.append(error)
+                stop.set()
+            case _:
+                pass
+
+    async def until_stopped() -> None:
+        it = app.service
+        async with running(partial(stop_if_codex_cannot_start, it.supervisor), *beside):
+            announce()
+            await stop.wait()
+            await it.admission.stop(settings.grace)
+
+    async def stop_when_the_lifespan_fails() -> None:
+        await app.failed.wait()
+        stop.set()
+
+    async with running(partial(watch, stop), stop_when_the_lifespan_fails):
+        with suppress(LifespanFailureError):  # `app.failure` is its reason
+            await serve_http(app, listeners, until_stopped, settings.certfile, settings.keyfile)
+    for error in (app.failure, *unusable):
+        if error is not None:
+            raise error
+
+
+async def serve_http(
+    app: ASGIApp,
+    listeners: Listeners,
+    until_stopped: Callable[[], Awaitable[None]],
+    certfile: str | None = None,
+    keyfile: str | None = None,
+) -> None:
+    """Serve until `until_stopped` returns; afterwards the listeners and all connections are closed.
+
+    `until_stopped` is called when the lifespan has started and connections are accepted.
+
+    Raises:
+        LifespanFailureError: the application could not start.
+    """
+    loop = asyncio.get_running_loop()
+    requests = _Requests(app)
+    last: list[asyncio.TimerHandle] = []
+
+    async def stop() -> None:
+        await until_stopped()
+        last.append(loop.call_later(LAST_ANSWERS, requests.cancel))
+        last.append(loop.call_later(LAST_ANSWERS, listeners.connections.shut_down))
+
+    loop.set_exception_handler(_note_broken_connection)
+    try:
+        # In a task of its own: on Python 3.11 Hypercorn leaves its task marked as cancelled.
+        await loop.create_task(
+            serve_asgi(cast("Any", requests), _Config(listeners, certfile, keyfile), shutdown_trigger=stop)
+        )
+    finally:
+        loop.set_exception_handler(None)
+        for timer in last:
+            timer.cancel()
+
+
+class _Requests:
+    """An application whose open requests can be cancelled."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._open: set[anyio.CancelScope] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        with anyio.CancelScope() as request:
+            self._open.add(request)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._open.discard(request)
+
+    def cancel(self) -> None:
+        """Cancel the requests that are open now."""
+        for request in tuple(self._open):
+            request.cancel()
+
+
+def _note_broken_connection(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Hypercorn ends some connections by an exception: a client sends what it must not, or the server ends.
+
+    Exceptions of the application do not come here: Hypercorn logs them itself.
+    """
+    error = context.get("exception")
+    if context["message"] in BROKEN_CONNECTION or isinstance(error, asyncio.CancelledError):
+        logger.debug("a connection was given up: %r", error)
+    else:
+        loop.default_exception_handler(context)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import orjson
+import pytest
+from starlette.types import Message, Scope
+
+from bridge.asgi import create_app
+from bridge.cases import CaseError
+from bridge.cli import settings as setting_options
+from bridge.config import Settings
+from tests.bridge.exchange import Exchange, http_scope
+
+LIFESPAN: Scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
+
+
+class Server:
+    """The server's side of a lifespan, by hand."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.started = anyio.Event()
+        self.stop = anyio.Event()
+        self._asks: Iterator[str] = iter(("lifespan.startup", "lifespan.shutdown"))
+
+    async def receive(self) -> Message:
+        asked = next(self._asks)
+        if asked == "lifespan.shutdown":
+            await self.stop.wait()
+        return {"type": asked}
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+        self.started.set()
+
+
+async def test_requests_are_answered_between_the_startup_and_the_shutdown_of_the_lifespan() -> None:
+    app, server, exchange = create_app(Settings(replay="fixtures")), Server(), Exchange()
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(app, LIFESPAN, server.receive, server.send)
+            await server.started.wait()
+            await app(http_scope("/v1/models"), exchange.receive, exchange.send)
+            assert exchange.status == 200
+            server.stop.set()
+    assert [message["type"] for message in server.sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    with pytest.raises(RuntimeError, match="lifespan"):
+        await app(http_scope("/v1/models"), exchange.receive, exchange.send)
+
+
+async def test_a_start_that_fails_is_told_to_the_server_and_its_reason_kept(tmp_path: Path) -> None:
+    app, server = create_app(Settings(replay=str(tmp_path / "nowhere"))), Server()
+    with pytest.raises(CaseError, match="nowhere"):
+        await app(LIFESPAN, server.receive, server.send)
+    [failed] = server.sent
+    assert (failed["type"], "nowhere" in failed["message"]) == ("lifespan.startup.failed", True)
+    assert isinstance(app.failure, CaseError)
+    assert app.failed.is_set()
+
+
+async def test_without_settings_they_come_from_where_serve_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('api_key = "from the file"\nmax_body = 2048\n')
+    monkeypatch.setattr(setting_options, "CONFIG_FILE", file)
+    monkeypatch.setenv("CODEX_OPENAI_PROXY_REPLAY", "fixtures")
+    monkeypatch.setenv("CODEX_OPENAI_PROXY_MAX_BODY", "1024")
+    app, server = create_app(), Server()
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(app, LIFESPAN, server.receive, server.send)
+            await server.started.wait()
+            for key, status in (("another", 401), ("from the file", 413)):
+                exchange = Exchange(b"x" * 1025)
+                scope = http_scope("/v1/chat/completions", "POST", {"authorization": f"Bearer {key}"})
+                await app(scope, exchange.receive, exchange.send)
+                assert exchange.status == status
+            server.stop.set()
+
+
+@pytest.mark.parametrize(
+    ("extensions", "sent"),
+    [({"websocket.http.response": {}}, 426), ({}, "websocket.close")],
+    ids=["with a status", "without"],
+)
+async def test_a_websocket_is_refused_as_well_as_the_server_lets_us(
+    extensions: dict[str, object], sent: int | str
+) -> None:
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    scope: Scope = {"type": "websocket", "path": "/v1/responses", "extensions": extensions}
+    await create_app(Settings())(scope, receive, send)
+    assert messages[0].get("status", messages[0]["type"]) == sent
+    if extensions:
+        assert [message["type"] for message in messages] == [
+            "websocket.http.response.start",
+            "websocket.http.response.body",
+        ]
+        assert orjson.loads(messages[1]["body"])["error"]["code"] == "no_websocket"
