@@ -121,12 +121,13 @@ class Application:
                 try:
                     self._service = await stack.enter_async_context(service(self._settings))
                 except Exception as error:
-                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    self.failure = error
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})  # Hypercorn raises here
                     raise
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except Exception as error:
-            self.failure = error
+            self.failure = self.failure or error
             self.failed.set()
             raise
         finally:

@@ -127,7 +127,8 @@ async def serve(
 
     async def until_stopped() -> None:
         it = app.service
-        async with running(partial(stop_if_codex_cannot_start, it.supervisor), *beside):
+        codex = partial(stop_if_codex_cannot_start, it.supervisor)
+        async with running(partial(watch, stop), codex, stop_when_the_lifespan_fails, *beside):
             announce()
             await stop.wait()
             await it.admission.stop(settings.grace)
@@ -136,9 +137,8 @@ async def serve(
         await app.failed.wait()
         stop.set()
 
-    async with running(partial(watch, stop), stop_when_the_lifespan_fails):
-        with suppress(LifespanFailureError):  # `app.failure` is its reason
-            await serve_http(app, listeners, until_stopped, settings.certfile, settings.keyfile)
+    with suppress(LifespanFailureError):  # `app.failure` is its reason
+        await serve_http(app, listeners, until_stopped, settings.certfile, settings.keyfile)
     for error in (app.failure, *unusable):
         if error is not None:
             raise error
