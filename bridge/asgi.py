@@ -17,23 +17,22 @@ import anyio
 from msgspec import Struct
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bridge.admission import Admission
-from bridge.answers import send_error
-from bridge.app import Api, build_app
-from bridge.backend import Backend
+from bridge.codex.backend import Backend
 from bridge.config import Settings
-from bridge.demo import DemoNotice
+from bridge.conversation.threads import Threads
 from bridge.errors import no_websocket
-from bridge.ledger import Ledger
-from bridge.mint import Mint
-from bridge.opener import Opener
-from bridge.page import Page
-from bridge.responses import Responses
-from bridge.stage import Stage
-from bridge.stages import open_stage
-from bridge.status import Status
-from bridge.stores import open_store
-from bridge.threads import Threads
+from bridge.http.admission import Admission
+from bridge.http.answer import send_error
+from bridge.http.page import Page
+from bridge.http.routes import Api, build_app
+from bridge.http.status import Status
+from bridge.http.stored_responses import Responses
+from bridge.http.turn_opener import Opener
+from bridge.recordings.backend_mode import Stage, open_stage
+from bridge.recordings.demo import DemoNotice
+from bridge.recordings.exchanges import Mint
+from bridge.store.open import open_store
+from bridge.telemetry.ledger import Ledger
 from codex_rpc.background import running
 from codex_rpc.supervisor import Supervisor
 
@@ -144,7 +143,7 @@ def create_app(settings: Settings | None = None) -> Application:
         click.ClickException: a setting is wrong.
     """
     if settings is None:
-        from bridge.cli.server_settings import settings_from_environment  # noqa: PLC0415 - `serve` has them already
+        from bridge.settings.server import settings_from_environment  # noqa: PLC0415 - `serve` has them already
 
         settings = settings_from_environment()
     return Application(settings)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
+from platformdirs import user_config_path, user_state_path
 
 ReasoningDisplay: TypeAlias = Literal["off", "reasoning_content", "think", "details"]
 """How what the model tells about its reasoning is shown: not at all, in a field of its own, or inside the text."""
@@ -86,3 +88,16 @@ def parse_address(text: str) -> tuple[str, int]:
     if not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{text!r} is not an address; use HOST:PORT, for example {EXAMPLE_ADDRESS}")
     return host, int(port)
+
+
+PROGRAM = "codex-openai-proxy"
+
+
+def settings_folder() -> Path:
+    """Return the folder of what a person sets: settings, the API key, the tunnel's configuration."""
+    return user_config_path(PROGRAM, appauthor=False, roaming=True)
+
+
+def state_folder() -> Path:
+    """Return the folder of what the program keeps for itself: stored responses, codex's private home."""
+    return user_state_path(PROGRAM, appauthor=False)

@@ -19,7 +19,7 @@ from codex_rpc.errors import (
     RequestRefusedError,
     UnsendableError,
 )
-from codex_rpc.protocol import CodexFailure
+from codex_rpc.wire.protocol import CodexFailure
 
 USAGE_LIMIT = "usage_limit_reached"
 CONTEXT_TOO_LONG = "context_length_exceeded"

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.asgi import create_app
 from bridge.config import Settings
-from bridge.listeners import Listeners
+from bridge.http.listeners import Listeners
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.supervisor import Down, Supervisor

@@ -11,7 +11,7 @@ import anyio
 from msgspec import Struct
 
 from codex_rpc.background import first_of
-from codex_rpc.client import Client
+from codex_rpc.client.client import Client
 from codex_rpc.errors import CodexError, CodexUnavailableError
 
 logger = logging.getLogger(__name__)

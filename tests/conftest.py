@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs] - it has its types inline
 
-from bridge.folders import PROGRAM
+from bridge.config import PROGRAM
 from tests.harness.codex_home import Transport, write_home
 from tests.harness.proxy import LITE, MODEL, Proxy, proxy
 from tests.harness.system_programs import how_to_run

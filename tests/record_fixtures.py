@@ -25,13 +25,13 @@ import httpx2
 from msgspec.structs import replace
 
 from bridge.asgi import service
-from bridge.case_folders import load_cases, save_case
+from bridge.codex.launch import Launcher
 from bridge.config import ReasoningDisplay, Settings
-from bridge.launch import Launcher
-from bridge.mint import Mint
-from bridge.recorder import Recorder
-from bridge.redaction import Redactor
-from bridge.stage import Stage
+from bridge.recordings.backend_mode import Stage
+from bridge.recordings.case_folders import load_cases, save_case
+from bridge.recordings.exchanges import Mint
+from bridge.recordings.recorder import Recorder
+from bridge.recordings.redaction import Redactor
 from tests.harness.asgi import asgi_client
 from tests.harness.codex_home import write_home
 from tests.harness.proxy import MODEL, user

@@ -16,26 +16,26 @@ import orjson
 import pytest
 from starlette.types import Message
 
-from bridge.conversations import Continue, Conversations, Known, Trails
-from bridge.histories import Histories
-from bridge.json_body import decode_json
-from bridge.model_names import ModelChoice
-from bridge.openai.chat_answer import ChatAnswer
-from bridge.openai.chat_request import parse
-from bridge.openai.chat_stream import ChatStream
+from bridge.codex.models import ModelChoice
+from bridge.conversation.plan import Continue, Conversations, Known, Trails
+from bridge.conversation.prompt import Item
+from bridge.conversation.tools import Toolbox
+from bridge.conversation.translate import Translator
+from bridge.json_values import decode_json
+from bridge.openai.chat.answer import ChatAnswer
+from bridge.openai.chat.request import parse
+from bridge.openai.chat.stream import ChatStream
 from bridge.openai.model_settings import ModelSettings
-from bridge.openai.response_fields import read_body
-from bridge.openai.response_input import Recent
-from bridge.openai.response_request import begin
-from bridge.prompt import Item
-from bridge.stored import Stored
-from bridge.tools import Toolbox
-from bridge.translate import Translator
-from codex_rpc.child import Sink
-from codex_rpc.client import Client
-from codex_rpc.outgoing import Outgoing
-from codex_rpc.protocol import Event
-from tests.bridge.exchange import Exchange, http_scope
+from bridge.openai.responses.fields import read_body
+from bridge.openai.responses.input import Recent
+from bridge.openai.responses.request import begin
+from bridge.store.histories import Histories
+from bridge.store.response import Stored
+from codex_rpc.client.client import Client
+from codex_rpc.client.outgoing import Outgoing
+from codex_rpc.process.child import Sink
+from codex_rpc.wire.protocol import Event
+from tests.bridge.http.exchange import Exchange, http_scope
 from tests.harness.proxy import MODEL, proxy, user
 from tests.harness.upstream import Upstream
 

@@ -13,14 +13,14 @@ HEAVY = {"anyio", "asyncio", "codex_rpc", "h11", "hypercorn", "orjson", "starlet
 """What neither help nor the completion of a command's name or of the server's options has a use for."""
 
 UNASKED = {
-    "bridge.check",
+    "bridge.cli.check",
     "bridge.doctor",
-    "bridge.library",
-    "bridge.recorder",
-    "bridge.redaction",
-    "bridge.redis_store",
+    "bridge.recordings.library",
+    "bridge.recordings.recorder",
+    "bridge.recordings.redaction",
+    "bridge.store.redis",
     "bridge.tunnel.cloudflared",
-    "codex_rpc.player",
+    "codex_rpc.recording.player",
     "redis",
 }
 """What a server has a use for only when it is asked for it."""
@@ -39,7 +39,7 @@ import sys
 import anyio
 from bridge.cli import serving
 from bridge.config import Settings
-from bridge.listeners import listen
+from bridge.http.listeners import listen
 from bridge.serve import serve
 
 async def at_once(stop):
@@ -86,7 +86,7 @@ async def test_a_shell_that_completes_imports_nothing_of_the_server(typed: str) 
 async def test_a_server_imports_only_what_its_settings_ask_for(home: Path) -> None:
     del home
     loaded = await imported(SERVE, os.environ.get("CODEX_UNDER_TEST", ""))
-    assert "bridge.app" in loaded
+    assert "bridge.http.routes" in loaded
     assert loaded & UNASKED == set()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from bridge.folders import PROGRAM
+from bridge.config import PROGRAM
 
 VARIABLE = "_CODEX_OPENAI_PROXY_COMPLETE"
 """In which click looks for the shell's question."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bridge.model_names import NAMED, reverse
+from bridge.codex.models import NAMED, reverse
 
 
 def show_values(url: str, key: str | None) -> None:

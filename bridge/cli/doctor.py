@@ -12,13 +12,13 @@ import click
 from msgspec.structs import replace
 
 from bridge.cli.server_options import server_options, the_address, the_key
-from bridge.cli.settings import setting
 from bridge.cli.terminal import marked, waiting
 from bridge.doctor.checks import CHECKS, LONG_CHECKS, Check, examine
 from bridge.doctor.findings import Examined, report
 from bridge.doctor.subject import SILENCE, Subject
 from bridge.doctor.symptoms import SYMPTOMS, lookup
 from bridge.doctor.tunnel_checks import url_of_the_tunnel
+from bridge.settings.sources import setting
 from bridge.tunnel.files import CONFIG, existing_config
 
 

@@ -9,14 +9,14 @@ from functools import partial
 import anyio
 import click
 
-from bridge.account_text import describe_account
-from bridge.cli.settings import setting
 from bridge.cli.terminal import marked, waiting
-from bridge.launch import account_client
-from codex_rpc.calls import Account, account_login_start, account_read
-from codex_rpc.client import Client
+from bridge.codex.launch import account_client
+from bridge.settings.sources import setting
+from bridge.telemetry.report import describe_account
+from codex_rpc.client.client import Client
 from codex_rpc.errors import CodexError, CodexNotFoundError
-from codex_rpc.process import find_codex
+from codex_rpc.process.process import find_codex
+from codex_rpc.wire.calls import Account, account_login_start, account_read
 
 PATIENCE = 15 * 60.0
 """Seconds for the person to open the page and type the code; the code itself lives no longer."""

@@ -9,8 +9,8 @@ import click
 
 from bridge.cli.questions import ask
 from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.codex.models import reverse
 from bridge.doctor.subject import Subject
-from bridge.model_names import reverse
 
 
 @click.command(

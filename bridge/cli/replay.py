@@ -7,9 +7,9 @@ from pathlib import Path
 import anyio
 import click
 
-from bridge.case_folders import load_cases
-from bridge.cases import CaseError
 from bridge.cli.serve import serve
+from bridge.recordings.case_folders import load_cases
+from bridge.recordings.cases import CaseError
 
 
 @click.command(
@@ -38,7 +38,7 @@ def replay(context: click.Context, folder: str, options: tuple[str, ...], *, che
 
 async def _check(folder: Path) -> int:
     """Return the exit status."""
-    from bridge.check import check_case  # noqa: PLC0415 - help and completion do without a server
+    from bridge.cli.check import check_case  # noqa: PLC0415 - help and completion do without a server
 
     failed = False
     for case in load_cases(folder):

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from bridge.cli.server_settings import key_from_file, server_settings, settings_of
-from bridge.cli.settings import NO_SETTINGS
+from bridge.settings.server import key_from_file, server_settings, settings_of
+from bridge.settings.sources import NO_SETTINGS
 from bridge.tunnel.files import KEY_FILE, make_key
 
 SECRETS = frozenset({"api_key"})
@@ -52,7 +52,7 @@ def serve(context: click.Context, *, print_config: bool, **values: Any) -> None:
     # Help and completion do without the server. What its modules create stays: the collector need not look through it.
     gc.disable()
     from bridge.cli.serving import run  # noqa: PLC0415
-    from bridge.logs import configure_logs  # noqa: PLC0415
+    from bridge.telemetry.logs import configure_logs  # noqa: PLC0415
 
     gc.freeze()
     gc.enable()

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias, TypeVar
 
 import click
 
-from bridge.cli.settings import CONFIG_FILE, ENVIRONMENT, config_values, setting
 from bridge.config import DEFAULT_ADDRESS, parse_address
-from bridge.key_file import read_key
+from bridge.settings.key_file import read_key
+from bridge.settings.sources import CONFIG_FILE, ENVIRONMENT, config_values, setting
 from bridge.tunnel.files import KEY_FILE
 
 F = TypeVar("F", bound=Callable[..., Any])

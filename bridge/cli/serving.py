@@ -11,15 +11,14 @@ import click
 from msgspec.structs import replace
 
 from bridge import __version__
-from bridge.cases import CaseError
 from bridge.cli.cursor_values import show_values
-from bridge.config import Settings
-from bridge.demo import nobody_is_logged_in, shipped_cases
-from bridge.folders import PROGRAM
-from bridge.listeners import Listeners, allow_descriptors, listen
+from bridge.config import PROGRAM, Settings
+from bridge.http.listeners import Listeners, allow_descriptors, listen
+from bridge.recordings.cases import CaseError
+from bridge.recordings.demo import nobody_is_logged_in, shipped_cases
 from bridge.serve import Beside
 from bridge.serve import serve as run_server
-from bridge.stored import StoreError
+from bridge.store.response import StoreError
 from bridge.tunnel.errors import TunnelError
 from codex_rpc.errors import CodexError
 
@@ -63,7 +62,10 @@ def _check_certificate(settings: Settings) -> None:
         raise click.UsageError("--certfile and --keyfile go together: a certificate is of no use without its key.")
     if settings.certfile is None or settings.keyfile is None:
         return
-    from bridge.certificate import CertificateError, check_certificate  # noqa: PLC0415 - most servers have none
+    from bridge.settings.certificate import (  # noqa: PLC0415 - most servers have none
+        CertificateError,
+        check_certificate,
+    )
 
     try:
         check_certificate(settings.certfile, settings.keyfile)

@@ -11,11 +11,11 @@ import click
 
 from bridge.cli.cursor_values import show_values
 from bridge.cli.server_options import server_options, the_address, the_key
-from bridge.cli.settings import setting
 from bridge.cli.terminal import marked, waiting
+from bridge.codex.models import NAMED, reverse
 from bridge.doctor.http import Unreachable, fetch
 from bridge.doctor.subject import Subject
-from bridge.model_names import NAMED, reverse
+from bridge.settings.sources import setting
 from bridge.tunnel import files
 from bridge.tunnel.cloudflared import find_cloudflared
 from bridge.tunnel.config import read_config

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import time
 
-from bridge.account_text import describe_account
-from bridge.codex_home import child_environment, real_home
+from bridge.codex.home import child_environment, real_home
+from bridge.codex.launch import Launcher, account_client
 from bridge.doctor.findings import Finding, fail, ok, skip, warn
 from bridge.doctor.subject import Subject
 from bridge.doctor.symptoms import LOG_IN
 from bridge.doctor.verdicts import judge_quota
-from bridge.launch import Launcher, account_client
-from codex_rpc.calls import account_read, rate_limits_read
+from bridge.telemetry.report import describe_account
 from codex_rpc.errors import CodexError, CodexNotFoundError, CodexTooOldError, RequestRefusedError
-from codex_rpc.process import find_codex
+from codex_rpc.process.process import find_codex
+from codex_rpc.wire.calls import account_read, rate_limits_read
 
 INSTALL = "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
 UPDATE = "npm install -g @openai/codex@latest    (or: pip install -U openai-codex-cli-bin)"

@@ -17,7 +17,7 @@ import h11
 from anyio.abc import ByteStream
 from msgspec import Struct, field
 
-from bridge.certificate import trusting
+from bridge.settings.certificate import trusting
 
 READ_SIZE = 64 * 1024
 

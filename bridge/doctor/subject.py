@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bridge.model_names import NAMED, reverse
+from bridge.codex.models import NAMED, reverse
 
 SILENCE = 130.0
 """Seconds. Cloudflare cuts a stream in which nothing came for about 100."""

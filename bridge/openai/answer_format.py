@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 
 import orjson
 
-from bridge.json_body import is_deeper_than
+from bridge.json_values import is_deeper_than
 from bridge.openai.shapes import Object, Refused, Shape, missing
 
 JSON_OBJECT = "Answer with one valid JSON object and nothing else."

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from bridge.conversation.prompt import Item
 from bridge.errors import invalid_request
-from bridge.prompt import Item
 
 LONGEST_ID = 64
 """Characters that the upstream takes for a call id; clients bring longer ones from other models."""

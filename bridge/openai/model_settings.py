@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from bridge.limits import Limits
-from bridge.model_names import ModelChoice
+from bridge.codex.models import ModelChoice
+from bridge.conversation.limits import Limits
+from bridge.conversation.prompt import Item, Prompt
+from bridge.conversation.tools import Toolbox
 from bridge.openai.answer_format import Format, for_codex
 from bridge.openai.shapes import Object, Refused, Shape
 from bridge.openai.tool_choice import ToolChoice, read_tool_choice
-from bridge.prompt import Item, Prompt
-from bridge.tools import Toolbox
 
 MOST_STOPS = 4
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from bridge.config import ReasoningDisplay
-from bridge.prompt import Item
+from bridge.conversation.prompt import Item
 
 OPEN = {"think": "<think>\n", "details": "<details><summary>Reasoning</summary>\n\n"}
 CLOSE = {"think": "\n</think>\n\n", "details": "\n\n</details>\n\n"}

@@ -10,10 +10,10 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from bridge.conversation.tools import Toolbox
 from bridge.errors import invalid_request
 from bridge.openai.shapes import Object, Shape, decode
 from bridge.openai.tool_specs import WEB_SEARCH, Name, nested
-from bridge.tools import Toolbox
 
 
 class ToolChoice(Struct, frozen=True):

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 from msgspec import Meta
 from msgspec.structs import replace
 
+from bridge.conversation.tools import Grammar, Tool, Toolbox
 from bridge.errors import invalid_request
-from bridge.json_body import is_deeper_than
+from bridge.json_values import is_deeper_than
 from bridge.openai.shapes import Object, Refused, Shape, decode, missing
-from bridge.tools import Grammar, Tool, Toolbox
 
 MAX_NAME_LENGTH = 256
 

@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from bridge.folders import settings_folder
+from bridge.config import settings_folder
 
 KEY_FILE = settings_folder() / "api-key"
 CONFIG = settings_folder() / "cloudflared.yml"

@@ -13,7 +13,7 @@ from functools import partial
 import anyio
 import orjson
 
-from bridge.launch import Launcher
+from bridge.codex.launch import Launcher
 from tests.benchmarks.servers import CONVERSATION
 from tests.benchmarks.subjects import Bare, BareConversation, Heard, bare_client
 

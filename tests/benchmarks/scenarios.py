@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import psutil
 
-from bridge.launch import Launcher
+from bridge.codex.launch import Launcher
 from tests.benchmarks.servers import HttpConversation, Server, cpu_of, hello, proxy, relay, serve
 from tests.benchmarks.subjects import Heard, Subject, bare_client, official_sdk
 from tests.benchmarks.upstream import RunningUpstream, upstream_process

@@ -19,7 +19,7 @@ import h11
 import orjson
 import psutil
 
-from bridge import sse
+from bridge.openai import sse
 from tests.benchmarks.subjects import MODEL, Heard
 
 READ_SIZE = 256 * 1024

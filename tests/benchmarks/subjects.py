@@ -19,11 +19,11 @@ import orjson
 from openai_codex import ApprovalMode, AsyncCodex, CodexConfig, Sandbox
 from openai_codex.generated.v2_all import AgentMessageDeltaNotification
 
-from bridge.launch import Launcher
-from bridge.plain_model import thread_start_params
-from bridge.prompt import Prompt, message
-from codex_rpc.calls import initialize
-from codex_rpc.framing import LineSplitter
+from bridge.codex.launch import Launcher
+from bridge.conversation.prompt import Prompt, message
+from bridge.conversation.thread_params import thread_start_params
+from codex_rpc.wire.calls import initialize
+from codex_rpc.wire.framing import LineSplitter
 
 MODEL = "gpt-5.2-codex"
 PROMPT = Prompt(MODEL, ())

@@ -9,10 +9,10 @@ import pytest
 from starlette.types import Message, Scope
 
 from bridge.asgi import create_app
-from bridge.cases import CaseError
-from bridge.cli import settings as setting_options
 from bridge.config import Settings
-from tests.bridge.exchange import Exchange, http_scope
+from bridge.recordings.cases import CaseError
+from bridge.settings import sources as setting_options
+from tests.bridge.http.exchange import Exchange, http_scope
 
 LIFESPAN: Scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
 

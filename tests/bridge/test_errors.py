@@ -37,7 +37,7 @@ from codex_rpc.errors import (
     RequestRefusedError,
     UnsendableError,
 )
-from codex_rpc.protocol import CodexFailure
+from codex_rpc.wire.protocol import CodexFailure
 
 UPSTREAM_400 = json.dumps(
     {

@@ -16,10 +16,11 @@ import h2.settings
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bridge import last_part, listeners, serve
-from bridge.answers import response_start
-from bridge.last_part import LastPart
-from bridge.listeners import Connections, Listeners, listen
+from bridge import serve
+from bridge.http import last_part, listeners
+from bridge.http.answer import response_start
+from bridge.http.last_part import LastPart
+from bridge.http.listeners import Connections, Listeners, listen
 from bridge.serve import MAX_HEAD, serve_http
 
 GET = b"GET /one HTTP/1.1\r\nhost: x\r\n\r\n"

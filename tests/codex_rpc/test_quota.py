@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from codex_rpc.calls import rate_limits_read
-from codex_rpc.protocol import QuotaReported, read_event
 from codex_rpc.quota import Quota, RateLimit, Window, exhausted_until, read_rate_limit, updated
+from codex_rpc.wire.calls import rate_limits_read
+from codex_rpc.wire.protocol import QuotaReported, read_event
 
 SNAPSHOT: dict[str, Any] = {
     "limitId": "codex",

@@ -10,9 +10,9 @@ import pytest
 
 from codex_rpc import supervisor as under_test
 from codex_rpc.background import running
-from codex_rpc.child import Sink
-from codex_rpc.client import Client
+from codex_rpc.client.client import Client
 from codex_rpc.errors import CodexError, CodexNotFoundError, CodexUnavailableError, ConnectionLostError
+from codex_rpc.process.child import Sink
 from codex_rpc.supervisor import Down, Starting, State, Supervisor, Up
 
 NOT_FOUND = CodexNotFoundError("no codex anywhere")

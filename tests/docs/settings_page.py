@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bridge.cli.serve import serve
-from bridge.cli.settings import ENVIRONMENT, NO_SETTINGS
+from bridge.settings.sources import ENVIRONMENT, NO_SETTINGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

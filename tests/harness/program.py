@@ -17,7 +17,7 @@ import psutil
 import pytest
 from anyio.abc import Process
 
-from bridge.certificate import trusting
+from bridge.settings.certificate import trusting
 
 TLS = Path(__file__).parent / "tls"
 """A certificate for this machine with its key, and some that no client takes."""

@@ -13,7 +13,7 @@ import httpx2
 import openai
 import pytest
 
-from bridge import backend
+from bridge.codex import backend
 from tests.harness.asgi import asgi_client
 from tests.harness.codex_home import log_in, write_home
 from tests.harness.proxy import MODEL, Proxy, proxy, user

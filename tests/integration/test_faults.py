@@ -18,12 +18,13 @@ import orjson
 import pytest
 from starlette.types import Message
 
-from bridge import request_body, threads
-from bridge.prompt import Item
-from bridge.recorder import Recorder
-from bridge.store import SqliteStore
-from codex_rpc import calls
-from tests.bridge.exchange import Exchange, http_scope
+from bridge.conversation import threads
+from bridge.conversation.prompt import Item
+from bridge.http import body as request_body
+from bridge.recordings.recorder import Recorder
+from bridge.store.sqlite import SqliteStore
+from codex_rpc.wire import calls
+from tests.bridge.http.exchange import Exchange, http_scope
 from tests.harness.codex_home import write_home
 from tests.harness.program import free_port, program
 from tests.harness.proxy import MODEL, Proxy, Stream, proxy, user

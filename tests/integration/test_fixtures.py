@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bridge.case_folders import load_cases
-from bridge.cases import Case
-from bridge.check import Mismatch, check_case
-from codex_rpc.child import Sink
-from codex_rpc.process import ByteStream
+from bridge.cli.check import Mismatch, check_case
+from bridge.recordings.case_folders import load_cases
+from bridge.recordings.cases import Case
+from codex_rpc.process.child import Sink
+from codex_rpc.process.process import ByteStream
 from tests.record_fixtures import FIXTURES, RECIPES
 
 CASES = load_cases(FIXTURES)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codex_rpc.process import CodexProcess
+from codex_rpc.process.process import CodexProcess
 from tests.harness.proxy import BOTH_KINDS, Proxy, user
 from tests.harness.script import plain_item as plain
 from tests.integration.test_chat import tiny_png

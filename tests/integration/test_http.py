@@ -15,7 +15,7 @@ import httpx2
 import orjson
 import pytest
 
-from bridge.certificate import trusting
+from bridge.settings.certificate import trusting
 from tests.harness.program import TLS, Program, free_port, needs_ipv6, program, run, server
 from tests.harness.proxy import MODEL, Stream, user
 from tests.harness.script import Hold, begun, reply

@@ -9,7 +9,7 @@ import anyio
 import httpx2
 import pytest
 
-from bridge.page import MEDIA
+from bridge.http.page import MEDIA
 from tests.harness.account_server import account_server
 from tests.harness.browser import Page, browser_page
 from tests.harness.codex_home import write_home

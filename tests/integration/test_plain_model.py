@@ -310,7 +310,7 @@ async def test_instructions_in_the_users_own_home_are_warned_of(
     async with proxy(upstream, home) as bridge:
         assert (await bridge.chat(user("hi"))).status_code == 200
     assert TRAP in everything_sent(upstream)
-    warned = [record.getMessage() for record in caplog.records if record.name == "bridge.launch"]
+    warned = [record.getMessage() for record in caplog.records if record.name == "bridge.codex.launch"]
     assert f"the model sees AGENTS.md and AGENTS.override.md of {home}; docs/security.md says why" in warned
 
 

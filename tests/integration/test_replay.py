@@ -16,11 +16,11 @@ import orjson
 import pytest
 from openai import AsyncOpenAI, NotFoundError
 
-from bridge import demo
 from bridge.asgi import service
-from bridge.case_folders import load_cases
-from bridge.check import check_case
+from bridge.cli.check import check_case
 from bridge.config import Settings
+from bridge.recordings import demo
+from bridge.recordings.case_folders import load_cases
 from tests.harness.asgi import asgi_client
 from tests.harness.codex_home import write_home
 from tests.harness.program import program

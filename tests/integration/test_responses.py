@@ -14,8 +14,8 @@ import anyio
 import httpx2
 import pytest
 
-from bridge.tools import codex_name
-from codex_rpc.process import find_codex
+from bridge.conversation.tools import codex_name
+from codex_rpc.process.process import find_codex
 from tests.harness.codex_home import write_home
 from tests.harness.program import program
 from tests.harness.proxy import BOTH_KINDS, Proxy

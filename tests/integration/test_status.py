@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge import backend
+from bridge.codex import backend
 from tests.harness.codex_home import write_home
 from tests.harness.proxy import MODEL, Proxy, proxy, user
 from tests.harness.script import Call, Text, Usage, http_error, reply

@@ -12,8 +12,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bridge import threads, turns
-from bridge.translate import UNDECLARED_CALLS
+from bridge.conversation import threads, turns
+from bridge.conversation.translate import UNDECLARED_CALLS
 from tests.harness.codex_home import write_home
 from tests.harness.proxy import BOTH_KINDS, Proxy, proxy, user
 from tests.harness.script import Call, Cut, Pause, Received, Reply, Text, Thought, Usage, reply

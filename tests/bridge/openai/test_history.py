@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.conversation.prompt import Item, function_call, function_call_output, message
 from bridge.errors import ApiError, invalid_request
 from bridge.openai.history import LONGEST_ID, check_calls, short_id
-from bridge.prompt import Item, function_call, function_call_output, message
 
 Q, A = message("user", "Go."), message("assistant", "Done.")
 CALL, CALL2 = (function_call(name, "look", "{}") for name in ("c1", "c2"))

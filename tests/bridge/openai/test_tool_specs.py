@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.conversation.tools import Grammar, Tool, Toolbox
 from bridge.errors import ApiError
 from bridge.openai.model_settings import SharedFields
 from bridge.openai.shapes import decode
 from bridge.openai.tool_choice import ToolChoice, read_tool_choice
 from bridge.openai.tool_specs import read_tools, toolbox_of
-from bridge.tools import Grammar, Tool, Toolbox
 
 
 def parse_tools(value: object) -> Toolbox:

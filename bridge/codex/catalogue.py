@@ -1,0 +1,123 @@
+"""What makes a Codex thread behave like the plain model: codex's switches, a thread's start, the model catalogue.
+
+Each entry closes a way by which something foreign would reach the model, or by which the client's words would be cut or
+rewritten. docs/architecture.md says how each was found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.codex.config import to_toml
+from bridge.codex.models import NAMED
+
+UNBOUNDED = 1_000_000_000
+"""Tokens or bytes that no request reaches: codex neither truncates nor compacts below it."""
+
+_OFF = {"enabled": False}
+
+_FEATURES_OFF = (
+    "apps",
+    "browser_use",
+    "code_mode_host",
+    "computer_use",
+    "default_mode_request_user_input",
+    "goals",
+    "hooks",
+    "image_generation",
+    "memories",
+    "multi_agent",
+    "plugins",
+    "remote_plugin",
+    "shell_snapshot",
+    "shell_tool",
+    "skill_search",
+    "sleep_tool",
+    "tool_suggest",
+    "unified_exec",
+    "view_image",
+    "workspace_dependencies",
+)
+
+
+_SWITCHES: Mapping[str, Any] = {
+    "notify": [],
+    "thread_unload_delay_secs": 1,
+    # No silent truncation of tool outputs and no compaction.
+    "tool_output_token_limit": UNBOUNDED,
+    "model_context_window": UNBOUNDED,
+    "model_auto_compact_token_limit": UNBOUNDED,
+    "model_post_turn_compact_threshold_percent": 0,
+    # No text of codex's own, and none of a folder above the working directory.
+    "project_root_markers": [],
+    "project_doc_max_bytes": 0,
+    "include_environment_context": False,
+    "include_permissions_instructions": False,
+    "include_apps_instructions": False,
+    "include_collaboration_mode_instructions": False,
+    "skills": {"include_instructions": False, "bundled": _OFF},
+    # The client asks for a summary of the reasoning, or gets none.
+    "model_reasoning_summary": "none",
+}
+
+
+def command_line(
+    codex: str, catalogue: str, overruled: Mapping[str, Any] | None = None, features: Mapping[str, bool] | None = None
+) -> list[str]:
+    """Return the command that starts app-server; what stands in it is stronger than any config.toml.
+
+    `catalogue` is the path of the rewritten catalogue. `overruled` and `features` replace settings of configuration
+    that is not ours.
+    """
+    # A thread's own `features` would replace these.
+    off = dict.fromkeys(_FEATURES_OFF, False)
+    values = {
+        **_SWITCHES,
+        **(overruled or {}),
+        "features": {**(features or {}), **off},
+        "model_catalog_json": catalogue,
+    }
+    options = [option for key, value in values.items() for option in ("-c", f"{key}={to_toml(value)}")]
+    return [codex, "app-server", *options]
+
+
+def plain_catalogue(printed: bytes) -> bytes:
+    """Rewrite the catalogue that `codex debug models` prints, as JSON, and add the named models that it no longer has.
+
+    Raises:
+        ValueError: it is not a catalogue.
+    """
+    catalogue: Any = json.loads(printed)
+    try:
+        models: list[dict[str, Any]] = [_plain(model) for model in catalogue["models"]]
+        known = {model["slug"] for model in models}
+        pattern = next(model for model in models if not model.get("use_responses_lite"))
+    except (KeyError, TypeError, StopIteration) as error:
+        raise ValueError(f"not a model catalogue: {error!r}") from error
+    models += [
+        {**pattern, "slug": slug, "display_name": slug, "description": "", "upgrade": None}
+        for slug in NAMED
+        if slug not in known
+    ]
+    return json.dumps({"models": models}).encode()
+
+
+def _plain(model: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **model,
+        # No tool, role or text of codex's own.
+        "tool_mode": "direct",
+        "multi_agent_version": "disabled",
+        "apply_patch_tool_type": None,
+        "experimental_supported_tools": [],
+        "supports_search_tool": False,
+        # Codex's taste for short answers is not the client's; without it the upstream's own default holds.
+        "default_verbosity": None,
+        # No silent truncation of tool outputs and no compaction.
+        "truncation_policy": {"mode": "bytes", "limit": UNBOUNDED},
+        "context_window": UNBOUNDED,
+        "max_context_window": UNBOUNDED,
+        "auto_compact_token_limit": UNBOUNDED,
+    }

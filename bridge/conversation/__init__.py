@@ -1,0 +1,1 @@
+"""What a request becomes on a Codex thread, and what the thread's events become."""

@@ -1,0 +1,68 @@
+"""The one inner form of a request: Responses items as codex takes them, the tools, and the settings of one turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from msgspec import Struct, field
+
+from bridge.conversation.tools import Toolbox
+
+Item: TypeAlias = Mapping[str, Any]
+"""A Responses API item (message, function_call, function_call_output, reasoning …) as it is on the wire."""
+
+
+class Prompt(Struct, frozen=True):
+    """What the model is to see, and how it is to be run."""
+
+    model: str
+    """The name that codex knows."""
+    items: tuple[Item, ...]
+    toolbox: Toolbox = field(default_factory=Toolbox)
+    effort: str | None = None
+    tier: str | None = None
+    summary: str | None = None
+    """Whether the model tells about its reasoning, as codex's `model_reasoning_summary`."""
+    verbosity: str | None = None
+    schema: Mapping[str, Any] | None = None
+    """A strict JSON schema for the answer."""
+    format_note: str | None = None
+    """What the model is told about the answer's format when no strict schema can say it."""
+    choice_note: str | None = None
+    """What the model is told about the use of tools."""
+    one_call_at_a_time: bool = False
+    hint: str | None = None
+    """The client's own name for the conversation (`prompt_cache_key`)."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The few words of ours that the model sees, each because the client's request asked for what it says."""
+        return tuple(note for note in (self.format_note, self.choice_note) if note is not None)
+
+    @property
+    def answer_format(self) -> tuple[Any, ...]:
+        """What a turn that has begun cannot be told anew."""
+        return self.schema, self.format_note
+
+    def thread_settings(self) -> Any:
+        """Return, as JSON, what is fixed when a thread is started: another value needs another thread."""
+        box = self.toolbox
+        return [self.model, self.effort, self.tier, self.summary, self.verbosity, box.specs(), box.web_search]
+
+
+def message(role: str, text: str) -> Item:
+    """Return a message of one text part."""
+    kind = "output_text" if role == "assistant" else "input_text"
+    return {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
+
+
+def function_call(call_id: str, name: str, arguments: str, namespace: str | None = None) -> Item:
+    """Return a call; `arguments` is the JSON text."""
+    call = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+    return call if namespace is None else {**call, "namespace": namespace}
+
+
+def function_call_output(call_id: str, output: Any) -> Item:
+    """Return the output of a call: a text, or a list of input_text and input_image parts."""
+    return {"type": "function_call_output", "call_id": call_id, "output": output}

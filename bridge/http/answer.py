@@ -1,0 +1,278 @@
+"""The answer of the model as an ASGI application: the one place where exceptions become wire errors.
+
+An answer owns its turn: client gone, server stopping, failure — whatever ends the answer leaves the turn's block, which
+interrupts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from time import time
+from typing import Protocol
+
+import anyio
+import orjson
+from anyio.abc import TaskGroup
+from msgspec import Struct
+from starlette.types import Message, Receive, Scope, Send
+
+from bridge.conversation.events import Failed, Finished, TurnEvent
+from bridge.conversation.turns import Turn
+from bridge.errors import CONTEXT_TOO_LONG, ApiError, from_codex_error, internal_error, unavailable
+from bridge.http.access import client_of
+from bridge.http.admission import Admission
+from bridge.openai.clients import as_shown
+from bridge.telemetry.ledger import Entry, entry_of
+from bridge.telemetry.report import quota_headers, with_quota
+from codex_rpc.errors import CodexError, ConnectionLostError
+
+logger = logging.getLogger(__name__)
+
+WHOLE_PATIENCE = 60.0
+"""Seconds before an answer that is not streamed is begun and kept alive by white space; a tunnel cuts it after 100."""
+
+LAST_WORDS = 2.0
+"""Seconds to tell a client that its answer ends unfinished; a client that does not read delays nothing."""
+
+
+class Writer(Protocol):
+    """Turns events into the bytes of one answer."""
+
+    media: Mapping[str, str]
+    keep_alive: bytes
+
+    def feed(self, events: Iterable[TurnEvent], choice: int = 0) -> bytes: ...
+
+    def fail(self, error: ApiError) -> bytes: ...
+
+
+async def _nothing_to_settle() -> None:
+    """Most answers leave nothing behind."""
+
+
+class Plan(Struct, frozen=True):
+    """What an answer needs to know beforehand; times are seconds."""
+
+    run: Callable[[], AbstractAsyncContextManager[Turn]]
+    """Opens one of the answer's turns."""
+    new_writer: Callable[[], Writer]
+    headers: Mapping[str, str]
+    patience: float
+    pause: float
+    choices: int = 1
+    cursor: bool = False
+    overflow: Callable[[], bytes] | None = None
+    """The whole answer that a client wants instead of the error that the context is too long."""
+    settle: Callable[[], Awaitable[None]] = _nothing_to_settle
+    """What is to be done before the client sees the end of an answer that has begun."""
+
+
+def now() -> float:
+    """Return the time by which the event loop sleeps; uvloop's on macOS counts the sleep of the machine as well."""
+    return asyncio.get_running_loop().time()
+
+
+def call_at(when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+    """Have the event loop call back when its time, as `now` tells it, has come."""
+    return asyncio.get_running_loop().call_at(when, callback)
+
+
+class _Body:
+    """The response body: begun late, so that an early failure keeps its status, and kept alive while nothing comes.
+
+    Silence is noticed by one timer; only what then has to be sent gets a task.
+    """
+
+    def __init__(self, send: Send, writer: Writer, plan: Plan, tasks: TaskGroup) -> None:
+        self._send = send
+        self._tasks = tasks
+        self._filler = writer.keep_alive
+        self._patience = plan.patience
+        self._pause = plan.pause
+        self.headers = {**plan.headers, **writer.media}
+        self._lock = asyncio.Lock()
+        self._last_sent = now()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = False
+        self.begun = False
+        self.complete = False
+        self.carries_content = False
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        self.carries_content = True
+        await self._send_part(data, last=last)
+
+    async def refuse(self, error: ApiError) -> None:
+        """Send the error in the place of a body that was not begun, and see to it that none begins behind it."""
+        self._ended = True
+        await send_error(error, self._send)
+        self.complete = True
+
+    async def _send_part(self, data: bytes, *, last: bool) -> None:
+        async with self._lock:
+            if self._ended:
+                return
+            self._ended = last
+            if not self.begun:
+                self.begun = True
+                length = {"content-length": str(len(data))} if last else {}
+                await self._send(response_start(200, self.headers | length))
+            await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+            self._last_sent = now()
+            self.complete = last
+
+    def keep_alive(self) -> None:
+        """Begin when the patience is over, then send something after every pause."""
+        self._ring_at(now() + self._patience)
+
+    def close(self) -> None:
+        """Keep it alive no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring_at(self, when: float) -> None:
+        self._timer = call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        if self.begun and now() < self._last_sent + self._pause:
+            self._ring_at(self._last_sent + self._pause)
+        else:
+            self._tasks.start_soon(self._fill)
+
+    async def _fill(self) -> None:
+        await self._send_part(self._filler, last=False)
+        if not self._ended:
+            self._ring_at(self._last_sent + self._pause)
+
+
+class Answer:
+    """Runs the turns of one request and writes what they say."""
+
+    def __init__(self, plan: Plan, admission: Admission) -> None:
+        self._plan = plan
+        self._admission = admission
+        self._writer = plan.new_writer()
+        self._entry = Entry()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; the request body has been read to its end before."""
+        self._entry = entry_of(scope)
+        async with anyio.create_task_group() as tasks:
+            # The answer has a task of its own: each delta wakes it up through all the calls that the task has begun.
+            body = _Body(send, self._writer, self._plan, tasks)
+            tasks.start_soon(self._run, body, client_of(scope), tasks)
+            # That is received when the client leaves, and when the answer is complete.
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            if not body.complete:
+                tasks.cancel_scope.cancel()
+
+    async def _run(self, body: _Body, client: str, tasks: TaskGroup) -> None:
+        try:
+            await self._answer(body, client)
+        finally:
+            body.close()
+        if not body.complete:
+            tasks.cancel_scope.cancel()
+
+    async def _answer(self, body: _Body, client: str) -> None:
+        try:
+            async with self._admission.answer(client) as stopped:
+                body.keep_alive()
+                await self._write_answer(body)
+            if not stopped.cancelled_caught:
+                return
+            error = unavailable("The server is stopping. Repeat the request in a moment.", 5)
+        except ApiError as api_error:
+            error = api_error
+        except CodexError as codex_error:
+            error = from_codex_error(codex_error)
+        except Exception:
+            logger.exception("an answer failed unexpectedly")
+            error = internal_error()
+        self._entry.error = error.code
+        with anyio.move_on_after(LAST_WORDS):
+            if self._plan.overflow and error.code == CONTEXT_TOO_LONG and not body.carries_content:
+                await body.write(self._plan.overflow(), last=True)
+            elif body.begun:
+                logger.warning("an answer ended unfinished: %s", error)
+                end = self._writer.fail(error)
+                await self._plan.settle()
+                await body.write(end, last=True)
+            else:
+                await body.refuse(as_shown(error, cursor=self._plan.cursor))
+
+    async def _write_answer(self, body: _Body) -> None:
+        """While the client has seen nothing of the answer, the next codex can give it from the start."""
+        try:
+            await self._write_turns(body)
+        except ConnectionLostError as error:
+            if body.carries_content:
+                raise
+            logger.warning("%s before the answer began; asking the next one", error)
+            self._writer = self._plan.new_writer()
+            await self._write_turns(body)
+
+    async def _write_turns(self, body: _Body) -> None:
+        endings: list[bytes] = []
+        if self._plan.choices == 1:
+            await self._write_turn(body, 0, endings)
+        else:
+            await self._write_at_once(body, endings)
+        await self._plan.settle()
+        await body.write(b"".join(endings), last=True)
+
+    async def _write_at_once(self, body: _Body, endings: list[bytes]) -> None:
+        """Run as many turns at once as there are choices; the first that fails ends them all."""
+        failures: list[Exception] = []
+
+        async def write(choice: int) -> None:
+            try:
+                await self._write_turn(body, choice, endings)
+            except Exception as error:  # noqa: BLE001 - raised below, outside the group
+                failures.append(error)
+                tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            for choice in range(self._plan.choices):
+                tasks.start_soon(write, choice)
+        if failures:
+            raise failures[0]
+
+    async def _write_turn(self, body: _Body, choice: int, endings: list[bytes]) -> None:
+        """Write a turn but its end, which goes out last of all, when every thread has been put back."""
+        async with self._plan.run() as turn:
+            quota = quota_headers(turn.quota, time())
+            body.headers |= {"x-codex-proxy-thread": turn.fate, **quota, **self._plan.headers}
+            self._entry.thread = turn.fate
+            while True:
+                events = await turn.next_events()
+                self._entry.saw(events, now())
+                last = events[-1]
+                if isinstance(last, Failed):
+                    events.pop()
+                data = self._writer.feed(events, choice)
+                if isinstance(last, Finished):
+                    endings.append(data)
+                    return
+                if data:
+                    await body.write(data)
+                if isinstance(last, Failed):
+                    raise with_quota(last.error, turn.quota, time())
+
+
+async def send_error(error: ApiError, send: Send) -> None:
+    """Send a whole error response."""
+    body = orjson.dumps(error.body())
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
+    await send(response_start(error.status, headers))
+    await send({"type": "http.response.body", "body": body})
+
+
+def response_start(status: int, headers: Mapping[str, str]) -> Message:
+    """Return the ASGI message that begins a response."""
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": status, "headers": raw}

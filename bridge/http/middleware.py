@@ -1,0 +1,156 @@
+"""What holds for every response, whatever the route: CORS, an id, the date, clean paths, access, one log line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from email.utils import formatdate
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bridge.http.access import PRIVATE, check_access, check_origin, check_page
+from bridge.http.answer import now, response_start, send_error
+from bridge.http.last_part import LastPart
+from bridge.telemetry.ledger import ENTRY, Entry, Ledger
+from bridge.telemetry.logs import log_request
+
+logger = logging.getLogger(__name__)
+
+OPEN_PATHS = frozenset({"/", "/healthz"})
+"""What may be asked without a key: it tells nothing about the account."""
+
+PAGE_FILES = "/page/"
+"""Where the files of the status page lie; they are open as well."""
+
+TUNNEL_HEADER = "cf-ray"
+"""What Cloudflare adds to each request; its tunnel connects from this machine and so needs no key."""
+
+_CORS = {
+    b"access-control-allow-origin": b"*",
+    b"access-control-expose-headers": b"*",
+}
+_NO_CORS = {
+    b"cross-origin-resource-policy": b"same-origin",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+}
+"""What goes with private pages instead: no other page may read, embed or frame them."""
+
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+_SLASHES = re.compile(r"/{2,}")
+_VERSION_PREFIX = re.compile(r"^/v1(?=/|$)")
+
+
+class Envelope:
+    """Preflights before all else; what every response has, an entry in the ledger and a log line."""
+
+    def __init__(self, app: ASGIApp, ledger: Ledger) -> None:
+        self._app = app
+        self._ledger = ledger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        entry = Entry(
+            id=_request_id(headers),
+            method=scope["method"],
+            path=scope["path"],
+            epoch=time.time(),
+            moment=now(),
+        )
+        scope[ENTRY] = entry
+        added = _NO_CORS if scope["path"] in PRIVATE else _CORS
+        last_part = LastPart(scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                entry.status = message["status"]
+                ours = {b"x-request-id": entry.id.encode(), b"date": formatdate(usegmt=True).encode(), **added}
+                theirs = [header for header in message["headers"] if header[0] not in ours]
+                message["headers"] = [*theirs, *ours.items()]
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                await last_part.send(message)
+                close()  # at once: who has the whole answer must not find it among those that run
+            else:
+                await send(message)
+
+        def close() -> None:
+            if entry.seconds is None:
+                route = getattr(scope.get("route"), "path", "")
+                self._ledger.close(entry, route, now(), time.strftime("%Y-%m-%d"))
+                log_request(entry)
+
+        self._ledger.open(entry)
+        try:
+            if scope["method"] == "OPTIONS" and scope["path"] not in PRIVATE:
+                await _answer_preflight(headers, send_with_headers)
+            else:
+                await self._app(scope, last_part.receive, send_with_headers)
+        finally:
+            close()
+
+
+def _request_id(headers: Headers) -> str:
+    """The client's own, if it is fit for a log."""
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
+
+
+async def _answer_preflight(headers: Headers, send: Send) -> None:
+    """The wildcard does not cover `Authorization`, so what the browser asks for is repeated."""
+    allowed = {
+        "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
+        "access-control-allow-headers": headers.get("access-control-request-headers", "authorization, content-type"),
+        "access-control-max-age": "86400",
+    }
+    await send(response_start(204, allowed))
+    await send({"type": "http.response.body", "body": b""})
+
+
+class CleanPath:
+    """People type the base URL with and without `/v1` and with stray slashes: all of them mean the same route."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            # With a newline behind it a route matches as well, but nothing that is looked up by its path.
+            path = _VERSION_PREFIX.sub("", _SLASHES.sub("/", scope["path"])).rstrip("/\n") or "/"
+            scope = {**scope, "path": path, "raw_path": path.encode()}
+        await self._app(scope, receive, send)
+
+
+class Access:
+    """Lets nobody in who may not come."""
+
+    def __init__(self, app: ASGIApp, api_key: str | None) -> None:
+        self._app = app
+        self._api_key = api_key
+        self._warned = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS and not scope["path"].startswith(PAGE_FILES):
+            client, headers = scope.get("client"), Headers(scope=scope)
+            refusal = check_access(client[0] if client else None, headers, self._api_key)
+            if refusal is None:
+                check = check_origin if scope["path"] in PRIVATE else check_page
+                refusal = check(headers, self._api_key)
+            if refusal is None and self._api_key is None and TUNNEL_HEADER in headers and not self._warned:
+                self._warned = True
+                logger.warning(
+                    "requests come through a tunnel and no API key is set: whoever knows the tunnel's address uses "
+                    "your account. Set CODEX_OPENAI_PROXY_API_KEY"
+                )
+            if refusal is not None:
+                await send_error(refusal, send)
+                return
+        await self._app(scope, receive, send)

@@ -1,0 +1,173 @@
+"""The ASGI application: routes, and what each does with a request."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import cast
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from bridge.codex.backend import Backend
+from bridge.codex.models import choose, listed
+from bridge.config import Settings
+from bridge.errors import (
+    ApiError,
+    internal_error,
+    invalid_request,
+    method_not_allowed,
+    model_not_found,
+    route_not_found,
+)
+from bridge.http.admission import Admission
+from bridge.http.answer import WHOLE_PATIENCE, Answer, Plan
+from bridge.http.body import read_json
+from bridge.http.middleware import Access, CleanPath, Envelope
+from bridge.http.page import Page
+from bridge.http.status import Status
+from bridge.http.stored_responses import Responses
+from bridge.http.turn_opener import Opener
+from bridge.openai.chat import request as chat_request
+from bridge.openai.chat.answer import ChatAnswer
+from bridge.openai.chat.completion import ChatCompletion
+from bridge.openai.chat.stream import ChatStream
+from bridge.openai.clients import as_shown, is_cursor
+from bridge.openai.models import model_list, model_object
+from bridge.openai.responses.input import Recent
+from bridge.telemetry.ledger import entry_of
+
+
+class Api:
+    """The handlers and what they share."""
+
+    def __init__(
+        self, backend: Backend, opener: Opener, admission: Admission, settings: Settings, started: int
+    ) -> None:
+        self._backend = backend
+        self._opener = opener
+        self._admission = admission
+        self._settings = settings
+        self._started = started
+        self._recent = Recent()
+
+    async def models(self, request: Request) -> Response:
+        """GET /models."""
+        del request
+        return JSONResponse(model_list(listed(await self._backend.models()), self._started))
+
+    async def model(self, request: Request) -> Response:
+        """GET /models/{id}."""
+        name: str = request.path_params["name"]
+        models = await self._backend.models()
+        if name not in (names := listed(models)) and choose(name, models) is None:
+            raise model_not_found(name, names)
+        return JSONResponse(model_object(name, self._started))
+
+    async def chat_completions(self, request: Request) -> ASGIApp:
+        """POST /chat/completions, and the Azure form of it, whose path names the model."""
+        settings = self._settings
+        body = await read_json(request, settings)
+        chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"), self._recent)
+        entry_of(request.scope).model = chat.settings.model
+        cursor = is_cursor(request.headers)
+        summary = None if settings.reasoning == "off" else "auto"
+        exchange = self._opener.begin(request, body, chat.settings, chat.items, summary=summary, fall_back=cursor)
+        answer_id, created = f"chatcmpl-codex-{exchange.mint.unique()}", exchange.mint.now()
+        answer = ChatAnswer(answer_id, created, chat.settings.model, chat.choices, settings.reasoning, cursor)
+        headers: dict[str, str] = {}
+
+        def new_writer() -> ChatStream | ChatCompletion:
+            return ChatStream(answer, usage_chunk=chat.usage_chunk) if chat.stream else ChatCompletion(answer)
+
+        plan = Plan(
+            run=partial(
+                self._opener.open,
+                chat.settings,
+                chat.items,
+                headers,
+                exchange,
+                summary=summary,
+                dialect="chat",
+                ignored=chat.ignored,
+                fall_back=cursor,
+            ),
+            new_writer=new_writer,
+            headers=headers,
+            patience=settings.head_patience if chat.stream else WHOLE_PATIENCE,
+            pause=settings.keep_alive,
+            choices=chat.choices,
+            cursor=cursor,
+            overflow=(lambda: new_writer().overflow()) if cursor else None,
+        )
+        return exchange.around(Answer(plan, self._admission))
+
+
+def build_app(api: Api, responses: Responses, status: Status, page: Page, settings: Settings) -> ASGIApp:
+    """Return the whole application, middleware included."""
+    routes = [
+        # Looked at one after the other: first what is asked most.
+        Route("/chat/completions", api.chat_completions, methods=["POST"]),
+        Route("/responses", responses.create, methods=["POST"]),
+        Route("/", page.index, methods=["GET"]),
+        Route("/page/{name}", page.file, methods=["GET"]),
+        Route("/doctor", page.doctor, methods=["GET"]),
+        Route("/doctor/stream", page.stream, methods=["GET"]),
+        Route("/healthz", status.health, methods=["GET"]),
+        Route("/readyz", status.ready, methods=["GET"]),
+        Route("/usage", status.usage, methods=["GET"]),
+        Route("/metrics", status.metrics, methods=["GET"]),
+        Route("/models", api.models, methods=["GET"]),
+        Route("/models/{name:path}", api.model, methods=["GET"]),
+        Route("/responses/{id}", responses.retrieve, methods=["GET"]),
+        Route("/responses/{id}", responses.delete, methods=["DELETE"]),
+        Route("/responses/{id}/cancel", responses.cancel, methods=["POST"]),
+        Route("/responses/{id}/input_items", responses.input_items, methods=["GET"]),
+        Route("/openai/deployments/{deployment}/chat/completions", api.chat_completions, methods=["POST"]),
+    ]
+
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            ApiError: _api_error,
+            HTTPException: _http_error,
+            ClientDisconnect: _nobody_to_answer,
+            Exception: _unexpected,
+        },
+    )
+    return CleanPath(Envelope(Access(app, settings.api_key), status.ledger))
+
+
+def _error_response(error: ApiError) -> Response:
+    return JSONResponse(error.body(), error.status, headers=error.headers)
+
+
+async def _api_error(request: Request, error: Exception) -> Response:
+    return _error_response(as_shown(cast("ApiError", error), cursor=is_cursor(request.headers)))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals, of routes and methods."""
+    refusal, path = cast("HTTPException", error), request.url.path
+    match refusal.status_code:
+        case 404:
+            return _error_response(route_not_found(path))
+        case 405:
+            allowed = refusal.headers["Allow"] if refusal.headers else ""
+            return _error_response(method_not_allowed(request.method, path, allowed))
+        case _:
+            return _error_response(invalid_request(refusal.detail))
+
+
+async def _nobody_to_answer(request: Request, error: Exception) -> Response:
+    del request, error
+    return Response(status_code=499)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Starlette raises the exception on after this answer, and the server logs it."""
+    del request, error
+    return _error_response(internal_error())

@@ -1,0 +1,116 @@
+"""The routes that tell of the server itself: /healthz, /readyz, /usage, /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from bridge.codex.backend import Backend
+from bridge.conversation.threads import Threads
+from bridge.http.admission import Admission
+from bridge.telemetry.ledger import Ledger
+from bridge.telemetry.metrics import CONTENT_TYPE, Gauge, Metric, exposition
+from bridge.telemetry.report import account_report, ledger_report, quota_report
+from codex_rpc.errors import CodexError
+from codex_rpc.supervisor import Down, Starting, Supervisor, Up
+
+PATIENCE = 2.0
+"""Seconds that codex may take to tell its account and quota; a page that shows them is not kept waiting longer."""
+
+
+class Status:
+    """The handlers and what they tell of."""
+
+    def __init__(
+        self, supervisor: Supervisor, backend: Backend, threads: Threads, admission: Admission, ledger: Ledger
+    ) -> None:
+        self._supervisor = supervisor
+        self._backend = backend
+        self._threads = threads
+        self._admission = admission
+        self.ledger = ledger
+
+    async def health(self, request: Request) -> Response:
+        """GET /healthz: the process is alive; nothing more."""
+        del request
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """GET /readyz: 200 when a request would be answered now, else 503 with the reason."""
+        del request
+        reason, seconds = await self._what_is_missing()
+        if reason is None:
+            return JSONResponse({"status": "ready"})
+        body = {"status": "not ready", "reason": reason}
+        return JSONResponse(body, 503, {"retry-after": str(max(1, round(seconds)))})
+
+    async def usage(self, request: Request) -> Response:
+        """GET /usage: the account, its quota, what runs and what it cost."""
+        del request
+        account = None
+        try:
+            account = (await self._backend.session(PATIENCE)).account
+            await self._backend.refresh_quota(PATIENCE)
+        except CodexError:
+            pass  # the state of codex says it
+        return JSONResponse(
+            {
+                "account": account_report(account),
+                "codex": self._codex(),
+                "quota": quota_report(self._backend.quota),
+                "threads": self._threads.states(),
+                "answers": self._admission.states(),
+                **ledger_report(self.ledger, anyio.current_time()),
+            },
+            headers={"cache-control": "no-store"},
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        """GET /metrics."""
+        del request
+        return PlainTextResponse(exposition([*self.ledger.metrics(), *self._gauges()]), media_type=CONTENT_TYPE)
+
+    async def _what_is_missing(self) -> tuple[str | None, float]:
+        if self._admission.stopping:
+            return "the server is stopping", 5
+        try:
+            session = await self._backend.session(0)
+        except CodexError as error:
+            state = self._supervisor.state
+            return str(error), state.retry_after if isinstance(state, Down) else 1
+        return (None, 0) if session.account.ready else ("codex is not logged in", 5)
+
+    def _codex(self) -> dict[str, Any]:
+        starts = {"starts": self._supervisor.starts}
+        match self._supervisor.state:
+            case Up(client):
+                return {"state": "up", "version": client.user_agent, **starts}
+            case Starting():
+                return {"state": "starting", **starts}
+            case Down(failure):
+                return {"state": "down", "reason": str(failure), **starts}
+
+    def _gauges(self) -> Iterator[Metric]:
+        usage = self.ledger.today.usage
+        up = isinstance(self._supervisor.state, Up)
+        windows = {
+            f"{limit.id}-{name}": window.used_percent
+            for limit in self._backend.quota.values()
+            for name, window in limit.windows.items()
+        }
+        yield Gauge("codex_proxy_codex_up", "Whether codex answers.", int(up))
+        yield Gauge("codex_proxy_codex_starts", "How often codex was started.", self._supervisor.starts)
+        yield Gauge("codex_proxy_threads", "Threads by state.", self._threads.states(), "state")
+        yield Gauge(
+            "codex_proxy_answers", "Answers that run and that wait for their turn.", self._admission.states(), "state"
+        )
+        yield Gauge("codex_proxy_quota_used_percent", "Quota that is used, by window.", windows, "window")
+        yield Gauge(
+            "codex_proxy_cache_share_today",
+            "Share of today's input tokens that the upstream had in its cache.",
+            usage.cached_input / usage.input if usage.input else 0,
+        )

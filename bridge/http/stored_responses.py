@@ -1,0 +1,226 @@
+"""The routes of the Responses API: create, retrieve, delete, cancel, list the input; and what is kept for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bridge.config import Settings
+from bridge.conversation.turns import Turn
+from bridge.errors import ApiError, invalid_request, response_not_found, store_failed, upstream_failed
+from bridge.http.admission import Admission
+from bridge.http.answer import WHOLE_PATIENCE, Answer, Plan
+from bridge.http.body import read_json
+from bridge.http.turn_opener import Opener
+from bridge.openai.responses import request as response_request
+from bridge.openai.responses.fields import read_body
+from bridge.openai.responses.input import Recent
+from bridge.openai.responses.input_items import Page, input_items, page
+from bridge.openai.responses.object import ENCRYPTED, PREFIX, Object, key_of
+from bridge.openai.responses.output import ResponseOutput
+from bridge.openai.responses.writers import ResponseStream, ResponseWhole
+from bridge.recordings.exchanges import Exchange
+from bridge.store.histories import Histories
+from bridge.store.response import ResponseStore, Stored, StoreError
+from bridge.telemetry.ledger import entry_of
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Running:
+    """A response that is being made; `output` is there once its answer is."""
+
+    output: ResponseOutput
+    turn: Turn | None = None
+    cancelled = False
+
+    def __init__(self) -> None:
+        self.ended = anyio.Event()
+
+
+class Responses:
+    """The handlers and what they share."""
+
+    def __init__(self, opener: Opener, store: ResponseStore, admission: Admission, settings: Settings) -> None:
+        self._opener = opener
+        self._store = store
+        self._admission = admission
+        self._settings = settings
+        self._histories = Histories(store, settings.store_age, anyio.current_time)
+        self._recent = Recent()
+        self._running: dict[str, _Running] = {}
+
+    async def create(self, request: Request) -> ASGIApp:
+        """POST /responses."""
+        body = await read_json(request, self._settings)
+        sent = read_body(body)
+        history = await self._history(sent.fields.previous_response_id)
+        begun = response_request.begin(sent, history, self._recent)
+        asked = begun.read(await self._items(begun.input.references()))
+        entry_of(request.scope).model = asked.settings.model
+        exchange = self._opener.begin(request, body, asked.settings, asked.items, summary=asked.summary)
+        return exchange.around(self._answer(asked, exchange))
+
+    async def retrieve(self, request: Request) -> Response:
+        """GET /responses/{id}."""
+        if request.query_params.get("stream") == "true":
+            message = "A stored response is not streamed again: leave 'stream' out."
+            raise invalid_request(message, "stream", "unsupported_value")
+        response_id: str = request.path_params["id"]
+        if running := self._running.get(response_id):
+            return JSONResponse(running.output.response)
+        return JSONResponse((await self._stored(response_id)).response)
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /responses/{id}."""
+        response_id: str = request.path_params["id"]
+        if response_id in self._running:
+            raise invalid_request(f"The response {response_id!r} is still running; cancel it first.", code="running")
+        try:
+            known = await self._store.delete(response_id)
+        except StoreError as error:
+            raise store_failed(str(error)) from error
+        if not known:
+            raise response_not_found(response_id)
+        self._recent.clear()  # Its items are no longer there to be referred to.
+        return JSONResponse({"id": response_id, "object": "response", "deleted": True})
+
+    async def cancel(self, request: Request) -> Response:
+        """POST /responses/{id}/cancel."""
+        response_id: str = request.path_params["id"]
+        running = self._running.get(response_id)
+        if running is None:
+            status = (await self._stored(response_id)).response["status"]
+            raise invalid_request(f"The response {response_id!r} is {status} already.", code="not_running")
+        running.cancelled = True
+        if running.turn is not None:
+            await running.turn.cancel()
+        await running.ended.wait()
+        if running.output.response["status"] == "in_progress":
+            raise upstream_failed(f"The response {response_id!r} ended before it could be cancelled.")
+        return JSONResponse(running.output.response)
+
+    async def input_items(self, request: Request) -> Response:
+        """GET /responses/{id}/input_items."""
+        asked = Page.read(request.query_params)
+        response_id: str = request.path_params["id"]
+        last = await self._stored(response_id)
+        chain = await self._chain(last.previous)
+        items = [*input_items(chain), *input_items([last], output=False)]
+        wanted = {*request.query_params.getlist("include"), *request.query_params.getlist("include[]")}
+        return JSONResponse(page(items, asked, encrypted=ENCRYPTED in wanted))
+
+    # ── making one ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _answer(self, asked: response_request.ResponseRequest, exchange: Exchange) -> ASGIApp:
+        frame = asked.frame(exchange.mint.unique().replace("-", ""), exchange.mint.now())
+        headers: dict[str, str] = {}
+        running = _Running()
+
+        def new_writer() -> ResponseStream | ResponseWhole:
+            writer = ResponseStream(frame) if asked.stream else ResponseWhole(frame)
+            running.output = writer.output
+            return writer
+
+        @asynccontextmanager
+        async def run() -> AsyncGenerator[Turn]:
+            opened = self._opener.open(
+                asked.settings,
+                asked.items,
+                headers,
+                exchange,
+                summary=asked.summary,
+                dialect="responses",
+                ignored=asked.ignored,
+            )
+            async with opened as turn:
+                running.output.run_in(turn.prompt.tier)
+                running.turn = turn
+                if running.cancelled:
+                    await turn.cancel()
+                yield turn
+
+        async def settle() -> None:
+            output = running.output
+            if asked.store:
+                await self._keep(Stored(output.response, asked.input, output.items))
+            self._running.pop(frame.id, None)
+            running.ended.set()
+
+        plan = Plan(
+            run=run,
+            new_writer=new_writer,
+            headers=headers,
+            patience=self._settings.head_patience if asked.stream else WHOLE_PATIENCE,
+            pause=self._settings.keep_alive,
+            settle=settle,
+        )
+        answer = Answer(plan, self._admission)
+
+        async def answer_and_forget(scope: Scope, receive: Receive, send: Send) -> None:
+            self._running[frame.id] = running
+            try:
+                await answer(scope, receive, send)
+            finally:
+                self._running.pop(frame.id, None)
+                running.ended.set()
+
+        return answer_and_forget
+
+    async def _keep(self, stored: Stored) -> None:
+        """The answer matters more than its record: what cannot be stored is logged."""
+        try:
+            await self._store.put(stored)
+            self._histories.goes_on(stored)
+        except StoreError as error:
+            logger.error("the response %s is not stored: %s", stored.id, error)
+
+    # ── looking up ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _stored(self, response_id: str) -> Stored:
+        try:
+            stored = await self._store.get(response_id)
+        except StoreError as error:
+            raise store_failed(str(error)) from error
+        if stored is None:
+            raise response_not_found(response_id)
+        return stored
+
+    async def _history(self, previous: str | None) -> Sequence[Object]:
+        return await self._all_before(previous, self._histories.of)
+
+    async def _chain(self, previous: str | None) -> Sequence[Stored]:
+        return await self._all_before(previous, self._store.chain)
+
+    async def _all_before(
+        self, previous: str | None, read: Callable[[str], Awaitable[Sequence[T] | None]]
+    ) -> Sequence[T]:
+        if previous is None:
+            return ()
+        try:
+            found = await read(previous)
+        except StoreError as error:
+            raise store_failed(str(error)) from error
+        if found is None:
+            raise response_request.previous_not_found(previous)
+        return found
+
+    async def _items(self, ids: Sequence[str]) -> Mapping[str, Object]:
+        """Find items of stored responses: the id of an item holds the key of its response."""
+        found: dict[str, Object] = {}
+        for key in {key for item_id in ids if (key := key_of(item_id))}:
+            try:
+                stored = await self._stored(PREFIX + key)
+            except ApiError:
+                continue
+            found |= {item["id"]: item for item in input_items([stored])}
+        return {item_id: found[item_id] for item_id in ids if item_id in found}

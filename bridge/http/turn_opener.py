@@ -1,0 +1,99 @@
+"""Opens the turn that answers a request: a ready codex, the model that the name means, a thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.requests import Request
+
+from bridge.codex.backend import Backend
+from bridge.codex.models import NAMED, ModelChoice, choose, listed, reverse
+from bridge.conversation.expected_history import Dialect
+from bridge.conversation.prompt import Item
+from bridge.conversation.threads import Threads
+from bridge.conversation.turns import Turn
+from bridge.errors import model_not_found
+from bridge.openai.clients import is_cursor
+from bridge.openai.model_settings import ModelSettings
+from bridge.recordings.exchanges import Asked, Exchange, Exchanges
+from codex_rpc.wire.calls import Model
+
+logger = logging.getLogger(__name__)
+
+
+class Opener:
+    """What the requests of both dialects share."""
+
+    def __init__(self, backend: Backend, threads: Threads, exchanges: Exchanges) -> None:
+        self._backend = backend
+        self._threads = threads
+        self._exchanges = exchanges
+
+    def begin(
+        self,
+        request: Request,
+        body: dict[str, Any],
+        settings: ModelSettings,
+        items: tuple[Item, ...],
+        *,
+        summary: str | None,
+        fall_back: bool = False,
+    ) -> Exchange:
+        """Return what goes on beside the request, and where its id and time come from; the rest as for `open`.
+
+        Raises:
+            ApiError: 404, it is to be answered from recordings, and there is none of it.
+        """
+        asked = Asked(request.scope["path"], body, is_cursor(request.headers))
+        return self._exchanges.begin(
+            asked, lambda models: settings.prompt(items, _choice(settings, models, {}, fall_back=fall_back), summary)
+        )
+
+    @asynccontextmanager
+    async def open(
+        self,
+        settings: ModelSettings,
+        items: tuple[Item, ...],
+        headers: dict[str, str],
+        exchange: Exchange,
+        *,
+        summary: str | None,
+        dialect: Dialect,
+        ignored: tuple[str, ...] = (),
+        fall_back: bool = False,
+    ) -> AsyncGenerator[Turn]:
+        """Run the turn for the length of the block; `headers` get what the client is to know of it.
+
+        `ignored` names the parameters that have no effect, to which this may add. With `fall_back` a model that there
+        is not is replaced by the default one.
+
+        Raises:
+            ApiError: 401, nobody is logged in; 404, there is no such model.
+            CodexError: codex did not take the prompt.
+        """
+        session = await self._backend.ready_session()
+        choice = _choice(settings, session.models, headers, fall_back=fall_back)
+        if settings.tier is not None and not settings.has_tier(choice):
+            ignored = (*ignored, "service_tier")
+        if ignored:
+            headers["x-codex-proxy-ignored"] = ", ".join(ignored)
+        prompt = settings.prompt(items, choice, summary)
+        async with self._threads.answer(session, prompt, settings.limits, dialect) as turn:
+            exchange.runs_on(turn.thread_id)
+            yield turn
+
+
+def _choice(
+    settings: ModelSettings, models: Sequence[Model], headers: dict[str, str], *, fall_back: bool
+) -> ModelChoice:
+    choice = choose(settings.model, models)
+    if choice is None and fall_back:
+        choice = ModelChoice(NAMED[0])
+        headers["x-codex-proxy-model"] = reverse(choice.slug)
+        logger.warning("there is no model %r; its client gets %s", settings.model, choice.slug)
+    if choice is None:
+        raise model_not_found(settings.model, listed(models))
+    return choice

@@ -1,0 +1,104 @@
+"""The body of a request to /responses.
+
+Source: the OpenAI API reference, "Create a model response".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from bridge.json_values import refuse_extremes
+from bridge.openai.model_settings import SharedFields
+from bridge.openai.responses.object import ENCRYPTED
+from bridge.openai.shapes import Object, Refused, body_object, decode, wrong_type
+
+IGNORED = (
+    "context_management",
+    "max_tool_calls",
+    "moderation",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "temperature",
+    "top_logprobs",
+    "top_p",
+    "user",
+)
+"""Parameters that tune or label an answer; codex has no place for them. Each one that was sent is named in a header."""
+
+UNSUPPORTED = {
+    "conversation": "use 'previous_response_id', or send the items in 'input'",
+    "prompt": "send its text in 'instructions' or 'input'",
+}
+"""Parameters that stand for something that only the upstream stores."""
+
+LOGPROBS = "message.output_text.logprobs"
+
+_Included: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z_.]{1,64}\Z")]
+"""What is unknown is no error, but has to look like a name."""
+
+
+class ResponseFields(SharedFields, frozen=True):
+    """The body of a request."""
+
+    input: str | list[Any] | None = None
+    previous_response_id: str | None = None
+    store: bool | None = None
+    include: list[_Included] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    metadata: dict[str, Any] | None = None
+    max_tool_calls: int | None = None
+    safety_identifier: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    user: str | None = None
+    conversation: Any = None
+    prompt: Any = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, instead in UNSUPPORTED.items():
+            if getattr(self, name) is not None:
+                raise Refused(name, f"'{{where}}' is not supported; {instead}.", "unsupported_parameter")
+        if LOGPROBS in (self.include or ()):
+            message = f"Codex reports no log probabilities: '{{where}}' must not hold {LOGPROBS!r}."
+            raise Refused("include", message, "unsupported_value")
+        for name, value in (self.metadata or {}).items():
+            if not isinstance(value, str):
+                raise wrong_type(f"metadata.{name}", value, "a string")
+        if not self.input:
+            raise Refused("input", "'{where}' must hold at least one item.", "empty_array")
+
+    @property
+    def summary(self) -> str:
+        """Whether the model tells about its reasoning: only when it is asked to, as in the API."""
+        return (self.reasoning and (self.reasoning.summary or self.reasoning.generate_summary)) or "none"
+
+
+class ResponseBody(Struct, frozen=True):
+    """The body of a request, decoded, and the names of what has no effect in it."""
+
+    fields: ResponseFields
+    ignored: tuple[str, ...]
+
+
+def read_body(body: object) -> ResponseBody:
+    """Read a decoded JSON body but for the items in it.
+
+    Raises:
+        ApiError: 400, `param` names the field.
+    """
+    raw = body_object(body)
+    refuse_extremes({name: value for name, value in raw.items() if name != "input"})
+    fields = decode(raw, ResponseFields)
+    return ResponseBody(fields, tuple(_ignored(raw, fields)))
+
+
+def _ignored(raw: Object, fields: ResponseFields) -> Iterator[str]:
+    yield from (name for name in IGNORED if raw.get(name) is not None)
+    if fields.truncation == "auto":
+        yield "truncation"
+    yield from (f"include[{name}]" for name in sorted({*(fields.include or ())}) if name != ENCRYPTED)

@@ -1,0 +1,90 @@
+"""A request to /responses becomes what the model is to see, and what the response repeats of it.
+
+Source: the OpenAI API reference, "Create a model response".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from bridge.conversation.prompt import Item
+from bridge.errors import ApiError, invalid_request
+from bridge.openai.model_settings import ModelSettings
+from bridge.openai.responses.fields import ResponseBody
+from bridge.openai.responses.input import Input, Recent, input_values
+from bridge.openai.responses.object import ENCRYPTED, ResponseFrame
+from bridge.openai.responses.repeated import repeated
+from bridge.openai.shapes import Object
+from bridge.openai.tool_specs import Entry, read_tools, toolbox_of
+
+
+class ResponseRequest(Struct, frozen=True):
+    """A request as it was read."""
+
+    settings: ModelSettings
+    items: tuple[Item, ...]
+    """Everything that the model is to see, the earlier responses included."""
+    input: Sequence[Object]
+    """The request's own input items as the client wrote them."""
+    summary: str
+    stream: bool
+    store: bool
+    previous: str | None
+    encrypted: bool
+    repeated: Object
+    """The fields of the request as the response repeats them."""
+    ignored: tuple[str, ...]
+
+    def frame(self, key: str, created: int) -> ResponseFrame:
+        """The frame of the response."""
+        return ResponseFrame(key, created, self.repeated, self.encrypted).in_tier(None)
+
+
+class Begun(Struct, frozen=True):
+    """A request that can be read once the items are there that it refers to."""
+
+    body: ResponseBody
+    tools: Sequence[Entry]
+    input: Input
+
+    def read(self, stored: Mapping[str, Object]) -> ResponseRequest:
+        """Read it; `stored` holds the items that it refers to, by id.
+
+        Raises:
+            ApiError: 400, `param` names the field.
+        """
+        fields = self.body.fields
+        reading = self.input.read(stored)
+        settings = fields.settings(reading.toolbox)
+        return ResponseRequest(
+            settings=settings,
+            items=reading.items,
+            input=self.input.resolved(reading),
+            summary=fields.summary,
+            stream=fields.stream or False,
+            store=fields.store is not False,
+            previous=fields.previous_response_id,
+            encrypted=ENCRYPTED in (fields.include or ()),
+            repeated=repeated(fields, self.tools, settings),
+            ignored=self.body.ignored,
+        )
+
+
+def begin(body: ResponseBody, history: Sequence[Object] = (), recent: Recent | None = None) -> Begun:
+    """Begin to read the items; `history` holds those of the responses before it.
+
+    Raises:
+        ApiError: 400, `param` names the field.
+    """
+    fields = body.fields
+    tools = read_tools(fields.tools)
+    values = input_values(fields.input)
+    return Begun(body, tools, Input.begin(history, values, toolbox_of(tools), fields.instructions, recent or Recent()))
+
+
+def previous_not_found(previous: str) -> ApiError:
+    """The request continues a response that is not, or no longer, stored."""
+    message = f"There is no stored response {previous!r} (any more); send its items in 'input' instead."
+    return invalid_request(message, "previous_response_id", "previous_response_not_found")

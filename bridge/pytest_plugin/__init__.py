@@ -1,0 +1,1 @@
+"""The pytest plugin, and the server of recordings that it runs."""

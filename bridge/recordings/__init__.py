@@ -1,0 +1,1 @@
+"""Recorded conversations: cases, redaction, recording and replaying."""

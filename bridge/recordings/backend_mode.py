@@ -1,0 +1,86 @@
+"""What answers behind the server: the live codex, a codex that is recorded, or recordings."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from bridge.codex.launch import Launcher
+from bridge.config import Settings
+from bridge.recordings.exchanges import Exchanges, Mint
+from codex_rpc.client.client import Client
+
+if TYPE_CHECKING:
+    from bridge.recordings.redaction import Redactor
+
+_SECRET_VARIABLE = re.compile(r"(?i)(KEY|TOKEN|SECRET|PASSWORD)S?$")
+
+
+class Stage(Struct, frozen=True):
+    """How to reach codex, the directory in which threads run, and what goes on beside each request.
+
+    `stamp` returns another value whenever a codex that runs has to be replaced by a new one.
+    """
+
+    open_client: Callable[[], AbstractAsyncContextManager[Client]]
+    cwd: str
+    exchanges: Exchanges
+    join_deltas: bool
+    stamp: Callable[[], object] = lambda: None
+
+
+def open_stage(settings: Settings, mint: Mint) -> AbstractAsyncContextManager[Stage]:
+    """Return what the settings ask for, for the length of a block.
+
+    Entering it raises CaseError if the recordings cannot be read.
+    """
+    if settings.replay is not None:
+        return _replaying(settings.replay, settings, mint)
+    if settings.record is not None:
+        return _recording(settings.record, settings, mint)
+    return _live(settings, mint)
+
+
+@asynccontextmanager
+async def _live(settings: Settings, mint: Mint) -> AsyncGenerator[Stage]:
+    launch = Launcher(settings.codex, ca_file=settings.codex_ca_file)
+    yield Stage(launch.open_client, str(launch.cwd), Exchanges(mint), join_deltas=True, stamp=launch.stamp)
+
+
+# A live server needs neither of the following, so what they import is imported when they run.
+
+
+@asynccontextmanager
+async def _replaying(folder: str, settings: Settings, mint: Mint) -> AsyncGenerator[Stage]:
+    from bridge.recordings.case_folders import load_cases  # noqa: PLC0415
+    from bridge.recordings.library import Library  # noqa: PLC0415
+    from bridge.recordings.replay import Replay  # noqa: PLC0415
+
+    library = Library(load_cases(Path(folder)), redactor(settings), lenient=settings.demo)
+    replay = Replay(library, mint, settings.pace)
+    yield Stage(replay.open_client, "", replay, join_deltas=False)
+
+
+@asynccontextmanager
+async def _recording(folder: str, settings: Settings, mint: Mint) -> AsyncGenerator[Stage]:
+    from bridge.recordings.recorder import Recorder  # noqa: PLC0415
+
+    recorder = Recorder(Path(folder), mint, redactor(settings), time.monotonic, settings.reasoning)
+    launch = Launcher(settings.codex, recorder.tap, settings.codex_ca_file)
+    yield Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False, stamp=launch.stamp)
+
+
+def redactor(settings: Settings) -> Redactor:
+    """Return a redactor that knows this machine's user, home, and the secrets in its environment."""
+    from bridge.recordings.redaction import Redactor  # noqa: PLC0415
+
+    secrets = [value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)]
+    user = os.environ.get("USER") or os.environ.get("USERNAME") or Path.home().name
+    return Redactor([*secrets, settings.api_key or ""], str(Path.home()), user)

@@ -1,0 +1,50 @@
+"""The demo that a machine without a login gets: the recordings that come with the program, and nobody mistakes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bridge.codex.launch import Launcher
+from codex_rpc.errors import CodexError
+from codex_rpc.wire.calls import account_read
+
+NOTICE = "recorded answers, because codex is not logged in; log in and start the server again"
+ASK_DEADLINE = 15.0
+"""Seconds for a codex that is started to be asked who is logged in."""
+
+
+def shipped_cases() -> Path:
+    """Return the folder of the recordings: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent.parent / "fixtures"
+    return inside if inside.is_dir() else Path(__file__).parent.parent.parent / "fixtures"
+
+
+async def nobody_is_logged_in(codex: str | None) -> bool:
+    """Start a codex, ask it, stop it; False as well when it cannot be asked, which the server itself will tell."""
+    try:
+        with anyio.fail_after(ASK_DEADLINE):
+            async with Launcher(codex).open_client() as client:
+                return not (await client.call(account_read())).ready
+    except (CodexError, TimeoutError):
+        return False
+
+
+class DemoNotice:
+    """Says with every response that it is a demo."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def send_with_notice(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(raw=message["headers"])["x-codex-proxy-demo"] = NOTICE
+            await send(message)
+
+        await self._app(scope, receive, send_with_notice)

@@ -1,0 +1,185 @@
+"""What the model sees, as one JSON value that can be compared: the same for a prompt and for a thread on the wire.
+
+What a client never sees of an answer (reasoning, calls that codex answered itself) is left out, adjacent pieces of one
+answer are joined, and arguments are compared as JSON: so a conversation that lived on one thread, and the same one told
+anew in one request, look alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, TypeAlias, cast
+
+import orjson
+from msgspec import Struct
+
+from bridge.conversation.prompt import Item, Prompt, message
+from bridge.conversation.tools import without_namespace
+from codex_rpc.recording.steps import View
+
+Seen: TypeAlias = dict[str, Any]
+
+SETTINGS = ("model", "effort", "tier", "summary", "verbosity")
+"""What of it says how the model is run; all else is what the model reads."""
+
+MISSING = "(nothing)"
+MOST_SHOWN = 120
+"""Characters of a value that a difference shows."""
+
+
+def of_prompt(prompt: Prompt) -> Seen:
+    """Return what the model sees of a prompt on a new thread."""
+    notes = (message("developer", note) for note in prompt.notes)
+    return _seen(
+        model=prompt.model,
+        effort=prompt.effort,
+        tier=prompt.tier,
+        summary=prompt.summary,
+        verbosity=prompt.verbosity,
+        web_search=prompt.toolbox.web_search,
+        tools=prompt.toolbox.specs(),
+        schema=prompt.schema,
+        items=(*notes, *prompt.items),
+    )
+
+
+def of_view(view: View) -> Seen:
+    """Return what the model sees on a thread, as `thread_start_params` and `turn/start` have put it.
+
+    Raises:
+        KeyError, TypeError: the parameters were not made by this program.
+    """
+    config = view.start["config"]
+    return _seen(
+        model=view.start["model"],
+        effort=config.get("model_reasoning_effort"),
+        tier=view.start.get("serviceTier"),
+        summary=config.get("model_reasoning_summary"),
+        verbosity=config.get("model_verbosity"),
+        web_search=_web_search(config),
+        tools=view.start["dynamicTools"],
+        schema=view.turn.get("outputSchema"),
+        items=view.items,
+    )
+
+
+def key(seen: Seen, *, settings: bool = True) -> bytes:
+    """Return a hash that equal values have in common; without `settings`, how the model is run does not matter."""
+    counted = {name: value for name, value in seen.items() if settings or name not in SETTINGS}
+    return blake2b(orjson.dumps(counted, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
+def _seen(*, tools: Any, items: Iterable[Item], **more: Any) -> Seen:
+    declared = set(_declared(tools))
+    return {"items": list(_joined(items, declared)), "tools": list(tools), **more}
+
+
+def _declared(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) -> Iterator[tuple[str | None, str]]:
+    for tool in tools:
+        if tool["type"] == "namespace":
+            yield from _declared(tool["tools"], tool["name"])
+        else:
+            yield namespace, tool["name"]
+
+
+def _web_search(config: Mapping[str, Any]) -> Any:
+    """The settings of codex's own web search, as `thread_start_params` writes them."""
+    if config["web_search"] == "disabled":
+        return None
+    return {"mode": config["web_search"], **config["tools"]["web_search"]}
+
+
+def _joined(items: Iterable[Item], declared: set[tuple[str | None, str]]) -> Iterable[dict[str, Any]]:
+    """One entry for a message, for an answer of the model, and for a run of outputs."""
+    joined: list[dict[str, Any]] = []
+    hidden: set[str] = set()
+
+    def last(name: str, empty: dict[str, Any]) -> dict[str, Any]:
+        if not joined or name not in joined[-1]:
+            joined.append(empty)
+        return joined[-1]
+
+    for item in items:
+        match item:
+            case {"type": "reasoning"}:
+                pass
+            case {"type": "message", "role": "assistant", "content": parts}:
+                if text := "".join(part.get("text", "") for part in parts):
+                    last("answer", {"answer": "", "calls": []})["answer"] += text
+            case {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}:
+                if (without_namespace(item.get("namespace")), name) not in declared:
+                    hidden.add(call_id)
+                    continue
+                call = {"id": call_id, "name": name, "arguments": _parsed(arguments)}
+                last("answer", {"answer": "", "calls": []})["calls"].append(call)
+            case {"type": "function_call_output", "call_id": call_id, "output": output}:
+                if call_id not in hidden:
+                    last("outputs", {"outputs": {}})["outputs"][call_id] = _parts(output)
+            case {"type": "message", "role": role, "content": parts}:
+                joined.append({"role": role, "content": list(parts)})
+            case _:
+                joined.append({name: value for name, value in item.items() if name not in {"id", "status"}})
+    for entry in joined:
+        if "answer" in entry:
+            entry["answer"] = entry["answer"].rstrip()
+    return joined
+
+
+def _parsed(arguments: str) -> Any:
+    try:
+        return orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return arguments
+
+
+def _parts(output: Any) -> list[Any]:
+    return [{"type": "input_text", "text": output}] if isinstance(output, str) else list(output)
+
+
+# ── Differences ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Difference(Struct, frozen=True):
+    """The first place in which two values differ, with what stands there, shortened."""
+
+    path: str
+    one: str
+    other: str
+
+
+def first_difference(one: object, other: object, path: str = "") -> Difference | None:
+    """Walk through both values in order; None if they are equal."""
+    match one, other:
+        case dict(), dict():
+            left, right = cast("dict[str, object]", one), cast("dict[str, object]", other)
+            pairs = [(f"{path}.{name}".lstrip("."), left.get(name), right.get(name)) for name in {**left, **right}]
+        case list(), list():
+            ones, others = cast("list[object]", one), cast("list[object]", other)
+            longest = range(max(len(ones), len(others)))
+            pairs = [(f"{path}[{n}]", _at(ones, n), _at(others, n)) for n in longest]
+        case _:
+            return None if one == other else Difference(path, _shown(one, other), _shown(other, one))
+    return next((found for where, a, b in pairs if (found := first_difference(a, b, where))), None)
+
+
+def common_items(one: Seen, other: Seen) -> int:
+    """Return how many items both begin with."""
+    pairs = zip(one["items"], other["items"], strict=False)
+    return next((count for count, (a, b) in enumerate(pairs) if a != b), min(len(one["items"]), len(other["items"])))
+
+
+def _at(values: list[object], position: int) -> object:
+    return values[position] if position < len(values) else None
+
+
+def _shown(value: object, beside: object) -> str:
+    """The value as JSON, from shortly before the place where two texts part."""
+    if value is None:
+        return MISSING
+    if isinstance(value, str) and isinstance(beside, str):
+        same = next((n for n, (a, b) in enumerate(zip(value, beside, strict=False)) if a != b), 0)
+        start = max(0, same - MOST_SHOWN // 4)
+        value = ("…" if start else "") + value[start:]
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"

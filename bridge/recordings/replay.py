@@ -1,0 +1,49 @@
+"""Serves recorded cases in the place of codex: finds the exchange of each request and lets its session be played."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from bridge import __version__
+from bridge.recordings.exchanges import Asked, Exchange, Exchanges, Mint, PromptOf
+from bridge.recordings.library import Library
+from codex_rpc.client.client import Client, connect
+from codex_rpc.process.process import ByteStream
+from codex_rpc.recording.player import Player
+from codex_rpc.recording.replay import ReplayedCodex
+
+CLIENT_NAME = "codex-openai-proxy"
+
+
+def _as_it_is(stream: ByteStream) -> ByteStream:
+    return stream
+
+
+class Replay(Exchanges):
+    """Recordings as a codex and as the source of ids and times; `pace` divides the recorded pauses."""
+
+    def __init__(
+        self, library: Library, mint: Mint, pace: float, wrap: Callable[[ByteStream], ByteStream] = _as_it_is
+    ) -> None:
+        super().__init__(mint)
+        self._library = library
+        self._pace = pace
+        self._wrap = wrap
+
+    def begin(self, asked: Asked, prompt_of: PromptOf) -> Exchange:
+        """Return an exchange whose answer has the recorded id and time.
+
+        Raises:
+            ApiError: 404, there is no recording of the request, or no such model.
+        """
+        entry = self._library.find(prompt_of(self._library.listed()), asked.body)
+        recorded = entry.exchange
+        return Exchange(Mint(unique=lambda: recorded.uuid, now=lambda: recorded.created))
+
+    @asynccontextmanager
+    async def open_client(self) -> AsyncGenerator[Client]:
+        """Connect to a codex that is played."""
+        player = Player(self._library.choose, self._library.facts, self._pace)
+        async with connect(self._wrap(ReplayedCodex(player)), CLIENT_NAME, __version__) as client:
+            yield client

@@ -1,0 +1,53 @@
+"""A setting as an option, which can also come from the environment and from the server's TOML file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bridge.config import settings_folder
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ENVIRONMENT = "CODEX_OPENAI_PROXY_"
+CONFIG_FILE = settings_folder() / "config.toml"
+NO_SETTINGS = frozenset({"config", "print_config"})
+"""Options of `serve` that say where settings come from, or show them."""
+
+
+def setting(flag: str, help_text: str, **more: Any) -> Callable[[F], F]:
+    """An option that can also come from the environment and from the TOML file, under the same name."""
+    name = flag.removeprefix("--").replace("-", "_")
+    shown = {"show_default": more.get("default") is not None}
+    return click.option(flag, help=help_text, envvar=ENVIRONMENT + name.upper(), **shown, **more)
+
+
+def seconds(flag: str, help_text: str, default: float) -> Callable[[F], F]:
+    """A setting that is a time."""
+    more = {"type": click.FloatRange(min=0.1), "default": default, "metavar": "SECONDS"}
+    return setting(flag, help_text, **more)
+
+
+def config_values(path: Path | None) -> dict[str, Any]:
+    """Read the TOML file; one that was named must exist."""
+    chosen = path or CONFIG_FILE
+    if path is None and not chosen.is_file():
+        return {}
+    import tomllib  # noqa: PLC0415 - most have no such file
+
+    try:
+        return tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{chosen}: {error}") from error
+
+
+def read_config_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Make the TOML file the defaults of all settings."""
+    chosen, values = path or CONFIG_FILE, config_values(path)
+    known = {param.name for param in context.command.params if param.name not in NO_SETTINGS}
+    if unknown := sorted(set(values) - known):
+        raise click.BadParameter(f"{chosen}: there is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    context.default_map = values

@@ -1,0 +1,1 @@
+"""Responses that are kept: SQLite, Redis, and the chains between them."""

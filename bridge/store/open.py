@@ -1,0 +1,35 @@
+"""Opens the store of responses that a setting names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bridge.config import Settings
+from bridge.store.response import ResponseStore, StoreError
+from bridge.store.sqlite import sqlite_store
+
+REDIS = ("redis://", "rediss://")
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncGenerator[ResponseStore]:
+    """Open a file, a Redis that several servers may share, or nothing but memory, for the length of the block.
+
+    Raises:
+        StoreError: it cannot be opened; the message says why.
+    """
+    if settings.store is not None and settings.store.startswith(REDIS):
+        try:
+            from bridge.store.redis import redis_store  # noqa: PLC0415 - the package redis is an extra
+        except ImportError:
+            hint = "pip install 'codex-openai-proxy[redis]'"
+            raise StoreError(f"a store in Redis needs the package redis: {hint}") from None
+        async with redis_store(settings.store, longest=settings.store_age) as shared:
+            yield shared
+        return
+    path = None if settings.store is None else Path(settings.store)
+    with sqlite_store(path, most=settings.store_size, longest=settings.store_age, now=time.time) as store:
+        yield store

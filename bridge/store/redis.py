@@ -1,0 +1,160 @@
+"""Stored responses in a Redis that several servers share.
+
+A response is one value that expires some time after its last use; what continues a response is noted in a set beside
+it, so that a deleted one stays for as long as others need its items. Sizes are Redis's own business (`maxmemory`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bridge.store.response import Stored, StoreError
+
+T = TypeVar("T")
+
+PREFIX = "codex-openai-proxy:"
+PATIENCE = 5.0
+"""Seconds for Redis to answer."""
+
+
+class RedisStore:
+    """Ages are seconds."""
+
+    def __init__(self, redis: Redis, longest: float) -> None:
+        self._redis = redis
+        self._longest = int(longest)
+
+    async def put(self, stored: Stored) -> None:
+        """Keep a response, and what it continues for as long.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        async with self._redis.pipeline() as pipe:
+            pipe.set(_record(stored.id), stored.dumped(), ex=self._longest)
+            if stored.previous is not None:
+                pipe.sadd(_later(stored.previous), stored.id)
+                self._keep(pipe, stored.previous)
+            await _asked(pipe.execute())
+
+    async def get(self, response_id: str) -> Stored | None:
+        """Return a response; None if it is not, or no longer, stored.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        record, deleted = await _asked(self._redis.mget(_record(response_id), _deleted(response_id)))
+        return None if record is None or deleted else Stored.loaded(record)
+
+    async def use(self, response_id: str) -> bool:
+        """Tell whether a response is stored, and keep it alive; what came before it is kept alive by `chain`.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        async with self._redis.pipeline() as pipe:
+            pipe.exists(_record(response_id))
+            pipe.exists(_deleted(response_id))
+            self._keep(pipe, response_id)
+            there, deleted, *_ = await _asked(pipe.execute())
+        return bool(there) and not deleted
+
+    async def chain(self, response_id: str) -> list[Stored] | None:
+        """Return the response with all that came before it, the first one first; None if one of them is missing.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        last = await self.get(response_id)
+        if last is None:
+            return None
+        chain = [last]
+        while (previous := chain[-1].previous) is not None:
+            record = await _asked(self._redis.get(_record(previous)))
+            if record is None:
+                return None
+            chain.append(Stored.loaded(record))
+        async with self._redis.pipeline() as pipe:
+            for stored in chain:
+                self._keep(pipe, stored.id)
+            await _asked(pipe.execute())
+        return chain[::-1]
+
+    async def delete(self, response_id: str) -> bool:
+        """Forget a response and tell whether there was one; those that continue it keep their history.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        stored = await self.get(response_id)
+        if stored is None:
+            return False
+        await _asked(self._redis.set(_deleted(response_id), 1, ex=self._longest))
+        await self._forget_what_nobody_needs(stored)
+        return True
+
+    def _keep(self, pipe: Any, response_id: str) -> None:
+        for key in (_record(response_id), _later(response_id), _deleted(response_id)):
+            pipe.expire(key, self._longest)
+
+    async def _forget_what_nobody_needs(self, stored: Stored) -> None:
+        """A deleted response goes when nothing continues it, and so does then the one before it."""
+        following: Stored | None = stored
+        while following is not None and not await _asked(self._redis.scard(_later(following.id))):
+            async with self._redis.pipeline() as pipe:
+                pipe.delete(_record(following.id), _deleted(following.id))
+                if following.previous is not None:
+                    pipe.srem(_later(following.previous), following.id)
+                await _asked(pipe.execute())
+            following = await self._deleted(following.previous)
+
+    async def _deleted(self, response_id: str | None) -> Stored | None:
+        if response_id is None:
+            return None
+        record, deleted = await _asked(self._redis.mget(_record(response_id), _deleted(response_id)))
+        return Stored.loaded(record) if record is not None and deleted else None
+
+
+def _record(response_id: str) -> str:
+    return f"{PREFIX}response:{response_id}"
+
+
+def _later(response_id: str) -> str:
+    return f"{PREFIX}later:{response_id}"
+
+
+def _deleted(response_id: str) -> str:
+    return f"{PREFIX}deleted:{response_id}"
+
+
+async def _asked(answer: Awaitable[T] | T) -> Any:
+    """Await an answer of Redis, whose types know both its faces, the waiting and the other."""
+    try:
+        return await cast("Awaitable[Any]", answer)
+    except RedisError as error:
+        raise StoreError(f"the Redis of stored responses failed: {error}") from error
+
+
+@asynccontextmanager
+async def redis_store(url: str, *, longest: float) -> AsyncGenerator[RedisStore]:
+    """Connect for the length of the block.
+
+    Raises:
+        StoreError: there is no Redis at the URL.
+    """
+    try:
+        redis: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - its options are untyped
+            url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
+        )
+    except ValueError as error:
+        raise StoreError(f"{url!r} is no address of a Redis: {error}") from error
+    try:
+        await _asked(redis.ping())  # pyright: ignore[reportUnknownMemberType]
+        yield RedisStore(redis, longest)
+    finally:
+        await redis.aclose()

@@ -1,0 +1,231 @@
+"""Stored responses in an SQLite file, bounded in size and age.
+
+What continues a response needs all that came before it. Only a response that nothing continues can therefore go, the
+one first that was not used for the longest; the one before it is then the next that can.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from bridge.store.response import Stored, StoreError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BUSY = 5.0
+"""Seconds to wait for another server that writes to the same file."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS responses (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    previous TEXT,
+    used REAL NOT NULL,
+    size INTEGER NOT NULL,
+    deleted INTEGER NOT NULL DEFAULT 0,
+    record BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_use ON responses (used, number, size);
+CREATE INDEX IF NOT EXISTS by_previous ON responses (previous);
+"""
+
+_CHAIN = """
+WITH RECURSIVE chain (id, previous, record, depth) AS (
+    SELECT id, previous, record, 0 FROM responses WHERE id = :id AND NOT deleted
+    UNION ALL
+    SELECT r.id, r.previous, r.record, depth + 1 FROM responses r JOIN chain ON r.id = chain.previous
+)
+SELECT id, previous, record FROM chain ORDER BY depth DESC
+"""
+
+_OLD = """
+SELECT number, previous FROM responses WHERE used < :oldest
+AND NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses.id)
+"""
+
+_DELETED = """
+SELECT number, previous FROM responses WHERE deleted
+AND NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses.id)
+"""
+
+_LONGEST_UNUSED = """
+SELECT number, size FROM responses
+WHERE NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses.id)
+ORDER BY used, number LIMIT 1
+"""
+
+_USE = "UPDATE responses SET used = :now WHERE id = :id AND NOT deleted"
+
+
+class SqliteStore:
+    """Sizes are bytes of JSON, ages seconds; `now` tells the time in epoch seconds."""
+
+    def __init__(self, path: Path | None, *, most: int, longest: float, now: Callable[[], float]) -> None:
+        """Open the file, or keep everything in memory; a file that is no database is set aside.
+
+        Raises:
+            StoreError: the file cannot be opened.
+        """
+        self._most = most
+        self._longest = longest
+        self._now = now
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+        try:
+            self._database = _open(path)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"the store of responses {path} cannot be opened: {error}") from error
+
+    async def put(self, stored: Stored) -> None:
+        """Keep a response, and let older ones go where there is no room.
+
+        Raises:
+            StoreError: it cannot be written, or is too large to be kept.
+        """
+        record = stored.dumped()
+        if len(record) > self._most:
+            raise StoreError(f"a response of {len(record)} bytes is larger than the store may become")
+        await self._run(lambda: self._put(stored, record))
+
+    async def get(self, response_id: str) -> Stored | None:
+        """Return a response; None if it is not, or no longer, stored.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        row = await self._run(lambda: self._one(response_id))
+        return None if row is None else Stored.loaded(row)
+
+    async def use(self, response_id: str) -> bool:
+        """Tell whether a response is stored, and make it young.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        return await self._run(lambda: self._use(response_id))
+
+    async def chain(self, response_id: str) -> list[Stored] | None:
+        """Return the response with all that came before it, the first one first; None if one of them is missing.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        rows = await self._run(lambda: self._chain(response_id))
+        return [Stored.loaded(record) for _, _, record in rows] if rows and rows[0][1] is None else None
+
+    async def delete(self, response_id: str) -> bool:
+        """Forget a response and tell whether there was one.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        return await self._run(lambda: self._delete(response_id))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    # ── in a thread of its own ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=self._one_at_a_time)
+        except sqlite3.Error as error:
+            raise StoreError(f"the store of responses failed: {error}") from error
+
+    def _put(self, stored: Stored, record: bytes) -> None:
+        now = self._now()
+        with self._database as database:
+            database.execute(
+                "INSERT INTO responses (id, previous, used, size, record) VALUES (?, ?, ?, ?, ?)",
+                (stored.id, stored.previous, now, len(record), record),
+            )
+            self._forget(_OLD, oldest=now - self._longest)
+            (total,) = database.execute("SELECT SUM(size) FROM responses").fetchone()
+            if total > self._most:
+                self._let_go(total - self._most)
+
+    def _let_go(self, excess: int) -> None:
+        while excess > 0:
+            number, size = self._database.execute(_LONGEST_UNUSED).fetchone()
+            self._database.execute("DELETE FROM responses WHERE number = ?", (number,))
+            excess -= size
+
+    def _forget(self, which: str, **parameters: float) -> None:
+        """Let go of what nothing continues, and then of what nothing continues any more."""
+        ends = self._database.execute(which, parameters).fetchall()
+        while ends:
+            number, previous = ends.pop()
+            self._database.execute("DELETE FROM responses WHERE number = ?", (number,))
+            ends += self._database.execute(f"{which} AND id = :id", {"id": previous, **parameters})
+
+    def _one(self, response_id: str) -> bytes | None:
+        query = "SELECT record FROM responses WHERE id = ? AND NOT deleted"
+        row = self._database.execute(query, (response_id,)).fetchone()
+        return None if row is None else row[0]
+
+    def _use(self, response_id: str) -> bool:
+        with self._database as database:
+            return database.execute(_USE, {"id": response_id, "now": self._now()}).rowcount > 0
+
+    def _chain(self, response_id: str) -> list[tuple[str, str | None, bytes]]:
+        return self._database.execute(_CHAIN, {"id": response_id}).fetchall() if self._use(response_id) else []
+
+    def _delete(self, response_id: str) -> bool:
+        with self._database as database:
+            done = database.execute("UPDATE responses SET deleted = 1 WHERE id = ? AND NOT deleted", (response_id,))
+            self._forget(_DELETED)
+        return done.rowcount > 0
+
+
+def _open(path: Path | None) -> sqlite3.Connection:
+    if path is None:
+        return _connect(":memory:")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    try:
+        return _connect(str(path))
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        aside = path.with_name(path.name + ".broken")
+        logger.warning("%s is no store of responses (%s); it is kept as %s", path, error, aside)
+        path.replace(aside)
+        path.touch(mode=0o600)
+        return _connect(str(path))
+
+
+def _connect(name: str) -> sqlite3.Connection:
+    database = sqlite3.connect(name, timeout=BUSY, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.executescript(_SCHEMA)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+@contextmanager
+def sqlite_store(path: Path | None, *, most: int, longest: float, now: Callable[[], float]) -> Generator[SqliteStore]:
+    """Open a store for the length of the block.
+
+    Raises:
+        StoreError: the file cannot be opened.
+    """
+    store = SqliteStore(path, most=most, longest=longest, now=now)
+    try:
+        yield store
+    finally:
+        with suppress(sqlite3.Error):
+            store.close()

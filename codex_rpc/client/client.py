@@ -1,0 +1,220 @@
+"""A live connection to codex: one task reads, one writes, and the reader never waits for anybody.
+
+Events go to the inbox of their thread; calls of codex are refused unless somebody knows better; when the connection
+ends, everyone who waits is told at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+
+from codex_rpc.background import running
+from codex_rpc.client.caller import Caller
+from codex_rpc.client.inbox import Inbox
+from codex_rpc.client.outgoing import Outgoing
+from codex_rpc.errors import CodexError, ConnectionLostError, ProtocolError
+from codex_rpc.process.process import ByteStream
+from codex_rpc.quota import Quota, updated
+from codex_rpc.wire.calls import initialize
+from codex_rpc.wire.delta_lines import DeltaLines
+from codex_rpc.wire.framing import LineSplitter
+from codex_rpc.wire.messages import ErrorResponse, Notification, Request, Response
+from codex_rpc.wire.peer import Peer
+from codex_rpc.wire.protocol import (
+    AccountChanged,
+    LoginCompleted,
+    MessageDelta,
+    QuotaReported,
+    read_event,
+    read_request,
+)
+
+logger = logging.getLogger(__name__)
+
+LAST_OUTPUT = 1.0
+"""Seconds in which the output of a codex that reads no more should end too: as a rule the process has ended."""
+
+
+class Client(Caller):
+    """What is asked and what is heard over one byte stream. Made by `connect`."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        super().__init__(Peer(), Outgoing(stream))
+        self._stream = stream
+        self._inboxes: dict[str, Inbox] = {}
+        self._delta_lines = DeltaLines()
+        self._ended = anyio.Event()
+        self._logins: dict[str | None, LoginCompleted] = {}
+        self._login_ended = anyio.Event()
+        self._unsubscribed = anyio.Event()
+        self.account_changes = 0
+        self.quota: Quota = {}
+        """What is known of the account's quota; told by codex beside the answers."""
+        self.user_agent = ""
+
+    # ── for callers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def subscribe(self, thread_id: str) -> Inbox:
+        """Collect the events of a thread from now on."""
+        inbox = self._inboxes[thread_id] = Inbox()
+        if self._lost is not None:
+            inbox.fail(self._lost)
+        return inbox
+
+    def unsubscribe(self, thread_id: str) -> None:
+        """Skip the events of a thread from now on, and refuse what codex asks for it."""
+        if inbox := self._inboxes.pop(thread_id, None):
+            inbox.close()
+        self._delta_lines.forget(thread_id)
+        self._unsubscribed.set()
+
+    def answer(self, request: Request, result: Any) -> None:
+        """Answer a call of codex; after the connection has ended nothing happens.
+
+        Raises:
+            UnsendableError: codex could not parse the result.
+        """
+        self._outgoing.put(self._peer.answer(request, result))
+
+    async def login_outcome(self, login_id: str) -> LoginCompleted:
+        """Wait until a login that was begun on this connection is over, however long its person takes.
+
+        Raises:
+            ConnectionLostError: the connection ended.
+        """
+        while login_id not in self._logins:
+            if self._lost is not None:
+                raise self._lost.with_traceback(None)
+            self._login_ended = anyio.Event()
+            await self._login_ended.wait()
+        return self._logins.pop(login_id)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection has not ended yet."""
+        return self._lost is None
+
+    async def wait_for_end(self) -> CodexError:
+        """Wait until the connection has ended; return why."""
+        await self._ended.wait()
+        return self._lost or ConnectionLostError("the connection to codex ended")
+
+    async def wait_until_unused(self) -> None:
+        """Wait until nobody subscribes to a thread."""
+        while self._inboxes:
+            self._unsubscribed = anyio.Event()
+            await self._unsubscribed.wait()
+
+    # ── the two tasks ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def read_to_the_end(self) -> None:
+        """Read until the stream ends or cannot be read on; then tell everyone who waits."""
+        splitter = LineSplitter()
+        reason = "the codex process ended"
+
+        def take(data: bytes) -> None:
+            for line in splitter.feed(data):
+                self._arrived(line)
+
+        try:
+            await self._stream.read(take)
+            logger.debug("codex's last words:\n%s", self._stream.last_words())
+        except ProtocolError as error:
+            reason = f"the connection to codex is unusable: {error}"
+        finally:
+            self._end(ConnectionLostError(reason))
+
+    async def write_forever(self) -> None:
+        """Write what is put out; when that fails, tell everyone who waits."""
+        try:
+            await self._outgoing.write_forever()
+        except OSError:
+            with anyio.move_on_after(LAST_OUTPUT):
+                await self._ended.wait()
+            self._end(ConnectionLostError("the codex process no longer reads its input"))
+
+    def _end(self, failure: CodexError) -> None:
+        if self._lost is not None:
+            return
+        self._lost = failure
+        for waiter in self._waiters.values():
+            if not waiter.done():
+                waiter.set_result(None)
+        for inbox in self._inboxes.values():
+            inbox.fail(failure)
+        self._login_ended.set()
+        self._ended.set()
+
+    def _arrived(self, line: bytes) -> None:
+        if (more := self._delta_lines.read(line)) is not None:
+            earlier, text = more
+            self._inboxes[earlier.thread_id].put_text(earlier, text, len(line))
+            return
+        try:
+            message = self._peer.receive(line)
+        except ProtocolError as error:
+            logger.warning("skipped a line of codex: %s", error)
+            return
+        match message:
+            case Notification(method, params):
+                self._notified(method, params, line)
+            case Response(request_id) | ErrorResponse(request_id):
+                if not (waiter := self._waiters[request_id]).done():
+                    waiter.set_result(message)
+            case Request():
+                self._asked(message, len(line))
+            case None:
+                logger.debug("skipped an answer that nobody waits for any more")
+
+    def _notified(self, method: str, params: Any, line: bytes) -> None:
+        try:
+            event = read_event(method, params)
+            if event is None:
+                return
+            if isinstance(event, AccountChanged | LoginCompleted):
+                self.account_changes += 1
+                if isinstance(event, LoginCompleted):
+                    self._logins[event.login_id] = event
+                    self._login_ended.set()
+            elif isinstance(event, QuotaReported):
+                self.quota = updated(self.quota, event.limit)
+            elif inbox := self._inboxes.get(event.thread_id):
+                inbox.put(event, len(line))
+                if isinstance(event, MessageDelta):
+                    self._delta_lines.learn(line, event)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            logger.warning("skipped a %s notification of codex: %r", method, error)
+
+    def _asked(self, request: Request, size: int) -> None:
+        try:
+            asked = read_request(request)
+            if asked is not None and (inbox := self._inboxes.get(asked.thread_id)):
+                inbox.put(asked, size)
+                return
+        except (KeyError, TypeError) as error:
+            logger.warning("a %s request of codex cannot be read: %r", request.method, error)
+        logger.info("refused %s, which codex asked for", request.method)
+        self._outgoing.put(self._peer.refuse(request, "this client does not support it"))
+
+    def start_session(self, user_agent: str) -> None:
+        """Finish the handshake."""
+        self.user_agent = user_agent
+        self._outgoing.put(self._peer.notify("initialized"))
+
+
+@asynccontextmanager
+async def connect(stream: ByteStream, name: str, version: str) -> AsyncGenerator[Client]:
+    """Shake hands over `stream` and yield a client that lives as long as the block.
+
+    Raises:
+        CodexError: codex refused the handshake, or ended during it.
+    """
+    client = Client(stream)
+    async with running(client.read_to_the_end, client.write_forever):
+        client.start_session(await client.call(initialize(name, version)))
+        yield client

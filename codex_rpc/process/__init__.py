@@ -1,0 +1,1 @@
+"""Find, start, read, write and end a codex child."""

@@ -1,0 +1,252 @@
+"""A codex child as a byte stream: found, started, its stderr drained into the log, stopped for certain."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from importlib import import_module, util
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+
+from codex_rpc.background import running
+from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
+from codex_rpc.process.child import Child, Sink, spawn
+
+logger = logging.getLogger(__name__)
+
+FLOOR = (0, 163, 0)
+"""The oldest codex whose threads were measured to be the plain model."""
+
+WHEEL_MODULE = "codex_cli_bin"
+EXIT_GRACE = 2.0
+"""Seconds between closing stdin, SIGTERM and SIGKILL. codex ends within some ten milliseconds of the first."""
+MAX_LOGGED_LINE = 2000
+LAST_LINES = 5
+_NODE_MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+"""What node calls a machine, and so the npm packages of codex (codex-SYSTEM-MACHINE, one system is installed)."""
+_COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
+
+
+class ByteStream(Protocol):
+    """What a client speaks over: a codex child, or anything that plays one."""
+
+    async def read(self, sink: Sink) -> None:
+        """Hand everything that comes to `sink`, in order, until the end; what it raises ends the reading."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Write all of the bytes.
+
+        Raises:
+            OSError: nobody reads any more.
+        """
+        ...
+
+    def last_words(self) -> str:
+        """Return what the other end said of its own end, for a person to read; may be empty."""
+        ...
+
+
+def find_codex(explicit: str | None = None, path: str | None = None) -> Path:
+    """Return the codex executable: `explicit` if given, else the one on `path` (PATH), else the wheel's.
+
+    A shim that npm made is resolved to the native executable behind it.
+
+    Raises:
+        CodexNotFoundError: there is none; the message says where it was looked for and how to get one.
+    """
+    if explicit:
+        found = shutil.which(explicit, path=path)
+        if found is None:
+            raise CodexNotFoundError(f"there is no codex executable at {explicit!r}; check --codex")
+        return _behind_npm_shim(Path(found))
+    if found := shutil.which("codex", path=path):
+        return _behind_npm_shim(Path(found))
+    if util.find_spec(WHEEL_MODULE) is not None:
+        wheel: Any = import_module(WHEEL_MODULE)
+        with suppress(FileNotFoundError):
+            return wheel.bundled_codex_path()
+    raise CodexNotFoundError(
+        "no codex executable was found: not by --codex or CODEX_OPENAI_PROXY_CODEX, not on PATH, not as a wheel. "
+        "Install it with `npm install -g @openai/codex` or `pip install openai-codex-cli-bin`"
+    )
+
+
+def _behind_npm_shim(found: Path) -> Path:
+    """npm installs a script that starts node, which starts the native executable; a .cmd cannot be started safely."""
+    name = "codex.exe" if os.name == "nt" else "codex"
+    real = found.resolve()
+    if real.suffix.lower() not in {".js", ".cmd", ".ps1"}:
+        return found
+    package = real.parents[1] if real.suffix == ".js" else real.parent / "node_modules" / "@openai" / "codex"
+    for_this_machine = f"codex-*-{_NODE_MACHINES.get(platform.machine().lower(), '*')}"
+    places = (
+        (package / "node_modules" / "@openai", for_this_machine),
+        (package.parent, for_this_machine),
+        (package, "."),
+    )
+    for root, pattern in places:
+        for native in sorted(root.glob(f"{pattern}/vendor/*/*/{name}")):
+            if native.is_file():
+                return native
+    return found
+
+
+def read_version(text: str) -> tuple[int, int, int] | None:
+    """Find a version in `codex --version` output or a user agent, e.g. (0, 163, 0)."""
+    match = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def check_version(text: str, codex: Path) -> None:
+    """Compare a version text with the floor.
+
+    Raises:
+        CodexTooOldError: it is older; the message names the found and the needed version. (A text without a version, as
+            development builds may give, passes.)
+    """
+    found = read_version(text)
+    if found is not None and found != (0, 0, 0) and found < FLOOR:
+        raise CodexTooOldError(
+            f"{codex} is version {_dotted(found)}, but at least {_dotted(FLOOR)} is needed; "
+            "update it with `npm install -g @openai/codex@latest` or `pip install -U openai-codex-cli-bin`"
+        )
+
+
+def _dotted(version: tuple[int, int, int]) -> str:
+    return ".".join(map(str, version))
+
+
+class CodexProcess:
+    """The running child as a `ByteStream`."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    async def read(self, sink: Sink) -> None:
+        """Hand stdout to `sink` until the child has closed it."""
+        await self._child.stdout.read(sink)
+
+    async def send(self, data: bytes) -> None:
+        """Write to stdin, waiting while the pipe is full."""
+        await self._child.send(data)
+
+    async def drain_stderr(self) -> None:
+        """Log what the child writes to stderr until it closes it."""
+        rest = b""
+
+        def take(data: bytes) -> None:
+            nonlocal rest
+            *lines, rest = (rest + data).split(b"\n")
+            rest = rest[:MAX_LOGGED_LINE]
+            for line in filter(None, lines):
+                self._log(line)
+
+        await self._child.stderr.read(take)
+        if rest:
+            self._log(rest)
+
+    def _log(self, line: bytes) -> None:
+        text = _COLOURS.sub(b"", line)[:MAX_LOGGED_LINE].decode(errors="replace")
+        self._last_lines.append(text)
+        logger.debug("codex: %s", text)
+
+    def last_words(self) -> str:
+        """Return the last lines of stderr."""
+        return "\n".join(self._last_lines)
+
+    async def stop(self) -> None:
+        """Close stdin, wait, then SIGTERM and SIGKILL to the whole process group; returns when the child is gone."""
+        for escalate in (self._child.close_stdin, self._terminate, self._kill):
+            escalate()
+            with anyio.move_on_after(EXIT_GRACE):
+                await self._child.wait()
+                break
+        else:
+            await self._child.wait()
+        self._kill_rest()
+        # What left the process group may still hold the other ends of the pipes.
+        await self._child.close()
+
+    def _terminate(self) -> None:
+        logger.warning("codex (pid %d) did not end when its stdin was closed; sending SIGTERM", self.pid)
+        self._signal("SIGTERM")
+
+    def _kill(self) -> None:
+        logger.warning("codex (pid %d) did not end on SIGTERM; killing it", self.pid)
+        self._signal("SIGKILL")
+
+    def _signal(self, name: str) -> None:
+        with suppress(ProcessLookupError):
+            if sys.platform == "win32":
+                self._child.terminate()  # which kills
+            else:
+                os.killpg(self.pid, getattr(signal, name))
+
+    def _kill_rest(self) -> None:
+        """Whatever the child started and left behind is in its process group."""
+        if sys.platform != "win32":
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+
+async def run_to_end(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple[int, bytes, bytes]:
+    """Run a command without input; return its status and what it wrote to stdout and stderr. Cancelled, it is killed.
+
+    Raises:
+        OSError: the executable cannot be started.
+    """
+    printed: list[bytes] = []
+    complained: list[bytes] = []
+    child = await spawn(command, env, cwd, subprocess.DEVNULL)
+    try:
+        await child.stdout.read(printed.append)
+        await child.stderr.read(complained.append)
+        await child.wait()
+    finally:
+        await child.close()
+    assert child.status is not None
+    return child.status, b"".join(printed), b"".join(complained)
+
+
+@asynccontextmanager
+async def codex_process(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> AsyncGenerator[CodexProcess]:
+    """Run `command` for the length of the block; afterwards no process of it is left.
+
+    Raises:
+        CodexNotFoundError: the executable cannot be started.
+    """
+    try:
+        child = await spawn(
+            command,
+            env,
+            cwd,
+            start_new_session=sys.platform != "win32",
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
+        )
+    except OSError as error:
+        raise CodexNotFoundError(f"{command[0]} cannot be started: {error}") from error
+    codex = CodexProcess(child)
+    logger.debug("started codex, pid %d", codex.pid)
+    async with running(codex.drain_stderr):
+        try:
+            yield codex
+        finally:
+            with anyio.CancelScope(shield=True):
+                await codex.stop()

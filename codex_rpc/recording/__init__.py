@@ -1,0 +1,1 @@
+"""Sessions written down, tidied, followed step by step, and played."""

@@ -1,0 +1,229 @@
+"""Plays codex from recorded sessions, as a value: lines of ours and the time go in, lines of codex come out when due.
+
+1. What the process is asked about itself is answered from a table.
+2. When the model is to go on, somebody who knows the recordings is asked for the step that fits what the model sees
+   now; a step that nobody names may still be the next one of the session that the thread is in.
+3. A recorded line comes out only after the line of ours that it followed: a step stops at each answer that codex waited
+   for, and goes on when that answer has come.
+4. Ids of requests, threads and turns are ours, whatever was recorded.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from codex_rpc.errors import INVALID_REQUEST, ProtocolError
+from codex_rpc.recording.session import Line, is_echo, thread_of
+from codex_rpc.recording.steps import Sight, Step, View
+from codex_rpc.wire.messages import ErrorResponse, Message, Notification, Request, RequestId, Response, decode, encode
+
+
+class Session(Struct, frozen=True):
+    """A recorded thread."""
+
+    name: str
+    lines: tuple[Line, ...]
+    steps: tuple[Step, ...]
+
+
+class Cue(Struct, frozen=True):
+    """Where in which session to begin."""
+
+    session: Session
+    step: Step
+
+
+Choose: TypeAlias = Callable[[View], "Cue | None"]
+
+
+class _Thread(Struct):
+    id: str
+    sight: Sight
+    turn_id: str | None = None
+    over: float = 0.0
+    """When the turn is over: in the past, when its last line is due, or never by itself."""
+    cue: Cue | None = None
+    """The step that is being played, or was played last."""
+    position: int = 0
+    """The line of its session that comes next."""
+    awaited: RequestId | None = None
+    """The recorded id of the request whose answer has to come before the next line."""
+    asked: dict[RequestId, RequestId] = field(default_factory=dict[RequestId, RequestId])
+    """The id under which we asked → the recorded one."""
+
+
+class Player:
+    """All threads of one played process.
+
+    `facts` are the results of what the process is asked about itself, by method. `pace` divides the recorded pauses;
+    infinity leaves none.
+    """
+
+    def __init__(self, choose: Choose, facts: Mapping[str, Any], pace: float = 1.0) -> None:
+        self._choose = choose
+        self._facts = facts
+        self._pace = pace
+        self._threads: dict[str, _Thread] = {}
+        self._numbers = itertools.count(1)
+        self._order = itertools.count()
+        self._queue: list[tuple[float, int, str, bytes]] = []
+
+    def feed(self, line: bytes, now: float) -> None:
+        """Take a line of ours; `now` is in seconds."""
+        try:
+            message = decode(line)
+        except ProtocolError:
+            return  # as codex does: it says so on stderr and answers nothing
+        match message:
+            case Request():
+                self._asked(message, now)
+            case Response(request_id) | ErrorResponse(request_id):
+                for thread in self._threads.values():
+                    if request_id in thread.asked:
+                        self._answered(thread, message, now)
+                        break
+            case Notification():
+                pass
+
+    def take(self, now: float) -> list[bytes]:
+        """Return the lines that are due."""
+        due: list[bytes] = []
+        while self._queue and self._queue[0][0] <= now:
+            due.append(heapq.heappop(self._queue)[3])
+        return due
+
+    def due(self) -> float:
+        """Return when the next line is due; infinity if none waits."""
+        return self._queue[0][0] if self._queue else float("inf")
+
+    # ── what we ask ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _asked(self, request: Request, now: float) -> None:
+        if request.method in self._facts:
+            self._say(Response(request.id, self._facts[request.method]), now)
+        elif request.method == "thread/start":
+            thread = _Thread(f"thread-{next(self._numbers)}", Sight(request.params))
+            self._threads[thread.id] = thread
+            self._say(Response(request.id, {"thread": {"id": thread.id}}), now)
+        elif thread := self._threads.get(thread_of(request) or ""):
+            self._asked_of(thread, request, now)
+        else:
+            self._refuse(request, "the replay has no such thread", now)
+
+    def _asked_of(self, thread: _Thread, request: Request, now: float) -> None:
+        view = thread.sight.told(request)
+        match request.method:
+            case "thread/inject_items":
+                self._say(Response(request.id, {}), now)
+            case "turn/start" if view is not None and (cue := self._choose(view)):
+                thread.turn_id = f"turn-{next(self._numbers)}"
+                self._say(Response(request.id, {"turn": {"id": thread.turn_id}}), now)
+                self._begin(thread, cue, now)
+            case "turn/start":
+                self._refuse(request, "there is no recording of this turn", now)
+            case "turn/interrupt" if now < thread.over:
+                self._silence(thread)
+                self._say(Response(request.id, {}), now)
+                self._end(thread, {"status": "interrupted", "error": None}, now)
+            case "turn/interrupt":
+                self._refuse(request, "no active turn to interrupt", now)
+            case "thread/unsubscribe":
+                self._silence(thread)
+                del self._threads[thread.id]
+                self._say(Response(request.id, {"status": "unsubscribed"}), now)
+            case method:
+                self._refuse(request, f"the replay does not know {method}", now)
+
+    def _refuse(self, request: Request, reason: str, now: float) -> None:
+        self._say(ErrorResponse(request.id, INVALID_REQUEST, reason), now)
+
+    # ── what we answer ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _answered(self, thread: _Thread, answer: Response | ErrorResponse, now: float) -> None:
+        recorded = thread.asked.pop(answer.id)
+        view = thread.sight.told(answer)
+        if view is not None:
+            cue = self._choose(view) or _next_step(thread)
+            if cue is None:
+                expected = f"; {thread.cue.session.name} ends here" if thread.cue else ""
+                failure = {"message": f"There is no recording of what follows these outputs{expected}."}
+                self._end(thread, {"status": "failed", "error": failure}, now)
+                return
+            self._begin(thread, cue, now)
+        elif recorded == thread.awaited:
+            self._go_on(thread, now)
+
+    # ── what is played ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self, thread: _Thread, cue: Cue, now: float) -> None:
+        thread.cue, thread.position, thread.over = cue, cue.step.line, float("inf")
+        self._go_on(thread, now)
+
+    def _go_on(self, thread: _Thread, now: float) -> None:
+        """Schedule what follows the line at the position, up to the next one that has to wait for a line of ours."""
+        assert thread.cue is not None
+        session = thread.cue.session
+        beginnings = {step.line for step in session.steps}
+        began, due = session.lines[thread.position].at, now
+        thread.awaited = None
+        for position in range(thread.position + 1, len(session.lines)):
+            line = session.lines[position]
+            match line:
+                case Line(_, True) if position in beginnings:
+                    return
+                case Line(_, True, Response(request_id) | ErrorResponse(request_id)):
+                    if request_id in thread.asked.values():
+                        thread.position, thread.awaited = position, request_id
+                        return
+                case Line(at, False, Notification() | Request() as message) if not is_echo(message):
+                    due = now + max(0.0, at - began) / self._pace
+                    self._play(thread, message, due)
+                    if message.method == "turn/completed":
+                        thread.over = due
+                        return
+                case _:
+                    pass
+        if not thread.sight.waits:
+            self._end(thread, {"status": "failed", "error": {"message": "The recording ends here."}}, due)
+
+    def _play(self, thread: _Thread, message: Notification | Request, due: float) -> None:
+        mine: dict[str, Any] = {**message.params, "threadId": thread.id}
+        if "turnId" in mine:
+            mine["turnId"] = thread.turn_id
+        if "turn" in mine:
+            mine["turn"] = {**mine["turn"], "id": thread.turn_id}
+        message = replace(message, params=mine)
+        if isinstance(message, Request):
+            number = next(self._numbers)
+            thread.asked[number] = message.id
+            message = replace(message, id=number)
+        thread.sight.heard(message)
+        self._say(message, due, thread.id)
+
+    def _end(self, thread: _Thread, how: Mapping[str, Any], due: float) -> None:
+        thread.over = due
+        turn = {"id": thread.turn_id, **how}
+        self._say(Notification("turn/completed", {"threadId": thread.id, "turn": turn}), due, thread.id)
+
+    def _silence(self, thread: _Thread) -> None:
+        self._queue = [entry for entry in self._queue if entry[2] != thread.id]
+        heapq.heapify(self._queue)
+        thread.asked.clear()
+
+    def _say(self, message: Message, due: float, thread_id: str = "") -> None:
+        heapq.heappush(self._queue, (due, next(self._order), thread_id, encode(message)))
+
+
+def _next_step(thread: _Thread) -> Cue | None:
+    """The step that follows in the thread's own session."""
+    if thread.cue is None:
+        return None
+    later = (step for step in thread.cue.session.steps if step.line > thread.cue.step.line)
+    following = next(later, None)
+    return None if following is None else Cue(thread.cue.session, following)

@@ -1,0 +1,97 @@
+"""Makes two recordings of one conversation alike: ids are numbered, and what tells only the hour or the machine goes.
+
+Texts, tools and items are left as they are; `Line.at` tells the time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from msgspec.structs import replace
+
+from codex_rpc.recording.session import Line
+from codex_rpc.wire.messages import ErrorResponse, Message, Notification, Request, RequestId, Response
+
+_IDS = {
+    "threadId": "thread",
+    "sessionId": "thread",
+    "turnId": "turn",
+    "rootTurnId": "turn",
+    "itemId": "item",
+    "responseId": "response",
+}
+"""Members that hold an id → what it is the id of; a nested object's `id` is of what the object is named for."""
+
+_NESTED = frozenset({"item", "thread", "turn"})
+_DROPPED = frozenset(
+    {
+        "cliVersion",
+        "completedAt",
+        "createdAt",
+        "cwd",
+        "durationMs",
+        "internal_chat_message_metadata_passthrough",
+        "path",
+        "recencyAt",
+        "runtimeWorkspaceRoots",
+        "startedAt",
+        "updatedAt",
+        "usageMetadata",
+    }
+)
+_DROPPED_OF = {"turn": frozenset({"items", "itemsView"})}
+"""What only repeats the lines before."""
+_MINTED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""How codex writes the ids of threads and turns; a turn id that means something does not look like this."""
+
+
+def tidy(lines: Iterable[Line]) -> list[Line]:
+    """Return the lines of one thread with the time counted from the first of them."""
+    tidier = _Tidier()
+    tidied = [replace(line, message=tidier.message(line.message, to_codex=line.to_codex)) for line in lines]
+    return [replace(line, at=line.at - tidied[0].at) for line in tidied]
+
+
+class _Tidier:
+    def __init__(self) -> None:
+        self._requests: dict[tuple[bool, RequestId], int] = {}
+        self._ids: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def message(self, message: Message, *, to_codex: bool) -> Message:
+        match message:
+            case Request(request_id, method, params):
+                return Request(self._request(to_codex, request_id), method, self._object(params, ""))
+            case Notification(method, params):
+                return Notification(method, self._object(params, ""))
+            case Response(request_id, result):
+                return Response(self._request(not to_codex, request_id), self._object(result, ""))
+            case ErrorResponse(request_id):
+                return replace(message, id=self._request(not to_codex, request_id))
+
+    def _request(self, ours: bool, request_id: RequestId) -> int:
+        """Both sides count their requests on their own."""
+        mine = sum(1 for by_us, _ in self._requests if by_us is ours)
+        return self._requests.setdefault((ours, request_id), mine + 1)
+
+    def _object(self, value: Any, name: str) -> Any:
+        if not isinstance(value, dict):
+            return value
+        members = cast("Mapping[str, Any]", value).items()
+        dropped = _DROPPED_OF.get(name, frozenset()) | _DROPPED
+        return {member: self._member(member, inner, name) for member, inner in members if member not in dropped}
+
+    def _member(self, member: str, value: Any, name: str) -> Any:
+        if isinstance(value, str) and (kind := name if member == "id" else _IDS.get(member)):
+            return self._id(value, kind)
+        return self._object(value, member) if member in _NESTED else value
+
+    def _id(self, value: str, kind: str) -> str:
+        if kind in {"thread", "turn"} and not _MINTED.fullmatch(value):
+            return value
+        if value not in self._ids:
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            self._ids[value] = f"{kind}-{self._counts[kind]}"
+        return self._ids[value]

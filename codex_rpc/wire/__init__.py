@@ -1,0 +1,1 @@
+"""Bytes, lines, messages, typed calls and events of the app-server protocol."""

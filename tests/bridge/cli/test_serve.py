@@ -1,0 +1,493 @@
+from __future__ import annotations
+
+import gc
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge import __version__
+from bridge.cli import COMMANDS, load, main, serving
+from bridge.config import Settings
+from bridge.http.listeners import Connections, Listeners
+from bridge.serve import Beside
+from bridge.settings import sources as setting_options
+from bridge.settings.server import STORE_FILE
+from codex_rpc.errors import CodexNotFoundError
+
+TLS = Path(__file__).parents[2] / "harness" / "tls"
+PREFIX = "CODEX_OPENAI_PROXY_"
+DEFAULTS = {
+    "addr": (":11435", "default"),
+    "certfile": ("-", "default"),
+    "keyfile": ("-", "default"),
+    "codex": ("-", "default"),
+    "codex_ca_file": ("-", "default"),
+    "tunnel": ("-", "default"),
+    "cloudflared": ("-", "default"),
+    "api_key": ("-", "default"),
+    "api_key_file": ("-", "default"),
+    "max_body": ("67108864", "default"),
+    "start_patience": ("10.0", "default"),
+    "head_patience": ("4.0", "default"),
+    "keep_alive": ("8.0", "default"),
+    "idle_timeout": ("600.0", "default"),
+    "reasoning": ("off", "default"),
+    "threads": ("64", "default"),
+    "spares": ("2", "default"),
+    "thread_age": ("1800.0", "default"),
+    "store": ("-", "default"),
+    "store_size": ("268435456", "default"),
+    "store_age": ("2592000.0", "default"),
+    "answers": ("200", "default"),
+    "queue_patience": ("30.0", "default"),
+    "grace": ("5.0", "default"),
+    "record": ("-", "default"),
+    "replay": ("-", "default"),
+    "pace": ("1", "default"),
+    "demo": ("False", "default"),
+    "log_level": ("info", "default"),
+    "log_format": ("human", "default"),
+    "log_requests": ("False", "default"),
+}
+
+
+@pytest.fixture(autouse=True)
+def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place of the TOML file that nobody has to name; there is none yet, nor any setting in the environment."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    path = tmp_path / "config.toml"
+    monkeypatch.setattr(setting_options, "CONFIG_FILE", path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings with which a server was started; none really starts."""
+    settings_of_starts: list[Settings] = []
+
+    async def start(
+        settings: Settings, listeners: Listeners, announce: Callable[[], None], *, beside: tuple[Beside, ...]
+    ) -> None:
+        assert listeners.sockets
+        assert not beside
+        settings_of_starts.append(settings)
+        announce()
+
+    monkeypatch.setattr(serving, "run_server", start)
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # the garbage of other tests would be kept as well
+    return settings_of_starts
+
+
+def serve(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
+    variables = {PREFIX + name: value for name, value in (env or {}).items()}
+    return CliRunner().invoke(main, ["serve", *map(str, arguments)], env=variables)
+
+
+def printed(result: Result) -> dict[str, tuple[str, str]]:
+    """Return the settings that were printed: name → value and source."""
+    assert result.exit_code == 0, result.output
+    rows = [re.fullmatch(r"(\w+) +(\S+) +(\S.*)", line) for line in result.stdout.splitlines()]
+    return {row[1]: (row[2], row[3]) for row in rows if row}
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_the_help_names_every_setting_and_its_default(flag: str) -> None:
+    result = serve(flag)
+    assert result.exit_code == 0
+    options = re.split(r"\n  (?=-)", result.output)
+    for name, (default, _) in DEFAULTS.items():
+        (text,) = [option for option in options if option.startswith(f"--{name.replace('_', '-')} ")]
+        if name == "log_level":
+            assert "[error|warning|info|debug]" in text
+        assert default == "-" or f"[default: {default.removesuffix('.0')}" in " ".join(text.split())
+
+
+def test_the_help_of_the_program_names_its_commands_and_its_version_can_be_asked() -> None:
+    shown = CliRunner().invoke(main, ["--help"]).output
+    assert re.search(r"^  serve +Serve the OpenAI API", shown, re.MULTILINE)
+    assert re.search(r"^  login +Log in to Codex", shown, re.MULTILINE)
+    assert CliRunner().invoke(main, ["--version"]).output == f"codex-openai-proxy, version {__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_the_program_says_of_a_command_is_how_its_own_help_begins(name: str) -> None:
+    assert main.commands[name].get_short_help_str(limit=200) == load(name).get_short_help_str(limit=200)
+
+
+def test_without_anything_said_every_setting_has_its_default_and_nothing_starts(starts: list[Settings]) -> None:
+    assert printed(serve("--print-config")) == DEFAULTS
+    assert starts == []
+
+
+def test_the_command_line_comes_before_the_environment_before_the_file_before_the_default(config_file: Path) -> None:
+    config_file.write_text('addr = ":1"\nmax_body = 1111\nidle_timeout = 11\n')
+    environment = {"ADDR": ":2", "MAX_BODY": "2222"}
+    assert printed(serve("--print-config", "--addr", ":3", env=environment)) == {
+        **DEFAULTS,
+        "addr": (":3", "command line"),
+        "max_body": ("2222", "environment"),
+        "idle_timeout": ("11.0", "config file"),
+    }
+
+
+SETTINGS = {
+    "addr": (":8000", ":8000"),
+    "certfile": (str(TLS / "server.pem"), str(TLS / "server.pem")),
+    "keyfile": (str(TLS / "server.key"), str(TLS / "server.key")),
+    "codex": ("/opt/codex", "/opt/codex"),
+    "codex_ca_file": (__file__, __file__),
+    "tunnel": ("codex.example.com", "codex.example.com"),
+    "cloudflared": ("/opt/cloudflared", "/opt/cloudflared"),
+    "api_key": ("s3cret", "***"),
+    "api_key_file": ("/etc/key", "/etc/key"),
+    "max_body": (1024, "1024"),
+    "start_patience": (0.1, "0.1"),
+    "head_patience": (0.1, "0.1"),
+    "keep_alive": (0.1, "0.1"),
+    "idle_timeout": (0.1, "0.1"),
+    "reasoning": ("details", "details"),
+    "threads": (0, "0"),
+    "spares": (0, "0"),
+    "thread_age": (0.1, "0.1"),
+    "store": ("/var/lib/responses", "/var/lib/responses"),
+    "store_size": (1024, "1024"),
+    "store_age": (0.1, "0.1"),
+    "answers": (1, "1"),
+    "queue_patience": (0.1, "0.1"),
+    "grace": (0.1, "0.1"),
+    "record": ("cases", "cases"),
+    "replay": ("cases", "cases"),
+    "pace": ("max", "max"),
+    "demo": ("true", "True"),
+    "log_level": ("debug", "debug"),
+    "log_format": ("json", "json"),
+    "log_requests": ("true", "True"),
+}
+
+
+def test_every_setting_is_tried_below() -> None:
+    assert set(SETTINGS) == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_can_come_from_anywhere_and_no_key_is_shown(name: str, config_file: Path) -> None:
+    value, shown = SETTINGS[name]
+    by_flag = serve("--print-config", f"--{name.replace('_', '-')}", str(value))
+    by_variable = serve("--print-config", env={name.upper(): str(value)})
+    config_file.write_text(f"{name} = {value!r}\n")
+    by_file = serve("--print-config")
+    assert printed(by_flag) == DEFAULTS | {name: (shown, "command line")}
+    assert printed(by_variable) == DEFAULTS | {name: (shown, "environment")}
+    assert printed(by_file) == DEFAULTS | {name: (shown, "config file")}
+    assert "s3cret" not in by_flag.output + by_variable.output + by_file.output
+
+
+@pytest.mark.parametrize("how", ["command line", "environment"])
+def test_a_named_file_is_read_instead_of_the_usual_one(how: str, tmp_path: Path, config_file: Path) -> None:
+    config_file.write_text('addr = ":1"')
+    named = tmp_path / "named.toml"
+    named.write_text("grace = 2.5")
+    if how == "command line":
+        result = serve("--config", named, "--print-config")
+    else:
+        result = serve("--print-config", env={"CONFIG": str(named)})
+    assert printed(result) == {**DEFAULTS, "grace": ("2.5", "config file")}
+
+
+@pytest.mark.parametrize("name", ["adress", "max-body", "config", "print_config", "serve"])
+def test_an_unknown_setting_in_the_file_is_named_with_those_that_there_are(name: str, config_file: Path) -> None:
+    config_file.write_text(f'{name} = "x"')
+    result = serve("--print-config")
+    assert result.exit_code == 2
+    words = " ".join(result.stderr.split())
+    assert f"{config_file}: there is no setting {name!r}; there are {', '.join(sorted(DEFAULTS))}" in words
+
+
+@pytest.mark.parametrize("content", [b"addr = ", b"\xff", None], ids=["no TOML", "no UTF-8", "no file"])
+def test_a_file_that_cannot_be_read_is_named(content: bytes | None, tmp_path: Path) -> None:
+    named = tmp_path / "named.toml"
+    if content is not None:
+        named.write_bytes(content)
+    result = serve("--config", named, "--print-config")
+    assert result.exit_code == 2
+    assert "Invalid value for '--config'" in result.stderr
+    assert str(named) in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("--addr", "localhost"), "--addr"),
+        (("--addr", "localhost:http"), "--addr"),
+        (("--max-body", "1023"), "--max-body"),
+        (("--max-body", "many"), "--max-body"),
+        (("--grace", "0"), "--grace"),
+        (("--idle-timeout", "-1"), "--idle-timeout"),
+        (("--reasoning", "loud"), "--reasoning"),
+        (("--reasoning", ""), "--reasoning"),
+        (("--threads", "-1"), "--threads"),
+        (("--spares", "-1"), "--spares"),
+        (("--codex-ca-file", "/there/is/none"), "--codex-ca-file"),
+        (("--threads", "1.5"), "--threads"),
+        (("--thread-age", "0"), "--thread-age"),
+        (("--log-level", "loud"), "--log-level"),
+        (("--api-key", ""), "--api-key"),
+        (("--api-key", " "), "--api-key"),
+        (("--nonsense",), "--nonsense"),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_refused_before_anything_starts(
+    arguments: tuple[str, ...], option: str, starts: list[Settings]
+) -> None:
+    result = serve(*arguments)
+    assert result.exit_code == 2
+    assert re.search(rf"{option}\b", result.stderr)
+    assert starts == []
+
+
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        ('max_body = "many"', "--max-body"),
+        ('log_level = "loud"', "--log-level"),
+        ('api_key = ""', "--api-key"),
+        ('reasoning = "loud"', "--reasoning"),
+        ("reasoning = false", "--reasoning"),
+        ("threads = -1", "--threads"),
+        ("thread_age = 0", "--thread-age"),
+    ],
+)
+def test_a_wrong_value_in_the_file_is_refused_too(
+    line: str, option: str, config_file: Path, starts: list[Settings]
+) -> None:
+    config_file.write_text(line)
+    result = serve()
+    assert result.exit_code == 2
+    assert option in result.stderr
+    assert starts == []
+
+
+def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path) -> None:
+    config_file.write_text("max_body = 4096\nkeep_alive = 3\n")
+    options = ("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--reasoning", "think", "--threads", "0")
+    result = serve(*options, env={"API_KEY": "s3cret", "GRACE": "7", "THREAD_AGE": "90", "STORE": "/var/responses"})
+    assert result.exit_code == 0, result.output
+    assert starts == [
+        Settings(
+            host="127.0.0.1",
+            port=0,
+            codex="/opt/codex",
+            api_key="s3cret",
+            max_body=4096,
+            keep_alive=3,
+            reasoning="think",
+            threads=0,
+            thread_age=90,
+            store="/var/responses",
+            grace=7,
+        )
+    ]
+
+
+def test_without_anything_said_the_server_gets_the_default_settings(starts: list[Settings]) -> None:
+    result = serve("--addr", "127.0.0.1:0")
+    assert result.exit_code == 0, result.output
+    assert starts == [Settings(host="127.0.0.1", port=0, store=str(STORE_FILE))]
+
+
+def test_stored_responses_can_be_kept_in_memory(starts: list[Settings]) -> None:
+    result = serve("--addr", "127.0.0.1:0", "--store", "memory")
+    assert result.exit_code == 0, result.output
+    assert starts == [Settings(host="127.0.0.1", port=0)]
+
+
+@pytest.mark.parametrize(
+    ("env", "who"),
+    [
+        ({}, "only this machine may connect; set an API key to allow others"),
+        ({"API_KEY": "s3cret"}, "clients need the API key"),
+    ],
+    ids=["without a key", "with a key"],
+)
+def test_the_server_says_where_it_listens_and_who_may_connect(env: dict[str, str], who: str) -> None:
+    result = serve("--addr", "127.0.0.1:0", env=env)
+    announced = re.fullmatch(r"codex-openai-proxy (\S+) listens on http://localhost:(\d+)/v1 \((.*)\)\n", result.stderr)
+    assert announced, result.stderr
+    assert (announced[1], announced[3]) == (__version__, who)
+    assert int(announced[2]) > 0
+    assert "s3cret" not in result.output
+
+
+def test_an_address_in_use_is_named(starts: list[Settings]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        result = serve("--addr", address)
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        rf"Error: cannot listen on {address}: .+\. Choose another address with --addr\.\n", result.stderr
+    )
+    assert starts == []
+
+
+def test_a_codex_that_cannot_be_started_ends_the_server_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise CodexNotFoundError("no codex was found")
+
+    monkeypatch.setattr(serving, "run_server", fail)
+    result = serve("--addr", "127.0.0.1:0")
+    assert (result.exit_code, result.stderr) == (1, "Error: no codex was found\n")
+
+
+class Socket:
+    """A socket that is bound to an address of which this machine need know nothing."""
+
+    def __init__(self, *address: str | int) -> None:
+        self._address = address
+
+    def getsockname(self) -> tuple[str | int, ...]:
+        return self._address
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("first", "url"),
+    [
+        (Socket("0.0.0.0", 8000), "http://localhost:8000/v1"),
+        (Socket("127.0.0.1", 8000), "http://localhost:8000/v1"),
+        (Socket("::", 8000, 0, 0), "http://localhost:8000/v1"),
+        (Socket("::1", 8000, 0, 0), "http://localhost:8000/v1"),
+        (Socket("192.168.1.7", 8000), "http://192.168.1.7:8000/v1"),
+        (Socket("2001:db8::7", 8000, 0, 0), "http://[2001:db8::7]:8000/v1"),
+    ],
+    ids=["every address", "this machine", "every IPv6 address", "this machine, IPv6", "one address", "one of IPv6"],
+)
+def test_the_url_that_is_announced_is_one_to_type(first: Socket, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def listen(host: str, port: int) -> Listeners:
+        asked.append((host, port))
+        return Listeners([cast("Any", first)], Connections(1))
+
+    monkeypatch.setattr(serving, "listen", listen)
+    assert f" listens on {url} (" in serve("--addr", "a.example:80").stderr
+    assert asked == [("a.example", 80)]
+
+
+def test_an_https_server_announces_itself_as_one(starts: list[Settings]) -> None:
+    done = serve("--addr", "127.0.0.1:0", "--certfile", TLS / "server.pem", "--keyfile", TLS / "server.key")
+    assert " listens on https://localhost:" in done.stderr
+    assert [(start.certfile, start.keyfile) for start in starts] == [(str(TLS / "server.pem"), str(TLS / "server.key"))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (("--certfile", TLS / "server.pem"), 2, "go together"),
+        (("--keyfile", TLS / "server.key"), 2, "go together"),
+        (("--certfile", TLS / "server.pem", "--keyfile", TLS / "expired.key"), 1, "does not belong to"),
+    ],
+)
+def test_an_https_server_that_nobody_could_reach_does_not_start(
+    starts: list[Settings], arguments: tuple[str | Path, ...], status: int, reason: str
+) -> None:
+    refused = serve("--addr", "127.0.0.1:0", *arguments)
+    assert refused.exit_code == status
+    assert reason in refused.stderr
+    assert starts == []
+
+
+def test_recordings_go_into_a_folder_and_come_out_of_one(starts: list[Settings]) -> None:
+    assert serve("--addr", "127.0.0.1:0", "--record", "cases").stderr.endswith(
+        "It records every conversation in cases.\n"
+    )
+    assert (
+        "It replays the recordings in cases"
+        in serve("--addr", "127.0.0.1:0", "--replay", "cases", "--pace", "4").stderr
+    )
+    serve("--addr", "127.0.0.1:0", "--replay", "cases", "--pace", "max")
+    assert [(start.record, start.replay, start.pace) for start in starts] == [
+        ("cases", None, 1),
+        (None, "cases", 4),
+        (None, "cases", float("inf")),
+    ]
+
+
+def test_a_replay_is_not_recorded(starts: list[Settings]) -> None:
+    refused = serve("--replay", "cases", "--record", "more")
+    assert refused.exit_code == 2
+    assert "--record and --replay exclude each other" in refused.stderr
+    assert not starts
+
+
+@pytest.mark.parametrize(("nobody", "served"), [(True, True), (False, False)])
+def test_the_demo_is_served_only_if_nobody_is_logged_in(
+    starts: list[Settings], monkeypatch: pytest.MonkeyPatch, *, nobody: bool, served: bool
+) -> None:
+    async def asked(codex: str | None) -> bool:
+        assert codex == "/opt/codex"
+        return nobody
+
+    monkeypatch.setattr(serving, "nobody_is_logged_in", asked)
+    done = serve("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--demo", "true")
+    assert [(start.demo, start.replay is not None) for start in starts] == [(served, served)]
+    assert ("DEMO: nobody is logged in" in done.stderr) is served
+
+
+@pytest.mark.parametrize("asked", ["--replay", "--record"])
+def test_who_asks_for_recordings_gets_no_demo(
+    starts: list[Settings], monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(serving, "nobody_is_logged_in", None)
+    serve("--addr", "127.0.0.1:0", "--demo", "true", asked, "cases")
+    assert not starts[0].demo
+
+
+@pytest.mark.parametrize("command", ["record", "replay"])
+def test_a_command_of_its_own_is_serve_with_a_folder(starts: list[Settings], command: str) -> None:
+    done = CliRunner().invoke(main, [command, "cases", "--addr", "127.0.0.1:0", "--grace", "3"])
+    assert done.exit_code == 0
+    assert getattr(starts[0], command) == "cases"
+    assert starts[0].grace == 3
+
+
+def test_a_check_serves_nothing() -> None:
+    done = CliRunner().invoke(main, ["replay", "cases", "--check", "--grace", "3"])
+    assert done.exit_code == 2
+    assert "--check serves nothing: --grace has no meaning with it." in done.stderr
+
+
+# ── the key in a file ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_key_may_stand_in_a_file_of_its_own(starts: list[Settings], tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cret\n")
+    (tmp_path / "key").chmod(0o600)
+    result = serve("--addr", "127.0.0.1:0", "--api-key-file", tmp_path / "key")
+    assert result.exit_code == 0, result.output
+    assert [settings.api_key for settings in starts] == ["s3cret"]
+    assert "s3cret" not in result.output
+
+
+def test_a_key_file_that_cannot_hold_is_refused_before_anything_starts(starts: list[Settings], tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cret")
+    (tmp_path / "key").chmod(0o644)
+    result = serve("--addr", "127.0.0.1:0", "--api-key-file", tmp_path / "key")
+    assert result.exit_code == 2
+    assert "others may read" in result.output
+    assert starts == []
+
+
+def test_a_key_that_is_given_twice_is_refused(starts: list[Settings], tmp_path: Path) -> None:
+    result = serve("--addr", "127.0.0.1:0", "--api-key-file", tmp_path / "key", env={"API_KEY": "other"})
+    assert result.exit_code == 2
+    assert "given twice" in result.output
+    assert starts == []

@@ -1,0 +1,112 @@
+"""What is known of the live codex, and when it is asked again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+
+from bridge.codex.backend import Backend, Session
+from codex_rpc.background import running
+from codex_rpc.client.client import Client, connect
+from codex_rpc.errors import RequestRefusedError
+from codex_rpc.process.child import Sink
+from codex_rpc.supervisor import Supervisor
+
+LOGGED_IN: dict[str, Any] = {"result": {"account": {"type": "chatgpt"}, "requiresOpenaiAuth": True}}
+LOGGED_OUT: dict[str, Any] = {"result": {"account": None, "requiresOpenaiAuth": True}}
+REFUSED: dict[str, Any] = {"error": {"code": 1, "message": "not now"}}
+OTHERS: dict[str, dict[str, Any]] = {
+    "initialize": {"userAgent": "test/0.169.0"},
+    "model/list": {"data": []},
+}
+
+
+class CodexOfAccounts:
+    """Answers at once, but who is logged in only with what it is given."""
+
+    def __init__(self) -> None:
+        self._said, self._answers = anyio.create_memory_object_stream[Any](100), list[dict[str, Any]]()
+        self._asked: list[int] = []
+
+    def give(self, answer: dict[str, Any]) -> None:
+        self._answers.append(answer)
+        self._answer()
+
+    def say(self, wire: dict[str, Any]) -> None:
+        self._said[0].send_nowait(orjson.dumps(wire) + b"\n")
+
+    def _answer(self) -> None:
+        while self._asked and self._answers:
+            self.say({"id": self._asked.pop(0), **self._answers.pop(0)})
+
+    async def read(self, sink: Sink) -> None:
+        with self._said[0], self._said[1]:
+            async for line in self._said[1]:
+                sink(line)
+
+    async def send(self, data: bytes) -> None:
+        for wire in map(orjson.loads, data.splitlines()):
+            if wire["method"] == "account/read":
+                self._asked.append(wire["id"])
+            elif "id" in wire:
+                self.say({"id": wire["id"], "result": OTHERS[wire["method"]]})
+        self._answer()
+
+    def last_words(self) -> str:
+        return ""
+
+
+@asynccontextmanager
+async def backend_with(codex: CodexOfAccounts) -> AsyncGenerator[Backend]:
+    @asynccontextmanager
+    async def open_client() -> AsyncGenerator[Client]:
+        async with connect(codex, "test", "0") as client:
+            yield client
+
+    supervisor = Supervisor(open_client)
+    with anyio.fail_after(5):
+        async with running(supervisor.run):
+            yield Backend(supervisor, patience=5)
+
+
+async def test_nobody_is_told_of_the_old_account_while_codex_is_asked_for_the_new_one() -> None:
+    codex, sessions = CodexOfAccounts(), list[Session]()
+
+    async with backend_with(codex) as backend:
+
+        async def ask() -> None:
+            sessions.append(await backend.session())
+
+        codex.give(LOGGED_OUT)
+        assert not (await backend.session()).account.ready
+        codex.say({"method": "account/updated", "params": {}})
+        await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as requests:
+            requests.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            requests.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            assert sessions == []
+            codex.give(LOGGED_IN)
+
+    assert [session.account.ready for session in sessions] == [True, True]
+
+
+async def test_codex_is_asked_again_for_the_account_when_it_did_not_tell() -> None:
+    codex = CodexOfAccounts()
+    async with backend_with(codex) as backend:
+        codex.give(LOGGED_OUT)
+        await backend.session()
+        codex.say({"method": "account/updated", "params": {}})
+        await anyio.wait_all_tasks_blocked()
+        codex.give(REFUSED)
+        with pytest.raises(RequestRefusedError):
+            await backend.session()
+
+        codex.give(LOGGED_IN)
+        assert (await backend.session()).account.ready

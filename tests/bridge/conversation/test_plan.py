@@ -1,0 +1,519 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from bridge.conversation.plan import (
+    LOST,
+    AnswerTools,
+    Continue,
+    Conversations,
+    Fresh,
+    Known,
+    Plan,
+    Trails,
+    advance,
+    marks,
+    trail_of,
+)
+from bridge.conversation.prompt import Item, Prompt, function_call, function_call_output, message
+from bridge.conversation.tools import Tool, Toolbox
+
+Q, Q2, Q3 = (message("user", text) for text in ("one?", "two?", "three?"))
+A, A2 = (message("assistant", text) for text in ("one.", "two."))
+CALL, CALL2 = (function_call(name, "look", '{"at":1}') for name in ("c1", "c2"))
+OUT, OUT2 = (function_call_output(name, "seen") for name in ("c1", "c2"))
+RAW, RAW2 = ({"type": "reasoning", "encrypted_content": text} for text in ("r1", "r2"))
+PLAIN = Prompt("gpt", ())
+
+
+def prompt(*items: Item, of: Prompt = PLAIN) -> Prompt:
+    return replace(of, items=items)
+
+
+def thread(handle: str, *seen: Item, of: Prompt = PLAIN, awaits: Sequence[str] = ()) -> Known[str]:
+    """A thread of which the client has seen these items."""
+    end = trail_of(prompt(*seen, of=of)).end
+    return Known(handle, end, of.notes, of.answer_format, frozenset(awaits), thoughts=marks(seen))
+
+
+def remembering(*threads: Known[str]) -> Conversations[str]:
+    conversations: Conversations[str] = Conversations()
+    for one in threads:
+        conversations.put(one)
+    return conversations
+
+
+def plan(conversations: Conversations[str], asked: Prompt) -> Plan[str]:
+    return conversations.plan(asked, trail_of(asked))
+
+
+def used(found: Plan[str]) -> str | None:
+    """The thread that a plan goes on with."""
+    return None if isinstance(found, Fresh) else found.thread.handle
+
+
+# ── Continue ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_thread_goes_on_with_what_is_new() -> None:
+    living = thread("t", Q, A)
+    assert plan(remembering(living), prompt(Q, A, Q2, Q3)) == Continue(living, (Q2, Q3))
+
+
+def test_a_thread_is_found_again_only_when_it_was_put_back() -> None:
+    conversations = remembering(thread("t", Q, A))
+    taken = plan(conversations, prompt(Q, A, Q2))
+    assert isinstance(taken, Continue)
+    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "unknown-history")
+    conversations.put(taken.thread)
+    assert plan(conversations, prompt(Q, A, Q2)) == taken
+
+
+def test_of_equal_threads_the_newest_goes_first_and_each_once() -> None:
+    conversations = remembering(thread("old", Q, A), thread("new", Q, A))
+    assert [used(plan(conversations, prompt(Q, A, Q2))) for _ in range(3)] == ["new", "old", None]
+
+
+def test_of_equal_threads_one_that_fits_is_taken_and_the_other_stays() -> None:
+    told = replace(PLAIN, format_note="JSON!")
+    conversations = remembering(thread("told", Q, A, of=told), thread("plain", Q, A))
+    assert used(plan(conversations, prompt(Q, A, Q2, of=told))) == "told"
+    assert used(plan(conversations, prompt(Q, A, Q2))) == "plain"
+
+
+def test_the_thread_that_knows_most_goes_on() -> None:
+    conversations = remembering(thread("more", Q, A, Q2), thread("less", Q, A))
+    assert used(plan(conversations, prompt(Q, A, Q2, Q3))) == "more"
+
+
+@pytest.mark.parametrize("asked", [(Q, A), (Q, A, A2), (Q, A, Q2, A2, Q3), (Q, A, RAW, Q2), (Q, A, CALL, OUT, Q2)])
+def test_a_thread_takes_neither_nothing_nor_answers_that_it_did_not_give(asked: tuple[Item, ...]) -> None:
+    assert plan(remembering(thread("t", Q, A)), prompt(*asked)) == Fresh(asked, "rebuilt", "unknown-history")
+
+
+def parts(role: str, *texts: str) -> Item:
+    kind = "output_text" if role == "assistant" else "input_text"
+    return {"type": "message", "role": role, "content": [{"type": kind, "text": text} for text in texts]}
+
+
+@pytest.mark.parametrize(
+    ("seen", "sent"),
+    [
+        (message("assistant", "one. \n\n"), A),
+        (A, message("assistant", "one.\n")),
+        (A, parts("assistant", "on", "e.")),
+        (CALL, function_call("c1", "look", '{ "at" : 1 }')),
+        (function_call("c1", "look", '{"a":1,"b":2}'), function_call("c1", "look", '{"b":2,"a":1}')),
+        (function_call("c1", "look", "no { JSON"), function_call("c1", "look", "no { JSON")),
+        ({**CALL, "id": "fc_1", "status": "completed"}, CALL),
+        ({**RAW, "id": "rs_1", "status": "completed"}, {**RAW, "id": "rs_2"}),
+    ],
+    ids=["cut off", "added", "in parts", "spaces", "order of keys", "no JSON", "id of a call", "id of reasoning"],
+)
+def test_an_echo_may_differ_in_what_clients_change(seen: Item, sent: Item) -> None:
+    assert used(plan(remembering(thread("t", Q, seen)), prompt(Q, sent, Q2))) == "t"
+
+
+@pytest.mark.parametrize(
+    ("seen", "sent"),
+    [
+        (Q, Q2),
+        (Q, message("developer", "one?")),
+        (Q, message("user", "one?\n")),
+        (Q, parts("user", "on", "e?")),
+        (A, message("assistant", " one.")),
+        (A, message("user", "one.")),
+        (CALL, CALL2),
+        (CALL, function_call("c1", "see", '{"at":1}')),
+        (CALL, function_call("c1", "look", '{"at":1.0}')),
+        (function_call("c1", "look", "no JSON "), function_call("c1", "look", "no JSON")),
+        (OUT, OUT2),
+        (OUT, function_call_output("c1", "seen ")),
+        (OUT, function_call_output("c1", [{"type": "input_text", "text": "seen"}])),
+        (RAW, RAW2),
+        (function_call("c1", "look", "x"), function_call("c1", "look", '"x"')),
+        (function_call("c1", "look", str(2**64 + 1)), function_call("c1", "look", str(2**64 + 2))),
+    ],
+)
+def test_anything_else_that_differs_is_another_conversation(seen: Item, sent: Item) -> None:
+    assert used(plan(remembering(thread("t", Q, seen, A)), prompt(Q, sent, A, Q2))) is None
+
+
+def test_items_are_told_apart_by_their_place() -> None:
+    assert used(plan(remembering(thread("t", Q, Q2, A)), prompt(Q2, Q, A, Q3))) is None
+    assert used(plan(remembering(thread("t", parts("user", "a", "b"))), prompt(message("user", "a"), Q))) is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "[" * 300 + "]" * 300,
+        r'{"q": "\ud83d"}',
+        r'{"\uDC00": 1}',
+        '{"n": 1e400}',
+        '{"n": NaN}',
+        '{"q": "\\ud83d\\ude00"}',
+    ],
+)
+def test_arguments_of_any_kind_have_a_hash(arguments: str) -> None:
+    assert len(trail_of(prompt(Q, function_call("c1", "look", arguments))).hashes) == 3
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "model": {"model": "other"},
+    "effort": {"effort": "high"},
+    "tier": {"tier": "fast"},
+    "summary": {"summary": "auto"},
+    "tools": {"toolbox": Toolbox((Tool.function("look", "", {}),))},
+    "format note": {"format_note": "JSON!"},
+    "choice note": {"choice_note": "Call!"},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_other_settings_or_notes_need_another_thread(other: dict[str, Any]) -> None:
+    with_other = replace(PLAIN, **other)
+    assert used(plan(remembering(thread("t", Q, A)), prompt(Q, A, Q2, of=with_other))) is None
+    assert used(plan(remembering(thread("t", Q, A, of=with_other)), prompt(Q, A, Q2))) is None
+    assert used(plan(remembering(thread("t", Q, A, of=with_other)), prompt(Q, A, Q2, of=with_other))) == "t"
+
+
+@pytest.mark.parametrize("other", [{"schema": {"type": "object"}}, {"one_call_at_a_time": True}], ids=str)
+def test_what_each_turn_is_told_anew_needs_no_other_thread(other: dict[str, Any]) -> None:
+    assert used(plan(remembering(thread("t", Q, A)), prompt(Q, A, Q2, of=replace(PLAIN, **other)))) == "t"
+
+
+# ── Answer tools ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("more", [(), (Q2,), (Q2, Q3)], ids=len)
+@pytest.mark.parametrize("outputs", [(OUT, OUT2), (OUT2, OUT)], ids=["in order", "out of order"])
+def test_a_suspended_thread_takes_its_outputs_and_what_follows(
+    outputs: tuple[Item, ...], more: tuple[Item, ...]
+) -> None:
+    waiting = thread("t", Q, CALL, CALL2, awaits=["c1", "c2"])
+    found = plan(remembering(waiting), prompt(Q, CALL, CALL2, *outputs, *more))
+    assert found == AnswerTools(waiting, {"c1": "seen", "c2": "seen"}, more)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        (),
+        (OUT,),
+        (OUT, OUT),
+        (OUT, Q2, OUT2),
+        (Q2, OUT, OUT2),
+        (OUT, OUT2, function_call_output("c3", "seen")),
+        (OUT, function_call_output("c3", "seen")),
+        (OUT, OUT2, A),
+        (OUT, OUT2, Q2, function_call_output("c3", "seen")),
+        (Q2,),
+    ],
+)
+def test_a_suspended_thread_takes_nothing_but_its_outputs_first(rest: tuple[Item, ...]) -> None:
+    conversations = remembering(thread("t", Q, CALL, CALL2, awaits=["c1", "c2"]))
+    assert used(plan(conversations, prompt(Q, CALL, CALL2, *rest))) is None
+    assert used(plan(conversations, prompt(Q, CALL, CALL2, OUT, OUT2))) == "t"
+
+
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [({"choice_note": "Call!"}, "t"), ({"format_note": "JSON!"}, None), ({"schema": {"type": "object"}}, None)],
+    ids=["use of tools", "format in words", "format by schema"],
+)
+def test_a_suspended_turn_cannot_be_told_another_format(other: dict[str, Any], found: str | None) -> None:
+    conversations = remembering(thread("t", Q, CALL, awaits=["c1"]))
+    assert used(plan(conversations, prompt(Q, CALL, OUT, of=replace(PLAIN, **other)))) == found
+
+
+# ── Fresh ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("items", "fate", "reason"),
+    [
+        ((Q,), "new", "first-request"),
+        ((message("developer", "Be."), Q, Q2), "new", "first-request"),
+        ((Q, A, Q2), "rebuilt", "unknown-history"),
+        ((Q, CALL, OUT), "rebuilt", "unknown-history"),
+        ((RAW, Q), "rebuilt", "unknown-history"),
+    ],
+)
+def test_a_thread_is_new_until_the_model_has_said_something(items: tuple[Item, ...], fate: Any, reason: str) -> None:
+    assert plan(remembering(), prompt(*items)) == Fresh(items, fate, reason)
+
+
+def test_the_newest_loss_is_the_reason() -> None:
+    conversations = remembering(long := thread("long", Q, A, Q2, A2), short := thread("short", Q, A))
+    conversations.lose(short, "evicted")
+    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "evicted")
+    conversations.lose(long, "expired")
+    assert plan(conversations, prompt(Q, A, Q2, A2, Q3)) == Fresh((Q, A, Q2, A2, Q3), "rebuilt", "expired")
+    assert plan(conversations, prompt(Q, A, Q3)) == Fresh((Q, A, Q3), "rebuilt", "evicted")
+
+
+def test_losing_a_thread_leaves_its_equal_alone() -> None:
+    conversations = remembering(lost := thread("lost", Q, A), thread("kept", Q, A))
+    conversations.lose(lost, "evicted")
+    assert [used(plan(conversations, prompt(Q, A, Q2))) for _ in range(2)] == ["kept", None]
+
+
+def test_a_thread_that_is_in_use_can_be_lost() -> None:
+    conversations = remembering(one := thread("t", Q, A))
+    plan(conversations, prompt(Q, A, Q2))
+    conversations.lose(one, "codex-restarted")
+    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "codex-restarted")
+
+
+def test_a_loss_is_forgotten_when_there_is_such_a_thread_again() -> None:
+    conversations = remembering()
+    conversations.lost(trail_of(prompt(Q, A)).end, "turn-ended-early")
+    conversations.put(thread("t", Q, A))
+    assert used(plan(conversations, prompt(Q, A, Q2))) == "t"
+    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "unknown-history")
+
+
+def test_only_so_many_losses_are_remembered() -> None:
+    conversations = remembering()
+    conversations.lost(trail_of(prompt(Q, A)).end, "evicted")
+    for number in range(LOST - 1):
+        conversations.lost(b"%d" % number, "expired")
+    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "evicted")
+    conversations.lost(b"one more", "expired")
+    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "unknown-history")
+
+
+# ── What the client never saw ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def answered(conversations: Conversations[str], before: Sequence[Item], echo: Sequence[Item], *raw: Item) -> None:
+    conversations.remember(trail_of(prompt(*before)).end, echo, raw)
+
+
+BRANCH = message("assistant", "uno.")
+
+
+@pytest.mark.parametrize(
+    ("sent", "rebuilt"),
+    [
+        ((Q, A, Q2), (Q, RAW, A, Q2)),
+        ((Q, message("assistant", "one. \n"), Q2), (Q, RAW, A, Q2)),
+        ((Q, BRANCH, Q2), (Q, RAW2, BRANCH, Q2)),
+        ((Q, A, Q2, A2, CALL, OUT), (Q, RAW, A, Q2, RAW2, A2, CALL, OUT)),
+        ((Q, A, Q2, A2, Q3), (Q, RAW, A, Q2, A2, Q3)),
+        ((Q, A2, Q2), (Q, A2, Q2)),
+        ((Q2, A, Q2), (Q2, A, Q2)),
+        ((Q, A, Q3, A2, CALL, OUT), (Q, RAW, A, Q3, A2, CALL, OUT)),
+        ((Q,), (Q,)),
+    ],
+    ids=["one", "cut off", "a branch", "two", "half of one", "edited", "asked otherwise", "after an edit", "none"],
+)
+def test_a_rebuilt_thread_is_given_what_the_model_really_said(
+    sent: tuple[Item, ...], rebuilt: tuple[Item, ...]
+) -> None:
+    conversations = remembering()
+    answered(conversations, [Q], [A], RAW, A)
+    answered(conversations, [Q], [BRANCH], RAW2, BRANCH)
+    answered(conversations, [Q, A, Q2], [A2, CALL], RAW2, A2, CALL)
+    found = plan(conversations, prompt(*sent))
+    assert isinstance(found, Fresh)
+    assert found.items == rebuilt
+    other = plan(conversations, prompt(*sent, of=replace(PLAIN, model="other")))
+    assert isinstance(other, Fresh)
+    assert other.items == sent
+
+
+def test_an_answer_that_leaves_no_echo_is_not_remembered() -> None:
+    conversations = remembering()
+    answered(conversations, [Q], [], RAW)
+    assert plan(conversations, prompt(Q, Q2)) == Fresh((Q, Q2), "new", "first-request")
+
+
+def test_the_oldest_answers_are_forgotten_when_they_take_too_much_room() -> None:
+    size = len(json.dumps([RAW, A], separators=(",", ":")))
+    conversations: Conversations[str] = Conversations(2 * size)
+    for question in (Q, Q2, Q3):
+        answered(conversations, [question], [A], RAW, A)
+    found = [plan(conversations, prompt(question, A, Q)) for question in (Q, Q2, Q3)]
+    assert [RAW in one.items for one in found if isinstance(one, Fresh)] == [False, True, True]
+
+
+def test_an_answer_that_is_too_big_is_not_kept_and_takes_no_room() -> None:
+    conversations: Conversations[str] = Conversations(200)
+    answered(conversations, [Q], [A], {**RAW, "encrypted_content": "x" * 500})
+    answered(conversations, [Q2], [A], RAW, A)
+    found = plan(conversations, prompt(Q2, A, Q))
+    assert isinstance(found, Fresh)
+    assert found.items == (Q2, RAW, A, Q)
+
+
+# ── What clients may leave out ───────────────────────────────────────────────────────────────────────────────────────
+
+SEARCH = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "cats"}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        ((Q, RAW, SEARCH, A, Q2), "t"),
+        ((Q, A, Q2), "t"),
+        ((Q, SEARCH, A, Q2), "t"),
+        ((Q, {**RAW, "id": "other"}, A, Q2), "t"),
+        ((Q, RAW, RAW2, A, Q2), None),
+        ((Q, RAW2, A, Q2), None),
+    ],
+    ids=["all sent back", "left out", "reasoning left out", "laid out anew", "more", "altered"],
+)
+def test_a_thread_goes_on_unless_it_does_not_hold_the_reasoning_that_is_sent_back(
+    sent: tuple[Item, ...], found: str | None
+) -> None:
+    assert used(plan(remembering(thread("t", Q, RAW, SEARCH, A)), prompt(*sent))) == found
+
+
+def test_an_answer_sent_back_with_its_reasoning_is_rebuilt_as_the_client_has_it() -> None:
+    conversations = remembering()
+    answered(conversations, [Q], [A], RAW, SEARCH, A)
+    for sent, rebuilt in (
+        ((Q, A, Q2), (Q, RAW, SEARCH, A, Q2)),
+        ((Q, RAW2, A, Q2), (Q, RAW2, A, Q2)),
+        ((Q, RAW, SEARCH, A, Q2), (Q, RAW, SEARCH, A, Q2)),
+    ):
+        found = plan(conversations, prompt(*sent))
+        assert isinstance(found, Fresh)
+        assert found.items == rebuilt
+
+
+def test_of_equal_threads_the_one_of_the_clients_own_name_goes_first() -> None:
+    named, newer = thread("named", Q, A), thread("newer", Q, A)
+    named.hint = "chat 7"
+    conversations = remembering(named, newer)
+    assert used(plan(conversations, prompt(Q, A, Q2, of=replace(PLAIN, hint="chat 7")))) == "named"
+    assert used(plan(conversations, prompt(Q, A, Q2, of=replace(PLAIN, hint="chat 7")))) == "newer"
+
+
+# ── Never the wrong thread ───────────────────────────────────────────────────────────────────────────────────────────
+
+ITEMS = st.sampled_from(
+    [
+        Q,
+        Q2,
+        message("developer", "one?"),
+        A,
+        message("assistant", "one. \n"),
+        A2,
+        CALL,
+        {**CALL, "arguments": '{"at": 1}'},
+        {**CALL, "arguments": "{}"},
+        OUT,
+        function_call_output("c1", "else"),
+        RAW,
+        {**RAW, "id": "rs"},
+    ]
+)
+PROMPTS = st.sampled_from([PLAIN, PLAIN, PLAIN, *(replace(PLAIN, **other) for other in OTHERS.values())])
+HISTORIES = st.lists(ITEMS, min_size=1, max_size=4)
+
+
+def as_seen(item: Item) -> object:
+    """What an item says, written down once more and in another way."""
+    if item.get("role") == "assistant":
+        return "".join(part["text"] for part in item["content"]).rstrip()
+    if item["type"] == "function_call":
+        return item["call_id"], json.loads(item["arguments"])
+    return {name: value for name, value in item.items() if name != "id"}
+
+
+def without_reasoning(items: Sequence[Item]) -> list[object]:
+    return [as_seen(item) for item in items if item["type"] != "reasoning"]
+
+
+def known_part(seen: Sequence[Item], asked: Prompt) -> int | None:
+    """How many items of a prompt a thread holds that has seen these; clients may leave reasoning out."""
+    same = (n for n in range(len(asked.items), 0, -1) if without_reasoning(asked.items[:n]) == without_reasoning(seen))
+    return next(same, None)
+
+
+def fits(handle: tuple[Prompt, Sequence[Item], bool], asked: Prompt) -> bool:
+    """Whether a thread, suspended at the call c1 or not, may be used for a prompt."""
+    of, seen, suspended = handle
+    known = known_part(seen, asked)
+    if known is None:
+        return False
+    rest = asked.items[known:]
+    answers = [
+        item for item in rest if item.get("role") == "assistant" or item["type"] in {"function_call", "reasoning"}
+    ]
+    outputs = [item["type"] == "function_call_output" for item in rest]
+    return (
+        marks(asked.items) <= marks(seen)
+        and replace(of, items=(), choice_note=None) == replace(asked, items=(), choice_note=None)
+        and (suspended or of.notes == asked.notes)
+        and bool(rest)
+        and not answers
+        and (not suspended or (outputs[0] and not any(outputs[1:])))
+    )
+
+
+@st.composite
+def edited(draw: st.DrawFn, history: list[Item]) -> list[Item]:
+    """A history that was changed at some places, or at none."""
+    for _ in range(draw(st.integers(0, 2))):
+        at, to = draw(st.integers(0, len(history))), draw(st.integers(0, 1))
+        history = [*history[:at], *draw(st.lists(ITEMS, max_size=1)), *history[at + to :]]
+    return history
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=200)
+def test_a_thread_is_used_exactly_when_it_is_this_conversation(data: st.DataObject) -> None:
+    history = data.draw(HISTORIES)
+    conversations: Conversations[tuple[Prompt, Sequence[Item], bool]] = Conversations()
+    handles: list[tuple[Prompt, Sequence[Item], bool]] = []
+    for _ in range(data.draw(st.integers(1, 3))):
+        seen = data.draw(edited(history))
+        of, suspended = data.draw(PROMPTS), data.draw(st.booleans())
+        handles.append((of, seen, suspended))
+        end = advance(trail_of(prompt(of=of)).end, seen)
+        awaits = frozenset({"c1"} if suspended else ())
+        conversations.put(Known(handles[-1], end, of.notes, of.answer_format, awaits, thoughts=marks(seen)))
+    more = data.draw(st.lists(st.sampled_from([Q, OUT, Q2]), max_size=3))
+    asked = prompt(*data.draw(edited(history)), *more, of=data.draw(PROMPTS))
+    found = conversations.plan(asked, trail_of(asked))
+    fitting = [handle for handle in handles if handle[1] and fits(handle, asked)]
+    match found:
+        case Fresh(items):
+            assert not fitting
+            assert items == asked.items
+        case Continue(known, items):
+            assert known.handle in fitting
+            assert (known.handle[2], items) == (False, asked.items[known_part(known.handle[1], asked) :])
+        case AnswerTools(known, outputs, items):
+            assert known.handle in fitting
+            brought, *rest = asked.items[known_part(known.handle[1], asked) :]
+            assert (known.handle[2], outputs, items) == (True, {"c1": brought["output"]}, tuple(rest))
+
+
+def test_the_trail_of_a_prompt_that_goes_on_is_that_of_a_new_one():
+    known, items = Trails(), (Q, RAW, A, Q2, RAW2, A2)
+
+    for of in (PLAIN, Prompt("another", ()), PLAIN):
+        for length in (1, 3, 6, 2):
+            one = prompt(*items[:length], of=of)
+            assert known.of(one) == trail_of(one)
+
+
+def test_only_the_very_same_items_are_not_hashed_again():
+    known = Trails()
+    known.of(prompt({**Q, "number": 1}))
+
+    changed = prompt({**Q, "number": True})
+
+    assert known.of(changed) == trail_of(changed)

@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, cast
+
+import anyio
+import anyio.lowlevel
+import pytest
+from msgspec.structs import replace
+
+from bridge.codex.backend import Session
+from bridge.conversation import spare_threads as spares_module
+from bridge.conversation import threads as threads_module
+from bridge.conversation.events import Failed, Finished
+from bridge.conversation.limits import Limits
+from bridge.conversation.prompt import Item, Prompt, function_call, function_call_output, message
+from bridge.conversation.thread_params import thread_start_params
+from bridge.conversation.threads import Threads
+from bridge.conversation.tools import Tool, Toolbox
+from bridge.errors import ApiError
+from codex_rpc.client.client import Client
+from codex_rpc.client.inbox import Inbox
+from codex_rpc.errors import CodexError, RequestRefusedError
+from codex_rpc.wire.calls import Account, Call
+from codex_rpc.wire.messages import Request
+from codex_rpc.wire.protocol import Event, ToolCallAsked, Warned
+from tests.bridge.conversation import codex_events
+from tests.bridge.conversation.codex_events import TURN, ended, used
+
+T = TypeVar("T")
+
+Q, Q2, Q3 = (message("user", text) for text in ("one?", "two?", "three?"))
+A, A2 = (message("assistant", text) for text in ("one.", "two."))
+CALL, OUT = function_call("c1", "look", "{}"), function_call_output("c1", "seen")
+PLAIN = Prompt("gpt", (), Toolbox((Tool.function("look", "", {}),)))
+
+
+def says(text: str) -> list[Event]:
+    return [codex_events.message(text), used(None), ended()]
+
+
+CALLS = [
+    codex_events.item(dict(CALL)),
+    used(None),
+    ToolCallAsked("", TURN, "c1", Request("ask c1", "", {}), CALL["name"]),
+]
+
+
+class FakeCodex:
+    """Notes what it is told, in order; each turn says the next thing of `script`, further ones `one.`."""
+
+    def __init__(self, *script: Sequence[Event]) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.refuses = ""
+        self.script = deque(script)
+        self.inboxes: dict[str, Inbox] = {}
+        self.gone = anyio.Semaphore(0)
+        self.may_go = anyio.Event()
+        self.may_go.set()
+        self.alive = True
+        self.session = Session(cast("Client", self), Account("chatgpt", None, needs_login=True), (), 0)
+        self._threads = 0
+
+    async def call(self, call: Call[T], deadline: float = 0, *, shield: bool = False) -> T:
+        del deadline
+        assert shield == (call.method != "thread/inject_items")
+        scope = anyio.CancelScope(shield=shield)
+        with scope:
+            await anyio.lowlevel.checkpoint()
+            return call.read(await self._result(call.method, call.params))
+        raise AssertionError("nobody cancels this scope")
+
+    async def call_both(self, first: Call[None], second: Call[T]) -> tuple[CodexError | None, T]:
+        """As codex: the second one is taken even when the first one is refused."""
+        failure = None
+        try:
+            await self._result(first.method, first.params)
+        except CodexError as refusal:
+            failure = refusal
+        return failure, await self.call(second, shield=True)
+
+    async def _result(self, method: str, params: Mapping[str, Any]) -> Any:
+        if method == "thread/start":
+            self._threads += 1
+            self.told.append(("start", params))
+            return {"thread": {"id": f"t{self._threads}"}}
+        thread: str = params["threadId"]
+        self.told.append((method.partition("/")[2], thread, *[params[key] for key in params if key != "threadId"]))
+        if method == self.refuses:
+            self.refuses = ""
+            raise RequestRefusedError(method, -32600, "no")
+        match method:
+            case "turn/start":
+                for event in self.script.popleft() if self.script else says("one."):
+                    self.inboxes[thread].put(event, 1)
+                return {"turn": {"id": TURN}}
+            case "thread/unsubscribe":
+                await self.may_go.wait()
+            case "turn/interrupt" | "thread/inject_items":
+                pass
+            case _:
+                raise AssertionError(method)
+        return {}
+
+    def subscribe(self, thread_id: str) -> Inbox:
+        return self.inboxes.setdefault(thread_id, Inbox())
+
+    def unsubscribe(self, thread_id: str) -> None:
+        del self.inboxes[thread_id]
+        self.gone.release()
+
+    def answer(self, request: Request, result: Any) -> None:
+        self.told.append(("answer", request.id, result["contentItems"][0]["text"]))
+
+    def take_told(self) -> list[tuple[Any, ...]]:
+        told, self.told = self.told, []
+        return told
+
+
+def new_threads(most: int = 9, longest: float = 600) -> Threads:
+    return Threads("/empty", most=most, longest=longest, idle_timeout=60)
+
+
+async def ask(
+    threads: Threads, codex: FakeCodex, *items: Item, of: Prompt = PLAIN, limits: Limits | None = None
+) -> str:
+    """Run a prompt to the end of its answer; return what became of it."""
+    with anyio.fail_after(5):
+        async with threads.answer(codex.session, replace(of, items=items), limits or Limits()) as turn:
+            while not isinstance((await turn.next_events())[-1], Finished | Failed):
+                pass
+        return turn.fate
+
+
+@asynccontextmanager
+async def tidying(threads: Threads) -> AsyncGenerator[None]:
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(threads.keep_tidy)
+            yield
+            tasks.cancel_scope.cancel()
+
+
+NOTHING: list[Item] = []
+START = ("start", thread_start_params(PLAIN, "/empty"))
+
+
+async def test_a_new_conversation_is_given_whole_to_a_new_thread() -> None:
+    threads, codex = new_threads(), FakeCodex()
+    of = replace(PLAIN, schema={"type": "object"}, format_note="JSON!", choice_note="Call!")
+    assert await ask(threads, codex, Q, Q2, of=of) == "new; reason=first-request"
+    notes = [message("developer", "JSON!"), message("developer", "Call!")]
+    injected = ("inject_items", "t1", [*notes, Q, Q2])
+    assert codex.told == [START, injected, ("start", "t1", NOTHING, {"type": "object"})]
+    assert threads.waiting == 1
+
+
+async def test_a_living_thread_is_given_what_is_new() -> None:
+    threads, codex = new_threads(), FakeCodex()
+    await ask(threads, codex, Q)
+    codex.take_told()
+    assert await ask(threads, codex, Q, A, Q2) == "continued; reason=same-history"
+    assert codex.told == [("inject_items", "t1", [Q2]), ("start", "t1", NOTHING)]
+
+
+async def test_a_conversation_that_ends_with_an_answer_is_not_continued_with_nothing() -> None:
+    threads, codex = new_threads(), FakeCodex()
+    await ask(threads, codex, Q)
+    codex.take_told()
+    assert await ask(threads, codex, Q, A) == "rebuilt; reason=unknown-history"
+    assert codex.told == [START, ("inject_items", "t2", [Q, A]), ("start", "t2", NOTHING)]
+
+
+@pytest.mark.parametrize("more", [[], [Q2]], ids=["outputs", "outputs and a message"])
+async def test_a_suspended_turn_is_given_its_outputs_behind_what_follows_them(more: list[Item]) -> None:
+    threads, codex = new_threads(), FakeCodex(CALLS)
+    await ask(threads, codex, Q)
+    codex.take_told()
+    for event in says("one."):
+        codex.inboxes["t1"].put(event, 1)
+    assert await ask(threads, codex, Q, CALL, OUT, *more) == "resumed-tools; reason=outputs-came"
+    injected = [("inject_items", "t1", more)] if more else []
+    assert codex.take_told() == [*injected, ("answer", "ask c1", "seen")]
+    assert await ask(threads, codex, Q, CALL, OUT, *more, A, Q3) == "continued; reason=same-history"
+
+
+@pytest.mark.parametrize("refused", ["thread/inject_items", "turn/start"])
+async def test_a_conversation_whose_thread_does_not_go_on_is_rebuilt(refused: str) -> None:
+    reasoning = {"type": "reasoning", "encrypted_content": "x"}
+    threads, codex = new_threads(), FakeCodex([codex_events.item(reasoning), *says("one.")])
+    await ask(threads, codex, Q)
+    codex.take_told()
+    codex.refuses = refused
+    assert await ask(threads, codex, Q, A, Q2) == "rebuilt; reason=thread-refused"
+    undone = [("interrupt", "t1", TURN)] if refused == "thread/inject_items" else []
+    tried = [("inject_items", "t1", [Q2]), ("start", "t1", NOTHING), *undone, ("unsubscribe", "t1")]
+    whole = ("inject_items", "t2", [Q, reasoning, A, Q2])
+    assert codex.told == [*tried, START, whole, ("start", "t2", NOTHING)]
+    assert list(codex.inboxes) == ["t2"]
+    assert threads.waiting == 1
+
+
+async def test_a_prompt_that_codex_refuses_fails_and_leaves_no_thread() -> None:
+    threads, codex = new_threads(), FakeCodex()
+    codex.refuses = "thread/inject_items"
+    with pytest.raises(RequestRefusedError):
+        await ask(threads, codex, Q)
+    assert codex.told[1:] == [
+        ("inject_items", "t1", [Q]),
+        ("start", "t1", NOTHING),
+        ("interrupt", "t1", TURN),
+        ("unsubscribe", "t1"),
+    ]
+    assert (codex.inboxes, threads.waiting) == ({}, 0)
+
+
+async def test_an_answer_that_is_left_early_is_interrupted_and_its_thread_closed() -> None:
+    threads, codex = new_threads(), FakeCodex([codex_events.delta("one.")])
+    with anyio.fail_after(5):
+        async with threads.answer(codex.session, replace(PLAIN, items=(Q,)), Limits()) as turn:
+            await turn.next_events()
+    assert codex.told[-2:] == [("interrupt", "t1", TURN), ("unsubscribe", "t1")]
+    assert (codex.inboxes, threads.waiting) == ({}, 0)
+    assert await ask(threads, codex, Q, A, Q2) == "rebuilt; reason=turn-ended-early"
+
+
+async def test_a_cancelled_answer_is_interrupted_all_the_same() -> None:
+    threads, codex = new_threads(), FakeCodex([])
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, threads, codex, Q)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert codex.told[-2:] == [("interrupt", "t1", TURN), ("unsubscribe", "t1")]
+
+
+@pytest.mark.parametrize(
+    ("events", "limits", "reason"),
+    [
+        ([codex_events.message("one."), ended("failed")], Limits(), "thread-spoilt"),
+        ([Warned("", "Falling back from WebSockets to HTTPS"), *says("one.")], Limits(), "thread-spoilt"),
+        ([codex_events.delta("one.")], Limits(max_tokens=1), "turn-ended-early"),
+    ],
+    ids=["failed", "fell back", "limit"],
+)
+async def test_a_thread_that_is_not_as_it_should_be_is_not_used_again(
+    events: list[Event], limits: Limits, reason: str
+) -> None:
+    threads, codex = new_threads(), FakeCodex(events)
+    await ask(threads, codex, Q, limits=limits)
+    assert (codex.inboxes, threads.waiting) == ({}, 0)
+    assert await ask(threads, codex, Q, A, Q2) == f"rebuilt; reason={reason}"
+
+
+async def test_when_there_are_too_many_threads_the_longest_unused_goes() -> None:
+    threads, codex = new_threads(most=2), FakeCodex(says("one."), CALLS)
+    async with tidying(threads):
+        await ask(threads, codex, Q)
+        await ask(threads, codex, Q2)
+        await ask(threads, codex, Q, A, Q2)
+        await ask(threads, codex, Q3)
+        await codex.gone.acquire()
+    assert codex.told[-2:] == [("interrupt", "t2", TURN), ("unsubscribe", "t2")]
+    assert threads.waiting == 2
+    assert await ask(threads, codex, Q2, CALL, OUT) == "rebuilt; reason=evicted"
+    assert await ask(threads, codex, Q, A, Q2, A, Q3) == "continued; reason=same-history"
+
+
+async def test_threads_that_nobody_uses_go_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads_module, "LOOK_AROUND", 0.001)
+    threads, codex = new_threads(longest=0), FakeCodex()
+    async with tidying(threads):
+        await ask(threads, codex, Q)
+        await codex.gone.acquire()
+    assert (codex.told[-1], threads.waiting) == (("unsubscribe", "t1"), 0)
+    assert await ask(threads, codex, Q, A, Q2) == "rebuilt; reason=expired"
+
+
+async def test_a_thread_that_was_used_while_others_were_let_go_stays() -> None:
+    threads, codex = new_threads(most=1), FakeCodex()
+    for question in (Q, Q2, Q3):
+        await ask(threads, codex, question)
+    codex.may_go = anyio.Event()
+    async with tidying(threads):
+        await anyio.wait_all_tasks_blocked()
+        assert codex.told[-1] == ("unsubscribe", "t1")
+        assert await ask(threads, codex, Q2, A, Q3) == "continued; reason=same-history"
+        codex.may_go.set()
+        await codex.gone.acquire()
+        await codex.gone.acquire()
+    assert await ask(threads, codex, Q2, A, Q3, A, Q) == "continued; reason=same-history"
+
+
+async def test_the_threads_of_a_codex_that_is_gone_are_forgotten() -> None:
+    threads, old, new = new_threads(), FakeCodex(), FakeCodex()
+    await ask(threads, old, Q)
+    old.take_told()
+    assert await ask(threads, new, Q, A, Q2) == "rebuilt; reason=codex-restarted"
+    assert (old.told, threads.waiting) == ([], 1)
+
+
+@pytest.mark.parametrize(("first", "then"), [("Call!", None), (None, "Call!")], ids=["dropped", "added"])
+async def test_a_thread_that_was_told_other_notes_before_its_tools_is_not_used_again(
+    first: str | None, then: str | None
+) -> None:
+    threads, codex = new_threads(), FakeCodex(CALLS)
+    await ask(threads, codex, Q, of=replace(PLAIN, choice_note=first))
+    for event in says("one."):
+        codex.inboxes["t1"].put(event, 1)
+    later = replace(PLAIN, choice_note=then)
+    assert await ask(threads, codex, Q, CALL, OUT, of=later) == "resumed-tools; reason=outputs-came"
+    assert (await ask(threads, codex, Q, CALL, OUT, A, Q2, of=later)).startswith("rebuilt")
+
+
+async def test_a_silent_model_spoils_the_thread() -> None:
+    threads, codex = Threads("/empty", most=9, longest=9, idle_timeout=0.01), FakeCodex([])
+    with pytest.raises(ApiError):
+        await ask(threads, codex, Q)
+    assert codex.told[-2:] == [("interrupt", "t1", TURN), ("unsubscribe", "t1")]
+
+
+async def test_an_answer_whose_calls_are_told_one_at_a_time_is_rebuilt_as_the_client_knows_it() -> None:
+    reasoning = codex_events.item({"type": "reasoning", "encrypted_content": "x"})
+    other = codex_events.item({**CALL, "call_id": "c2"})
+    threads, codex, next_codex = new_threads(), FakeCodex([reasoning, CALLS[0], other, used(None)]), FakeCodex()
+    of = replace(PLAIN, one_call_at_a_time=True)
+    await ask(threads, codex, Q, of=of)
+    assert await ask(threads, next_codex, Q, CALL, OUT, of=of) == "rebuilt; reason=codex-restarted"
+    assert next_codex.told[1] == ("inject_items", "t1", [Q, CALL, OUT])
+
+
+async def test_a_spare_thread_that_does_not_go_on_is_replaced_by_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spares_module, "QUIET", 0)
+    threads, codex = Threads("/empty", most=9, longest=600, idle_timeout=60, spares=1), FakeCodex()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(threads.keep_spares)
+        await ask(threads, codex, Q)
+        await anyio.wait_all_tasks_blocked()
+        assert threads.spares == 1
+        codex.take_told()
+        codex.refuses = "thread/inject_items"
+
+        assert await ask(threads, codex, Q2) == "new; reason=first-request"
+
+        assert codex.take_told() == [
+            ("inject_items", "t2", [Q2]),
+            ("start", "t2", NOTHING),
+            ("interrupt", "t2", TURN),
+            ("unsubscribe", "t2"),
+            START,
+            ("inject_items", "t3", [Q2]),
+            ("start", "t3", NOTHING),
+        ]
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_spare_thread_is_no_thread_that_waits_for_its_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spares_module, "QUIET", 0)
+    threads, codex = Threads("/empty", most=9, longest=600, idle_timeout=60, spares=1), FakeCodex()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(threads.keep_spares)
+        await ask(threads, codex, Q)
+        await anyio.wait_all_tasks_blocked()
+
+        assert (threads.waiting, threads.spares) == (1, 1)
+        assert threads.states() == {"running": 0, "idle": 1, "suspended": 0}
+        tasks.cancel_scope.cancel()

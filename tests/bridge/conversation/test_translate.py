@@ -1,0 +1,614 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from bridge.conversation.events import (
+    Failed,
+    Finished,
+    FinishReason,
+    ItemDone,
+    ReasoningDelta,
+    ReasoningPart,
+    TextDelta,
+    ToolCall,
+    TurnEvent,
+    Used,
+)
+from bridge.conversation.tools import Tool, Toolbox
+from bridge.conversation.translate import UNDECLARED_CALLS, Translator
+from codex_rpc.wire.protocol import CodexFailure, CompactionStarted, Event, MessageDelta, RawItemCompleted, TokenUsage
+from tests.bridge.conversation.codex_events import (
+    THREAD,
+    TURN,
+    called,
+    delta,
+    ended,
+    item,
+    message,
+    output,
+    reasoning,
+    reported,
+    used,
+)
+
+USAGE = TokenUsage(812, 768, 40, 16)
+LOOK = Tool.function("look", "Looks.", {})
+DOTTED = Tool.function("fs.read", "Reads.", {})
+PATCH = Tool.custom("ApplyPatch", "Edits.", None)
+BOX = Toolbox((LOOK, DOTTED, PATCH))
+
+
+def translate(events: Sequence[Event], toolbox: Toolbox = BOX) -> list[TurnEvent]:
+    """Return what the events mean, fed one by one as far as the first end; what is told of items is left out."""
+    translator = Translator(toolbox)
+    out: list[TurnEvent] = []
+    for event in events:
+        out += told(translator.feed([event]))
+        if out and isinstance(out[-1], Finished | Failed):
+            break
+    return out
+
+
+def told(events: Iterable[TurnEvent]) -> list[TurnEvent]:
+    """Return the events but the ends of items."""
+    return [event for event in events if not isinstance(event, ItemDone)]
+
+
+def text_of(events: Sequence[TurnEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def failure_of(events: Sequence[TurnEvent]) -> tuple[int, str | None, str]:
+    """Return status, code and message of the failure that must be the last event."""
+    last = events[-1]
+    assert isinstance(last, Failed), f"no failure at the end of {events}"
+    return last.error.status, last.error.code, last.error.message
+
+
+TEXT_CHANGED = (502, "upstream_error", "The model's stream broke off, and the text differed when it was repeated.")
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (
+            [delta("Hel"), delta("lo"), message("Hello"), used(USAGE), ended()],
+            [TextDelta("Hel"), TextDelta("lo"), Used(USAGE), Finished("stop")],
+        ),
+        ([delta("Hello", pieces=3), ended()], [TextDelta("Hello", 3), Finished("stop")]),
+        ([message("Hello"), ended()], [TextDelta("Hello"), Finished("stop")]),
+        ([message("Hel", "lo"), ended()], [TextDelta("Hello"), Finished("stop")]),
+        ([delta("Hel"), message("Hello"), ended()], [TextDelta("Hel"), TextDelta("lo"), Finished("stop")]),
+        (
+            [delta("One", "msg_1"), message("One"), delta("Two", "msg_2"), message("Two"), ended()],
+            [TextDelta("One"), TextDelta("Two"), Finished("stop")],
+        ),
+        (
+            [delta("One", "msg_1"), message("One"), delta("One", "msg_2"), message("One"), ended()],
+            [TextDelta("One"), TextDelta("One"), Finished("stop")],
+        ),
+        (
+            [used(USAGE), used(None), used(USAGE), ended()],
+            [Used(USAGE), Used(USAGE), Finished("stop")],
+        ),
+        ([delta(""), message(""), message(), ended()], [Finished("stop")]),
+        (
+            [
+                item({"type": "reasoning", "summary": []}),
+                item({"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}),
+                item({"type": "a_type_of_the_future"}),
+                reported(),
+                ended(),
+            ],
+            [Finished("stop")],
+        ),
+        (
+            [item({"type": "message", "role": "assistant", "content": [{"type": "a_part_of_the_future"}]}), ended()],
+            [Finished("stop")],
+        ),
+        (
+            [reasoning("Let "), reasoning("me see."), delta("Hello"), message("Hello"), ended()],
+            [ReasoningDelta("Let ", "rs_1"), ReasoningDelta("me see.", "rs_1"), TextDelta("Hello"), Finished("stop")],
+        ),
+        ([], []),
+    ],
+    ids=[
+        "a whole answer",
+        "merged deltas",
+        "no deltas",
+        "two parts",
+        "too few deltas",
+        "two messages",
+        "the same message twice",
+        "usage of each response",
+        "empty texts",
+        "what is no answer",
+        "unknown parts",
+        "reasoning",
+        "nothing",
+    ],
+)
+def test_events_of_codex_become_turn_events(events: list[Event], expected: list[TurnEvent]) -> None:
+    assert translate(events) == expected
+    assert told(Translator(BOX).feed(events)) == expected
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (
+            [delta("Hel", "msg_1"), reported(), delta("He", "msg_2"), delta("llo", "msg_2"), message("Hello")],
+            [TextDelta("Hel"), TextDelta("lo")],
+        ),
+        (
+            [delta("Hel", "msg_1"), delta("Hello", "msg_2"), message("Hello")],
+            [TextDelta("Hel"), TextDelta("lo")],
+        ),
+        (
+            [delta("Hel", "msg_1"), delta("Hel", "msg_2"), delta("lo", "msg_2")],
+            [TextDelta("Hel"), TextDelta("lo")],
+        ),
+        (
+            [delta("Hel", "msg_1"), delta("H", "msg_2"), delta("Hello", "msg_3")],
+            [TextDelta("Hel"), TextDelta("lo")],
+        ),
+        (
+            [delta("Hel", "msg_1"), delta("Hell", "msg_2"), delta("Hello", "msg_3")],
+            [TextDelta("Hel"), TextDelta("l"), TextDelta("o")],
+        ),
+        (
+            [delta("Hel", "msg_1"), message("Hello")],
+            [TextDelta("Hel"), TextDelta("lo")],
+        ),
+        (
+            [delta("Hel", "msg_1"), delta("Hello there", "msg_2", pieces=4)],
+            [TextDelta("Hel"), TextDelta("lo there", 4)],
+        ),
+    ],
+    ids=[
+        "in two deltas",
+        "in one delta",
+        "at the same cut",
+        "again while repeating",
+        "again after going on",
+        "without deltas",
+        "merged",
+    ],
+)
+def test_what_a_restarted_stream_repeats_is_told_once(events: list[Event], expected: list[TurnEvent]) -> None:
+    assert translate(events) == expected
+
+
+def thought(text: str, item_id: str = "rs_1") -> RawItemCompleted:
+    """A finished reasoning item."""
+    summary = [{"type": "summary_text", "text": text}]
+    return item({"type": "reasoning", "id": item_id, "summary": summary, "encrypted_content": f"secret of {item_id}"})
+
+
+def shown(events: Sequence[Event]) -> list[Any]:
+    """What is told: a new part of reasoning as `…`, its text behind `~`, the end of an item as its type and id."""
+    out: list[Any] = []
+    translator = Translator(BOX)
+    for event in itertools.chain.from_iterable(translator.feed([event]) for event in events):
+        match event:
+            case ReasoningPart(source):
+                out.append(f"… {source}")
+            case ReasoningDelta(text, source):
+                out.append(f"~{text} {source}")
+            case TextDelta(text):
+                out.append(text)
+            case ItemDone(done):
+                out.append(f"{done['type']} {done.get('id', '')}".strip())
+            case _:
+                out.append(event)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (
+            [reasoning(""), reasoning("Hm"), reasoning("", "rs_2"), reasoning("Hmm.", "rs_2"), thought("Hmm.", "rs_2")],
+            ["… rs_1", "~Hm rs_1", "~m. rs_2", "reasoning rs_2"],
+        ),
+        (
+            [reasoning(""), reasoning("Hm"), reasoning("", "rs_2"), reasoning("So.", "rs_2"), thought("So.", "rs_2")],
+            ["… rs_1", "~Hm rs_1", "… rs_2", "~So. rs_2", "reasoning rs_2"],
+        ),
+        (
+            [reasoning("Hm"), reasoning("H", "rs_2"), reasoning("i", "rs_2"), thought("Hi", "rs_2")],
+            ["~Hm rs_1", "… rs_2", "~Hi rs_2", "reasoning rs_2"],
+        ),
+        (
+            [reasoning("Hm."), thought("Hm."), reasoning("", "rs_2"), reasoning("Hm.", "rs_2"), thought("Hm.", "rs_2")],
+            ["~Hm. rs_1", "reasoning rs_1", "… rs_2", "~Hm. rs_2", "reasoning rs_2"],
+        ),
+        (
+            [
+                thought("Hm."),
+                delta("Hel", "msg_1"),
+                reported(),
+                reasoning("", "rs_2"),
+                reasoning("Hm.", "rs_2"),
+                thought("Hm.", "rs_2"),
+                item({"type": "web_search_call", "id": "ws_2"}),
+                delta("Hello", "msg_2"),
+                message("Hello"),
+                thought("Done.", "rs_3"),
+            ],
+            ["reasoning rs_1", "Hel", "lo", "message", "reasoning rs_3"],
+        ),
+    ],
+    ids=["the same", "another", "another later", "anew behind a whole one", "inside a message"],
+)
+def test_reasoning_that_a_retry_repeats_is_told_once_and_other_reasoning_anew(
+    events: list[Event], expected: list[str]
+) -> None:
+    assert shown(events) == expected
+
+
+def test_what_a_retry_did_again_is_kept_though_it_is_not_told() -> None:
+    translator = Translator(BOX)
+    translator.feed([thought("Hm."), delta("Hel", "msg_1"), thought("Hm.", "rs_2"), message("Hello")])
+    assert [one.get("id") for one in translator.items] == ["rs_1", "rs_2", None]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [delta("Hello", "msg_1"), delta("Good", "msg_2")],
+        [delta("Hello", "msg_1"), delta("Hel", "msg_2"), delta("p", "msg_2")],
+        [delta("Hello", "msg_1"), delta("Help me", "msg_2")],
+        [delta("Hello", "msg_1"), message("Hell")],
+        [delta("Hello", "msg_1"), message("Good bye")],
+        [delta("Hello", "msg_1"), delta("Hell", "msg_2"), message("Hell")],
+        [delta("Hello", "msg_1"), message()],
+    ],
+    ids=[
+        "at once",
+        "later",
+        "in a long delta",
+        "completed shorter",
+        "completed otherwise",
+        "repeated shorter",
+        "completed empty",
+    ],
+)
+def test_a_text_that_differs_when_it_is_repeated_fails_the_answer(events: list[Event]) -> None:
+    out = translate(events)
+    assert out[:-1] == [TextDelta("Hello")]
+    assert failure_of(out) == TEXT_CHANGED
+
+
+@pytest.mark.parametrize(
+    ("message_text", "reason"),
+    [
+        ("Incomplete response returned, reason: max_output_tokens", "length"),
+        ("stream error: Incomplete response returned, reason: content_filter.", "content_filter"),
+    ],
+    ids=["length", "content filter"],
+)
+def test_an_answer_that_the_upstream_cut_short_is_finished(message_text: str, reason: FinishReason) -> None:
+    events = [delta("Hel"), ended("failed", CodexFailure(message_text))]
+    assert translate(events) == [TextDelta("Hel"), Finished(reason)]
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        (ended("interrupted"), (502, "upstream_error", "The turn was interrupted.")),
+        (
+            ended("failed", CodexFailure("No more today.", "usageLimitExceeded")),
+            (429, "usage_limit_reached", "No more today."),
+        ),
+        (
+            ended("failed", CodexFailure("Incomplete response returned, reason: another")),
+            (502, "upstream_error", "Incomplete response returned, reason: another"),
+        ),
+    ],
+    ids=["interrupted", "of a known kind", "incomplete for an unknown reason"],
+)
+def test_a_turn_that_does_not_complete_fails_the_answer(ending: Event, expected: tuple[int, str, str]) -> None:
+    out = translate([delta("Hel"), used(USAGE), ending])
+    assert out[:-1] == [TextDelta("Hel"), Used(USAGE)]
+    assert failure_of(out) == expected
+
+
+@pytest.mark.parametrize(
+    "events",
+    [[ended(), delta("more", "msg_9")], [delta("a"), delta("b", "msg_2"), delta("more", "msg_2")]],
+    ids=["after the end", "after a failure"],
+)
+def test_nothing_is_told_after_the_end(events: list[Event]) -> None:
+    out = Translator(BOX).feed(events)
+    assert isinstance(out[-1], Finished | Failed)
+    assert "more" not in text_of(out)
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (
+            [called("c1", "look", '{"at": "x"}'), used(USAGE)],
+            [ToolCall("c1", "look", '{"at": "x"}'), Used(USAGE), Finished("tool_calls")],
+        ),
+        (
+            [delta("I look."), message("I look."), called("c1"), called("c2"), used(USAGE)],
+            [
+                TextDelta("I look."),
+                ToolCall("c1", "look", "{}"),
+                ToolCall("c2", "look", "{}"),
+                Used(USAGE),
+                Finished("tool_calls"),
+            ],
+        ),
+        (
+            [called("c1", DOTTED.codex_name), used(USAGE)],
+            [ToolCall("c1", "fs.read", "{}"), Used(USAGE), Finished("tool_calls")],
+        ),
+        (
+            [called("c1", "ApplyPatch", '{"input": "*** Begin"}'), used(USAGE)],
+            [ToolCall("c1", "ApplyPatch", "*** Begin", "custom"), Used(USAGE), Finished("tool_calls")],
+        ),
+        ([called("c1"), used(None)], [ToolCall("c1", "look", "{}"), Finished("tool_calls")]),
+        (
+            [called("c1", "nobody"), used(USAGE), output("c1", "unsupported call"), message("Sorry."), ended()],
+            [Used(USAGE), TextDelta("Sorry."), Finished("stop")],
+        ),
+        (
+            [called("c1", "nobody"), called("c2"), used(USAGE)],
+            [ToolCall("c2", "look", "{}"), Used(USAGE), Finished("tool_calls")],
+        ),
+        (
+            [called("c1"), used(USAGE), delta("more", "msg_9"), ended()],
+            [ToolCall("c1", "look", "{}"), Used(USAGE), Finished("tool_calls")],
+        ),
+        (
+            [called("c1"), ended("failed", CodexFailure("Incomplete response returned, reason: max_output_tokens"))],
+            [ToolCall("c1", "look", "{}"), Finished("length")],
+        ),
+    ],
+    ids=[
+        "one call",
+        "two calls after a text",
+        "by the client's name",
+        "custom with its raw text",
+        "usage unknown",
+        "a tool that nobody declared",
+        "one declared of two",
+        "nothing after the calls",
+        "cut short after a call",
+    ],
+)
+def test_calls_of_the_clients_tools_end_the_answer_when_the_response_is_complete(
+    events: list[Event], expected: list[TurnEvent]
+) -> None:
+    assert translate(events) == expected
+    assert told(Translator(BOX).feed(events)) == expected
+
+
+def test_without_tools_no_call_is_told() -> None:
+    events = [called("c1"), used(USAGE), ended()]
+    assert translate(events, Toolbox()) == [Used(USAGE), Finished("stop")]
+
+
+def test_calls_of_a_tool_that_does_not_exist_are_left_to_codex_for_a_while() -> None:
+    refusals: list[Event] = []
+    for number in range(UNDECLARED_CALLS):
+        refusals += [called(f"c{number}", "no_such_tool"), output(f"c{number}", "unsupported call"), used(USAGE)]
+    out = translate([*refusals[:-3], message("Sorry."), ended()])
+    assert [event for event in out if event != Used(USAGE)] == [TextDelta("Sorry."), Finished("stop")]
+    assert failure_of(translate(refusals)) == (
+        502,
+        "upstream_error",
+        "The model keeps calling tools that do not exist: no_such_tool.",
+    )
+
+
+def test_the_undeclared_calls_are_known_by_name() -> None:
+    translator = Translator(BOX)
+    elsewhere = {**called("c2", "look").item, "namespace": "files"}
+    translator.feed([called("c1", "no_such_tool"), item(elsewhere), called("c3"), used(USAGE)])
+    assert translator.undeclared == ["no_such_tool", "files.look"]
+
+
+@pytest.mark.parametrize("namespace", ["functions", "", "look", None])
+def test_a_call_in_the_upstreams_own_namespace_is_a_call_without_one(namespace: str | None) -> None:
+    call = {**called("c1").item, "namespace": namespace}
+    assert translate([item(call), used(USAGE)]) == [ToolCall("c1", "look", "{}"), Used(USAGE), Finished("tool_calls")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "namespace", "answers"),
+    [
+        ("{}", "functions", False),
+        ('{"n": 1e400}', None, False),
+        ("[1]", None, False),
+        ("", None, True),
+        ("{'a': 1}", None, True),
+        ("{}", "look", True),
+    ],
+)
+def test_it_is_known_which_calls_codex_answers_by_itself(arguments: str, namespace: str | None, answers: bool) -> None:
+    translator = Translator(BOX)
+    translator.feed([item({**called("c1", arguments=arguments).item, "namespace": namespace})])
+    assert (translator.codex_answers, translator.codex_waits) == (answers, not answers)
+
+
+def test_a_compaction_is_never_the_answer() -> None:
+    events = [CompactionStarted(THREAD, TURN), message("A summary."), used(USAGE), delta("Hello"), ended()]
+    assert failure_of(translate(events)) == (
+        502,
+        "upstream_error",
+        "Codex began to compact the conversation by itself.",
+    )
+    assert text_of(translate(events)) == ""
+
+
+def test_an_answer_can_be_suspended_only_once_a_call_was_told() -> None:
+    translator = Translator(BOX)
+    translator.feed([delta("I look."), called("c1", "nobody")])
+    assert translator.suspend() == []
+    translator.feed([called("c2")])
+    assert translator.suspend() == [Finished("tool_calls")]
+
+
+THOUGHT: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
+HELLO = message("Hello").item
+CALL = called("c1").item
+METADATA = {"internal_chat_message_metadata_passthrough": {"turn_id": "turn_1"}}
+
+
+@pytest.mark.parametrize(
+    ("events", "items"),
+    [
+        ([item(THOUGHT), message("Hello"), called("c1")], [THOUGHT, HELLO, CALL]),
+        ([item({**THOUGHT, **METADATA}), item({**HELLO, **METADATA})], [THOUGHT, HELLO]),
+        ([delta("Hello"), reasoning("Hm.")], []),
+        ([message("Be brief.", role="developer"), message("Hi", role="user"), message("Hello")], [HELLO]),
+        ([called("c1"), output("c1", "failed to parse"), message("Hello")], [CALL, HELLO]),
+        ([called("c1", arguments=" ")], [CALL]),
+        (
+            [called("c1", "nobody"), output("c1", "unsupported call")],
+            [called("c1", "nobody").item, output("c1", "unsupported call").item],
+        ),
+        ([item({"type": "a_type_of_the_future"}), item({}), message("Hello")], [HELLO]),
+        ([delta("Hel", "msg_1"), reported(), delta("Hello", "msg_2"), message("Hello")], [HELLO]),
+    ],
+    ids=[
+        "all that the model said",
+        "without codex's own metadata",
+        "no deltas",
+        "no other roles",
+        "no answers of codex to the client's calls",
+        "no arguments",
+        "codex's own output",
+        "no unknown types",
+        "restarted",
+    ],
+)
+def test_the_items_are_what_the_model_said_in_a_form_to_inject(
+    events: list[Event], items: list[dict[str, Any]]
+) -> None:
+    translator = Translator(BOX)
+    translator.feed(events)
+    assert translator.items == items
+
+
+def test_the_events_items_are_left_as_they_were() -> None:
+    wire = {**HELLO, **METADATA}
+    Translator(BOX).feed([item(wire)])
+    assert wire == {**HELLO, **METADATA}
+
+
+CALLS: st.SearchStrategy[RawItemCompleted] = st.builds(
+    called,
+    st.uuids().map(str),
+    st.sampled_from(["look", DOTTED.codex_name, "ApplyPatch", "nobody", ""]),
+    st.sampled_from(["{}", '{"input": "raw"}', "no JSON", ""]),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(CALLS, st.builds(reasoning, st.text()), st.just(item(THOUGHT))), max_size=6))
+def test_every_call_of_a_declared_tool_is_told_once_and_every_item_kept(
+    said: list[Event],
+) -> None:
+    translator = Translator(BOX)
+    out = translator.feed([*said, used(USAGE), ended()])
+    wires = [event.item for event in said if isinstance(event, RawItemCompleted)]
+    declared = {tool.codex_name: tool.name for tool in BOX.tools}
+    expected = [
+        (wire["call_id"], declared[wire["name"]])
+        for wire in wires
+        if wire["type"] == "function_call" and wire["name"] in declared
+    ]
+    assert [(event.call_id, event.name) for event in out if isinstance(event, ToolCall)] == expected
+    assert out[-2:] == [Used(USAGE), Finished("tool_calls" if expected else "stop")]
+    assert translator.items == [
+        {**wire, "arguments": "{}"} if wire.get("arguments") == "" and wire["name"] in declared else wire
+        for wire in wires
+    ]
+
+
+TEXTS = st.text(alphabet="ab ", min_size=1, max_size=12)
+
+
+@st.composite
+def deltas_of(draw: st.DrawFn, text: str, item_id: str) -> list[MessageDelta]:
+    """A text in deltas, cut anywhere."""
+    cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=4)))
+    edges = [0, *cuts, len(text)]
+    return [delta(text[start:end], item_id) for start, end in itertools.pairwise(edges)]
+
+
+@st.composite
+def answers(draw: st.DrawFn, text: str) -> list[Event]:
+    """A text whose stream is cut any number of times, each time after any part of it, and starts again."""
+    events: list[Event] = []
+    for number in range(draw(st.integers(0, 3))):
+        reached = draw(st.integers(0, len(text)))
+        events += draw(deltas_of(text[:reached], f"msg_cut_{number}"))
+        events += draw(st.lists(st.builds(reported), max_size=1))
+    return events + draw(deltas_of(text, "msg_last"))
+
+
+@settings(deadline=None)
+@given(data=st.data(), text=TEXTS, with_item=st.booleans())
+def test_a_text_is_told_exactly_once_wherever_its_stream_is_cut(
+    data: st.DataObject, text: str, with_item: bool
+) -> None:
+    events = data.draw(answers(text)) + ([message(text)] if with_item else [])
+    out = translate([*events, used(USAGE), ended()])
+    assert text_of(out) == text
+    assert out[-2:] == [Used(USAGE), Finished("stop")]
+    assert "" not in [event.text for event in out if isinstance(event, TextDelta)]
+
+
+@settings(deadline=None)
+@given(data=st.data(), texts=st.lists(TEXTS, max_size=3))
+def test_each_of_several_messages_is_told_exactly_once(data: st.DataObject, texts: list[str]) -> None:
+    events = [event for text in texts for event in [*data.draw(answers(text)), message(text)]]
+    assert text_of(translate([*events, ended()])) == "".join(texts)
+
+
+@settings(deadline=None)
+@given(data=st.data(), told=TEXTS, repeated=TEXTS, with_item=st.booleans())
+def test_a_restart_with_another_text_fails_and_tells_nothing_of_it(
+    data: st.DataObject, told: str, repeated: str, with_item: bool
+) -> None:
+    assume(not repeated.startswith(told))
+    assume(with_item or not told.startswith(repeated))
+    events = data.draw(deltas_of(told, "msg_1")) + data.draw(deltas_of(repeated, "msg_2"))
+    out = translate([*events, *([message(repeated)] if with_item else []), ended()])
+    assert failure_of(out) == TEXT_CHANGED
+    assert text_of(out) == told
+
+
+@settings(deadline=None)
+@given(data=st.data(), text=TEXTS)
+def test_events_mean_the_same_alone_and_together(data: st.DataObject, text: str) -> None:
+    events = [*data.draw(answers(text)), message(text), used(USAGE), ended()]
+    split = data.draw(st.integers(0, len(events)))
+    translator = Translator(BOX)
+    assert told(translator.feed(events[:split]) + translator.feed(events[split:])) == translate(events)
+
+
+def test_a_search_that_codex_runs_itself_is_a_web_search() -> None:
+    arguments = '{"search_query": [{"q": "anyio"}, {"q": "trio"}, {}], "response_length": "short"}'
+    call = {**called("c1", "run", arguments).item, "namespace": "web"}
+    translator = Translator(BOX)
+    done = {
+        "type": "web_search_call",
+        "status": "completed",
+        "action": {"type": "search", "queries": ["anyio", "trio"]},
+    }
+    assert translator.feed([item(call), output("c1", "found")]) == [ItemDone(done)]
+    assert translator.items == [call, output("c1", "found").item]
+    assert translator.calls == 0

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import pytest
+
+from bridge.http.access import check_access, check_origin, check_page, client_of
+
+KEY = "s3cret"
+
+
+@pytest.mark.parametrize(
+    "peer",
+    ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1"],
+    ids=["IPv4", "all of 127/8", "IPv6", "IPv4 in IPv6", "IPv4 in IPv6 as numbers"],
+)
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer anything"}], ids=["no key sent", "some key sent"])
+def test_without_a_key_this_machine_may_come_with_any_key(peer: str, headers: dict[str, str]) -> None:
+    assert check_access(peer, headers, None) is None
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        "192.168.1.7",
+        "0.0.0.0",
+        "8.8.8.8",
+        "fe80::1",
+        "fe80::1%eth0",
+        "::ffff:10.0.0.1",
+        "2001:db8::1",
+        "localhost",
+        "",
+        None,
+    ],
+)
+def test_without_a_key_nobody_else_may_come_and_is_told_how_to_be_admitted(peer: str | None) -> None:
+    """A peer without an address may be anybody: its connection was reset before it was accepted."""
+    refusal = check_access(peer, {"authorization": "Bearer anything"}, None)
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (401, "invalid_api_key")
+    assert "CODEX_OPENAI_PROXY_API_KEY" in refusal.message
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "8.8.8.8", None], ids=["this machine", "elsewhere", "no address"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": f"Bearer {KEY}"},
+        {"authorization": f"bearer {KEY}"},
+        {"authorization": f"BEARER  {KEY} "},
+        {"api-key": KEY},
+        {"authorization": "Basic dXNlcjpwdw==", "api-key": KEY},
+        {"authorization": "Bearer ", "api-key": KEY},
+    ],
+    ids=["Bearer", "lower case", "stray spaces", "Azure", "Azure beside Basic", "Azure beside an empty Bearer"],
+)
+def test_whoever_sends_the_key_may_come_from_anywhere(peer: str | None, headers: dict[str, str]) -> None:
+    assert check_access(peer, headers, KEY) is None
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "8.8.8.8", None], ids=["this machine", "elsewhere", "no address"])
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({}, "No API key was sent."),
+        ({"authorization": KEY}, "No API key was sent."),
+        ({"authorization": f"Basic {KEY}"}, "No API key was sent."),
+        ({"authorization": "Bearer "}, "No API key was sent."),
+        ({"authorization": "Bearer wrong"}, "The API key is not the one"),
+        ({"authorization": f"Bearer {KEY}x"}, "The API key is not the one"),
+        ({"authorization": f"Bearer {KEY[:-1]}"}, "The API key is not the one"),
+        ({"authorization": f"Bearer {KEY.upper()}"}, "The API key is not the one"),
+        ({"authorization": "Bearer schlüssel"}, "The API key is not the one"),
+        ({"api-key": "wrong"}, "The API key is not the one"),
+        ({"api-key": ""}, "The API key is not the one"),
+    ],
+    ids=[
+        "none",
+        "no scheme",
+        "Basic",
+        "empty Bearer",
+        "wrong",
+        "longer",
+        "shorter",
+        "other case",
+        "not ASCII",
+        "wrong Azure",
+        "empty Azure",
+    ],
+)
+def test_with_a_key_set_whoever_does_not_send_it_is_refused(
+    peer: str | None, headers: dict[str, str], message: str
+) -> None:
+    refusal = check_access(peer, headers, KEY)
+    assert refusal is not None
+    assert (refusal.status, refusal.code, refusal.headers) == (401, "invalid_api_key", {"www-authenticate": "Bearer"})
+    assert refusal.message.startswith(message)
+    assert KEY not in refusal.message
+
+
+# ── private pages ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:11435",
+        "127.0.0.1:11435",
+        "127.8.8.8",
+        "[::1]:11435",
+        "LocalHost.",
+        "a.localhost:1",
+    ],
+)
+def test_without_a_key_a_private_page_is_shown_under_a_name_of_this_machine(host: str) -> None:
+    assert check_origin({"host": host}, None) is None
+    assert check_origin({"host": host, "origin": f"http://{host}"}, None) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "rebound.example",
+        "rebound.example:11435",
+        "localhost.example",
+        "192.168.1.7:11435",
+        "x.trycloudflare.com",
+        "0.0.0.0:11435",
+        "[::ffff:7f00:1]:11435",
+        "[::ffff:127.0.0.1]:11435",
+    ],
+)
+def test_without_a_key_a_private_page_is_not_shown_under_any_other_name(host: str) -> None:
+    refusal = check_origin({"host": host, "origin": f"http://{host}"}, None)
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (403, "foreign_page")
+    assert check_origin({"host": host}, "s3cret") is None
+
+
+@pytest.mark.parametrize("key", [None, "s3cret"])
+@pytest.mark.parametrize(
+    "origin", ["https://foreign.example", "null", "", "http://localhost:3000", "vscode-file://vscode-app"]
+)
+def test_a_page_of_another_origin_is_refused_whether_there_is_a_key_or_not(origin: str, key: str | None) -> None:
+    refusal = check_origin({"host": "localhost:11435", "origin": origin}, key)
+    assert refusal is not None
+    assert refusal.status == 403
+
+
+@pytest.mark.parametrize("key", [None, "s3cret"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "something new"])
+def test_an_image_or_a_link_of_another_page_is_refused_though_it_names_no_origin(site: str, key: str | None) -> None:
+    refusal = check_origin({"host": "localhost", "sec-fetch-site": site}, key)
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (403, "foreign_page")
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin"])
+def test_what_a_person_types_and_what_the_status_page_asks_for_is_answered(site: str) -> None:
+    assert check_origin({"host": "localhost", "sec-fetch-site": site}, None) is None
+
+
+# ── the API ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+OF_THIS_MACHINE = [
+    "http://localhost:3000",
+    "http://127.0.0.1:8080",
+    "https://[::1]:1",
+    "http://tauri.localhost",
+    "http://0.0.0.0:8000",
+    "http://[::]:8000",
+]
+NO_PAGE = ["vscode-file://vscode-app", "tauri://localhost", "chrome-extension://abcdef", "file://"]
+FOREIGN = [
+    "https://foreign.example",
+    "http://rebound.example:11435",
+    "HTTP://foreign.example",
+    "http://localhost.foreign.example",
+    "http://nolocalhost:3000",
+    "http://192.168.1.7",
+    "null",
+    "",
+    "http://",
+    "vscode-file://",
+]
+
+
+@pytest.mark.parametrize("origin", OF_THIS_MACHINE + NO_PAGE)
+def test_without_a_key_pages_of_this_machine_and_editors_may_use_the_api(origin: str) -> None:
+    assert check_page({"origin": origin}, None) is None
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_without_a_key_a_page_of_anybody_may_not_use_the_api_and_reads_what_to_do(origin: str) -> None:
+    refusal = check_page({"host": origin.partition("://")[2], "origin": origin}, None)
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (403, "foreign_page")
+    assert (origin if origin != "null" else "does not say whose it is") in refusal.message
+    assert "CODEX_OPENAI_PROXY_API_KEY" in refusal.message
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_with_a_key_a_page_is_a_client_like_any_other(origin: str) -> None:
+    assert check_page({"origin": origin}, KEY) is None
+
+
+def test_what_is_no_browser_names_no_origin() -> None:
+    assert check_page({"host": "x.trycloudflare.com"}, None) is None
+
+
+def test_clients_differ_by_where_they_are_by_their_key_and_by_their_name() -> None:
+    def client(peer: str, **headers: str) -> str:
+        pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        return client_of({"client": (peer, 1), "headers": pairs})
+
+    clients = [
+        client("127.0.0.1"),
+        client("127.0.0.2"),
+        client("127.0.0.1", authorization="Bearer a"),
+        client("127.0.0.1", authorization="Bearer b"),
+        client("127.0.0.1", api_key="a"),
+        client("127.0.0.1", user_agent="Cursor/1.0"),
+    ]
+    assert len(set(clients)) == len(clients)
+    assert client("127.0.0.1", accept="x") == client("127.0.0.1", accept="y")
+    assert client_of({"type": "http"}) == client_of({"client": None, "headers": []})

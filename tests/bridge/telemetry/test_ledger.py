@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from bridge.conversation.events import Finished, ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
+from bridge.telemetry.ledger import ENTRY, RECENT, Entry, Ledger, entry_of
+from bridge.telemetry.metrics import exposition
+from codex_rpc.wire.protocol import TokenUsage
+
+USAGE = TokenUsage(10, 4, 5, 2)
+
+
+def answered(ledger: Ledger, *, model: str | None = "gpt", status: int = 200, date: str = "2030-01-01") -> Entry:
+    """Book a request from its beginning at 100 to its end at 107."""
+    entry = Entry(id="req", method="POST", path="/x", moment=100, model=model, status=status)
+    ledger.open(entry)
+    entry.saw([TextDelta("a", 3), Used(USAGE), Finished("stop")], 102)
+    ledger.close(entry, "/x", 107, date)
+    return entry
+
+
+def test_an_entry_adds_up_what_happens_in_its_answer() -> None:
+    entry = Entry(moment=10)
+    entry.saw([Used(USAGE)], 11)
+    assert entry.first_token is None
+    entry.saw([TextDelta("a", 2), TextDelta("b")], 12.5)
+    entry.saw([TextDelta("c"), Used(USAGE), Finished("stop")], 14)
+    assert (entry.first_token, entry.deltas, entry.usage) == (2.5, 4, USAGE + USAGE)
+
+
+def test_whatever_the_model_says_first_counts_as_its_first_token() -> None:
+    said: list[TurnEvent] = [ReasoningDelta("hm"), ToolCall("c", "look", "{}"), TextDelta("a")]
+    for event in said:
+        entry = Entry(moment=1)
+        entry.saw([event], 3)
+        assert entry.first_token == 2
+
+
+def test_a_scope_has_one_entry() -> None:
+    entry = Entry()
+    assert entry_of({ENTRY: entry}) is entry
+    scope: dict[str, object] = {}
+    assert entry_of(scope) is entry_of(scope)
+
+
+def test_an_answer_runs_until_it_is_closed_and_is_remembered_then() -> None:
+    ledger = Ledger("2030-01-01")
+    entry = Entry(moment=1, model="gpt")
+    ledger.open(entry)
+    assert ledger.running == [entry]
+    ledger.close(entry, "/x", 3, "2030-01-01")
+    assert ledger.running == []
+    assert list(ledger.recent) == [entry]
+    assert entry.seconds == 2
+
+
+def test_a_request_that_names_no_model_is_counted_and_not_remembered() -> None:
+    ledger = Ledger("2030-01-01")
+    other = Entry(method="GET")
+    ledger.open(other)
+    assert ledger.running == []
+    ledger.close(other, "/models", 3, "2030-01-01")
+    assert (list(ledger.recent), ledger.today.requests) == ([], 0)
+    assert 'requests_total{method="GET",route="/models",status="gone"} 1' in exposition(ledger.metrics())
+
+
+def test_only_so_many_answers_are_remembered() -> None:
+    ledger = Ledger()
+    entries = [answered(ledger) for _ in range(RECENT + 3)]
+    assert list(ledger.recent) == entries[3:]
+
+
+def test_a_new_day_begins_at_nothing_while_the_counters_go_on() -> None:
+    ledger = Ledger("2030-01-01")
+    answered(ledger)
+    failed = Entry(model="gpt", error="upstream_error", status=502)
+    ledger.open(failed)
+    ledger.close(failed, "/x", 3, "2030-01-01")
+    assert (ledger.today.requests, ledger.today.failed, ledger.today.usage) == (2, 1, USAGE)
+    answered(ledger, date="2030-01-02")
+    assert (ledger.today.date, ledger.today.requests, ledger.today.failed) == ("2030-01-02", 1, 0)
+    text = exposition(ledger.metrics())
+    for line in (
+        'codex_proxy_requests_total{method="POST",route="/x",status="200"} 2',
+        'codex_proxy_errors_total{code="upstream_error"} 1',
+        'codex_proxy_tokens_total{kind="input"} 20',
+        'codex_proxy_tokens_total{kind="reasoning_output"} 4',
+        "codex_proxy_deltas_total 6",
+        'codex_proxy_first_token_seconds_bucket{le="2.5"} 2',
+        "codex_proxy_answer_seconds_count 3",
+    ):
+        assert line in text.splitlines()
