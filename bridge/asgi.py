@@ -28,15 +28,15 @@ from bridge.http.routes import Api, build_app
 from bridge.http.status import Status
 from bridge.http.stored_responses import Responses
 from bridge.http.turn_opener import Opener
-from bridge.recordings.backend_mode import Stage, open_stage
+from bridge.recordings.backend_mode import BackendMode, open_backend_mode
 from bridge.recordings.demo import DemoNotice
-from bridge.recordings.exchanges import Mint
+from bridge.recordings.exchanges import IdsAndClock
 from bridge.store.open import open_store
 from bridge.telemetry.ledger import Ledger
 from codex_rpc.background import running
 from codex_rpc.supervisor import Supervisor
 
-MINT = Mint(unique=lambda: str(uuid.uuid4()), now=lambda: int(time.time()))
+IDS_AND_CLOCK = IdsAndClock(unique=lambda: str(uuid.uuid4()), now=lambda: int(time.time()))
 
 
 class Service(Struct, frozen=True):
@@ -49,7 +49,7 @@ class Service(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def service(settings: Settings, behind: Stage | None = None) -> AsyncGenerator[Service]:
+async def service(settings: Settings, behind: BackendMode | None = None) -> AsyncGenerator[Service]:
     """Keep Codex running for the length of the block; afterwards no process of it is left.
 
     What stands behind the server is what the settings say unless it is given.
@@ -58,7 +58,7 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
         CaseError: the recordings that are to be served cannot be read.
         StoreError: the store of responses cannot be opened.
     """
-    behind_it = open_stage(settings, MINT) if behind is None else nullcontext(behind)
+    behind_it = open_backend_mode(settings, IDS_AND_CLOCK) if behind is None else nullcontext(behind)
     async with open_store(settings) as store, behind_it as it:
         supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
         backend = Backend(supervisor, settings.start_patience, it.stamp)
@@ -72,7 +72,7 @@ async def service(settings: Settings, behind: Stage | None = None) -> AsyncGener
             join_deltas=it.join_deltas,
         )
         opener = Opener(backend, threads, it.exchanges)
-        api = Api(backend, opener, admission, settings, MINT.now())
+        api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now())
         responses = Responses(opener, store, admission, settings)
         status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
         app = build_app(api, responses, status, Page(settings), settings)

@@ -56,7 +56,7 @@ def is_deeper_than(value: object, levels: int) -> bool:
     return levels == 0 or any(is_deeper_than(one, levels - 1) for one in inner)
 
 
-def refuse_extremes(value: object) -> None:
+def check_size(value: object) -> None:
     """Look at a part of the body level by level, so that no depth is too much for the looking.
 
     Raises:

@@ -27,9 +27,9 @@ from msgspec.structs import replace
 from bridge.asgi import service
 from bridge.codex.launch import Launcher
 from bridge.config import ReasoningDisplay, Settings
-from bridge.recordings.backend_mode import Stage
+from bridge.recordings.backend_mode import BackendMode
 from bridge.recordings.case_folders import load_cases, save_case
-from bridge.recordings.exchanges import Mint
+from bridge.recordings.exchanges import IdsAndClock
 from bridge.recordings.recorder import Recorder
 from bridge.recordings.redaction import Redactor
 from tests.harness.asgi import asgi_client
@@ -312,19 +312,19 @@ def red() -> str:
 async def record(name: str, recipe: Recipe, folder: Path) -> None:
     """Record one case into `folder`: ids, times and pauses are the same each time."""
     numbers, ticks = itertools.count(1), itertools.count()
-    mint = Mint(
+    ids_and_clock = IdsAndClock(
         unique=lambda: str(uuid.uuid5(uuid.NAMESPACE_URL, f"{name}/{next(numbers)}")),
         now=lambda: CREATED,
     )
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "made"
-        recorder = Recorder(made, mint, Redactor(), lambda: next(ticks) * BETWEEN_LINES, recipe.reasoning)
+        recorder = Recorder(made, ids_and_clock, Redactor(), lambda: next(ticks) * BETWEEN_LINES, recipe.reasoning)
         async with scripted_upstream() as upstream:
             write_home(Path(scratch) / "home", upstream.base_url, stream_retries=2)
             os.environ["CODEX_HOME"] = f"{scratch}/home"
             os.environ["XDG_STATE_HOME"] = f"{scratch}/state"
             launch = Launcher(os.environ.get("CODEX_UNDER_TEST"), recorder.tap)
-            behind = Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
+            behind = BackendMode(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
             settings = Settings(reasoning=recipe.reasoning)
             async with service(settings, behind) as it, asgi_client(it.app) as client:
                 await recipe.play(Scene(upstream, client))

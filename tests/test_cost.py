@@ -17,7 +17,7 @@ import pytest
 from starlette.types import Message
 
 from bridge.codex.models import ModelChoice
-from bridge.conversation.plan import Continue, Conversations, Known, Trails
+from bridge.conversation.plan import CachedThread, Continue, Conversations, HistoryHashes
 from bridge.conversation.prompt import Item
 from bridge.conversation.tools import Toolbox
 from bridge.conversation.translate import Translator
@@ -244,15 +244,19 @@ class Deciding:
     """What becomes of prompts on threads that live."""
 
     def __init__(self) -> None:
-        self._trails = Trails()
+        self._history_hashes = HistoryHashes()
         self._conversations = Conversations[str]()
 
     def decide(self, settings: ModelSettings, items: tuple[Item, ...]) -> None:
         """Go on with the thread that has everything but the last item, which is made to live before."""
         prompt = settings.prompt(items, ModelChoice("m"), None)
-        trail = self._trails.of(prompt)
-        self._conversations.put(Known("t", trail.hashes[-2], (), prompt.answer_format, thoughts=trail.thoughts))
-        assert isinstance(self._conversations.plan(prompt, trail), Continue)
+        history_hash = self._history_hashes.of(prompt)
+        self._conversations.put(
+            CachedThread(
+                "t", history_hash.hashes[-2], (), prompt.answer_format, reasoning_digests=history_hash.reasoning_digests
+            )
+        )
+        assert isinstance(self._conversations.plan(prompt, history_hash), Continue)
 
 
 def cost_of_a_chat_turn(turns: int, body: Callable[[int], bytes] = chat_body) -> int:

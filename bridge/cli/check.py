@@ -11,9 +11,9 @@ import orjson
 from msgspec import Struct
 from starlette.types import ASGIApp, Message, Scope
 
-from bridge.asgi import MINT, service
+from bridge.asgi import IDS_AND_CLOCK, service
 from bridge.config import ReasoningDisplay, Settings
-from bridge.recordings.backend_mode import Stage
+from bridge.recordings.backend_mode import BackendMode
 from bridge.recordings.cases import Case, RecordedExchange
 from bridge.recordings.library import Library
 from bridge.recordings.recorder import FILLERS
@@ -37,10 +37,10 @@ class Mismatch(Struct, frozen=True):
 async def check_case(case: Case, wrap: Callable[[ByteStream], ByteStream] = lambda stream: stream) -> list[Mismatch]:
     """Replay the exchanges of a case in order, without pauses; `wrap` may cut what the client reads in another way."""
     library = Library([case], Redactor())
-    replay = Replay(library, MINT, math.inf, wrap)
+    replay = Replay(library, IDS_AND_CLOCK, math.inf, wrap)
     settings = Settings(reasoning=_reasoning(case))
     mismatches: list[Mismatch] = []
-    async with service(settings, Stage(replay.open_client, "", replay, join_deltas=False)) as it:
+    async with service(settings, BackendMode(replay.open_client, "", replay, join_deltas=False)) as it:
         for number, exchange in enumerate(case.exchanges, 1):
             status, answer = await ask(it.app, exchange)
             file = f"{case.name}/{case.answer_file(number)}"

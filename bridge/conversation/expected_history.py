@@ -13,7 +13,7 @@ Dialect: TypeAlias = Literal["chat", "responses"]
 """What an answer is written in: one message with its calls behind, or items as the model made them."""
 
 
-class Echo:
+class ExpectedHistory:
     """Collects the events of one answer as they go out to the client."""
 
     def __init__(self, toolbox: Toolbox, dialect: Dialect) -> None:

@@ -39,7 +39,7 @@ LOST = 4096
 # ── Hashes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Trail(Struct, frozen=True):
+class HistoryHash(Struct, frozen=True):
     """What a prompt is recognised by."""
 
     hashes: Sequence[bytes]
@@ -47,7 +47,7 @@ class Trail(Struct, frozen=True):
 
     An item that clients may leave out does not change the hash.
     """
-    thoughts: frozenset[bytes]
+    reasoning_digests: frozenset[bytes]
     """The marks of the encrypted reasoning among the items."""
 
     @property
@@ -56,28 +56,30 @@ class Trail(Struct, frozen=True):
         return self.hashes[-1]
 
 
-class Trails:
-    """Trails of prompts; what is new in a prompt whose beginning is known is all that its trail costs."""
+class HistoryHashes:
+    """HistoryHashes of prompts; what is new in a prompt whose beginning is known is all that its history_hash costs."""
 
     def __init__(self) -> None:
-        self._recent: Prefixes[Trail] = Prefixes(operator.is_)
+        self._recent: Prefixes[HistoryHash] = Prefixes(operator.is_)
 
-    def of(self, prompt: Prompt) -> Trail:
-        """Return the trail of a prompt."""
+    def of(self, prompt: Prompt) -> HistoryHash:
+        """Return the history_hash of a prompt."""
         settings = _digest(prompt.thread_settings())
         before = self._recent.find(settings, prompt.items)
-        known = before.value if before else Trail([settings], frozenset())
+        known = before.value if before else HistoryHash([settings], frozenset())
         new = prompt.items[len(known.hashes) - 1 :]
         if not new:
             return known
-        trail = Trail([*known.hashes[:-1], *_chain(known.end, new)], known.thoughts | marks(new))
-        self._recent.remember(before, settings, prompt.items, trail, added=size_of(new))
-        return trail
+        history_hash = HistoryHash(
+            [*known.hashes[:-1], *_chain(known.end, new)], known.reasoning_digests | digest_reasoning(new)
+        )
+        self._recent.remember(before, settings, prompt.items, history_hash, added=size_of(new))
+        return history_hash
 
 
-def trail_of(prompt: Prompt) -> Trail:
-    """Return the trail of a prompt of which nothing is known."""
-    return Trails().of(prompt)
+def history_hash_of(prompt: Prompt) -> HistoryHash:
+    """Return the history_hash of a prompt of which nothing is known."""
+    return HistoryHashes().of(prompt)
 
 
 def advance(start: bytes, items: Sequence[Item]) -> bytes:
@@ -86,7 +88,7 @@ def advance(start: bytes, items: Sequence[Item]) -> bytes:
     return end
 
 
-def marks(items: Iterable[Item]) -> frozenset[bytes]:
+def digest_reasoning(items: Iterable[Item]) -> frozenset[bytes]:
     """Return a mark for each encrypted reasoning among the items."""
     encrypted = (item.get("encrypted_content") for item in items if item["type"] == "reasoning")
     return frozenset(hashlib.blake2b(one.encode(), digest_size=16).digest() for one in encrypted if one)
@@ -137,7 +139,7 @@ def _number(text: str) -> Any:
 # ── Plans ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Known(Struct, Generic[H], eq=False):
+class CachedThread(Struct, Generic[H], eq=False):
     """A living thread as it is remembered; `handle` is what the carrier of plans knows it by."""
 
     handle: H
@@ -147,37 +149,37 @@ class Known(Struct, Generic[H], eq=False):
     answer_format: tuple[Any, ...]
     awaits: frozenset[str] = frozenset()
     """The ids of the calls whose outputs it waits for; empty when its last turn is complete."""
-    hint: str | None = None
+    cache_key: str | None = None
     """The client's own name for the conversation, if it has one: of equal threads that one is taken."""
-    thoughts: frozenset[bytes] = frozenset()
+    reasoning_digests: frozenset[bytes] = frozenset()
     """The marks of the encrypted reasoning that it holds."""
 
 
 class Continue(Struct, Generic[H], frozen=True):
     """Add the new items to the thread and run a turn."""
 
-    thread: Known[H]
+    thread: CachedThread[H]
     items: tuple[Item, ...]
 
 
 class AnswerTools(Struct, Generic[H], frozen=True):
     """Give the outputs to the suspended turn, which goes on; `items` belong behind the outputs."""
 
-    thread: Known[H]
+    thread: CachedThread[H]
     outputs: Mapping[str, Any]
     """Call id → output, as in a function_call_output item."""
     items: tuple[Item, ...]
 
 
-class Fresh(Struct, frozen=True):
+class NewThread(Struct, frozen=True):
     """Start a thread and give it everything."""
 
     items: tuple[Item, ...]
-    fate: Literal["new", "rebuilt"]
+    thread_outcome: Literal["new", "rebuilt"]
     reason: str
 
 
-Plan: TypeAlias = Continue[H] | AnswerTools[H] | Fresh
+ThreadPlan: TypeAlias = Continue[H] | AnswerTools[H] | NewThread
 
 
 class _Answer(Struct, frozen=True):
@@ -194,28 +196,28 @@ class Conversations(Generic[H]):
     """What is remembered of threads and answers. A thread that is in use is not remembered until it is put back."""
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
-        self._threads: dict[bytes, list[Known[H]]] = {}
+        self._threads: dict[bytes, list[CachedThread[H]]] = {}
         self._lost: OrderedDict[bytes, str] = OrderedDict()
         self._answers: OrderedDict[bytes, list[_Answer]] = OrderedDict()
         self._room = remembered
 
-    def plan(self, prompt: Prompt, trail: Trail) -> Plan[H]:
-        """Decide for a prompt with its trail; the thread of the plan is taken out of the memory."""
+    def plan(self, prompt: Prompt, history_hash: HistoryHash) -> ThreadPlan[H]:
+        """Decide for a prompt with its history_hash; the thread of the plan is taken out of the memory."""
         for length in range(len(prompt.items), 0, -1):
-            newest_first = self._threads.get(trail.hashes[length], [])[::-1]
-            for thread in sorted(newest_first, key=lambda thread: thread.hint != prompt.hint):
+            newest_first = self._threads.get(history_hash.hashes[length], [])[::-1]
+            for thread in sorted(newest_first, key=lambda thread: thread.cache_key != prompt.cache_key):
                 plan = _fitting(thread, prompt, prompt.items[length:])
-                if plan is not None and trail.thoughts <= thread.thoughts:
+                if plan is not None and history_hash.reasoning_digests <= thread.reasoning_digests:
                     self._take(thread)
                     return plan
-        return self._afresh(prompt, trail.hashes)
+        return self._afresh(prompt, history_hash.hashes)
 
-    def put(self, thread: Known[H]) -> None:
+    def put(self, thread: CachedThread[H]) -> None:
         """Remember a thread that is ready for what comes next; the newest of equal threads is found first."""
         self._threads.setdefault(thread.end, []).append(thread)
         self._lost.pop(thread.end, None)
 
-    def lose(self, thread: Known[H], reason: str) -> None:
+    def lose(self, thread: CachedThread[H], reason: str) -> None:
         """Forget a thread, if it is remembered at all, and remember why it is gone."""
         if thread in self._threads.get(thread.end, ()):
             self._take(thread)
@@ -240,18 +242,18 @@ class Conversations(Generic[H]):
             _, oldest = self._answers.popitem(last=False)
             self._room += sum(one.size for one in oldest)
 
-    def _take(self, thread: Known[H]) -> None:
+    def _take(self, thread: CachedThread[H]) -> None:
         equal = self._threads[thread.end]
         equal.remove(thread)
         if not equal:
             del self._threads[thread.end]
 
-    def _afresh(self, prompt: Prompt, chain: Sequence[bytes]) -> Fresh:
+    def _afresh(self, prompt: Prompt, chain: Sequence[bytes]) -> NewThread:
         items = tuple(self._with_what_the_client_never_saw(prompt.items, chain))
         if not any(_is_answer(item) for item in prompt.items):
-            return Fresh(items, "new", "first-request")
+            return NewThread(items, "new", "first-request")
         reasons = (self._lost[one] for one in reversed(chain) if one in self._lost)
-        return Fresh(items, "rebuilt", next(reasons, "unknown-history"))
+        return NewThread(items, "rebuilt", next(reasons, "unknown-history"))
 
     def _with_what_the_client_never_saw(self, items: Sequence[Item], chain: Sequence[bytes]) -> Iterator[Item]:
         """An answer that the client has sent back with other reasoning than it had stays as the client has it."""
@@ -261,7 +263,7 @@ class Conversations(Generic[H]):
                 after = _after(items, position, answer.length)
                 if after is not None and chain[after] == answer.end:
                     echo = items[position:after]
-                    yield from answer.items if marks(echo) <= marks(answer.items) else echo
+                    yield from answer.items if digest_reasoning(echo) <= digest_reasoning(answer.items) else echo
                     position = after
                     break
             else:
@@ -279,7 +281,7 @@ def _after(items: Sequence[Item], position: int, length: int) -> int | None:
     return position
 
 
-def _fitting(thread: Known[H], prompt: Prompt, rest: tuple[Item, ...]) -> Plan[H] | None:
+def _fitting(thread: CachedThread[H], prompt: Prompt, rest: tuple[Item, ...]) -> ThreadPlan[H] | None:
     """Return the plan that brings the rest of the prompt to the thread; None if the thread cannot take it."""
     if any(_is_answer(item) for item in rest):
         return None

@@ -32,7 +32,7 @@ class Prompt(Struct, frozen=True):
     choice_note: str | None = None
     """What the model is told about the use of tools."""
     one_call_at_a_time: bool = False
-    hint: str | None = None
+    cache_key: str | None = None
     """The client's own name for the conversation (`prompt_cache_key`)."""
 
     @property

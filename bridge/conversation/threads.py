@@ -15,15 +15,15 @@ from bridge.conversation.expected_history import Dialect
 from bridge.conversation.limits import Limits
 from bridge.conversation.plan import (
     AnswerTools,
+    CachedThread,
     Continue,
     Conversations,
-    Fresh,
-    Known,
-    Plan,
-    Trail,
-    Trails,
+    HistoryHash,
+    HistoryHashes,
+    NewThread,
+    ThreadPlan,
     advance,
-    marks,
+    digest_reasoning,
 )
 from bridge.conversation.prompt import Item, Prompt, message
 from bridge.conversation.spare_threads import Spares
@@ -39,7 +39,7 @@ _REASONS = {"running": "turn-ended-early", "codex-answered": "unreadable-call"}
 """Why a thread was given up, by the outcome of its last turn."""
 
 STARTED = ("new", "rebuilt")
-"""How the fates of the turns begin that needed a thread of their own."""
+"""How the thread_outcomes of the turns begin that needed a thread of their own."""
 CLEAN_UP = 5.0
 """Seconds that codex may take to confirm what we tell it on the way out."""
 LOOK_AROUND = 5.0
@@ -66,11 +66,11 @@ class Threads:
         self._most = most
         self._longest = longest
         self._idle_timeout = idle_timeout
-        self._trails = Trails()
+        self._history_hashes = HistoryHashes()
         self._spares = Spares(spares)
         self._join_deltas = join_deltas
         self._conversations: Conversations[LivingThread] = Conversations()
-        self._waiting: OrderedDict[LivingThread, tuple[Known[LivingThread], float]] = OrderedDict()
+        self._waiting: OrderedDict[LivingThread, tuple[CachedThread[LivingThread], float]] = OrderedDict()
         """The threads that nobody uses, the longest unused first, with the time since when."""
         self._crowded = anyio.Event()
         self._client: Client | None = None
@@ -102,8 +102,8 @@ class Threads:
             CodexError: codex did not take the prompt.
         """
         self._forget_other_clients(session.client)
-        trail = self._trails.of(prompt)
-        thread, turn = await self._open(session, prompt, limits, dialect, trail)
+        history_hash = self._history_hashes.of(prompt)
+        thread, turn = await self._open(session, prompt, limits, dialect, history_hash)
         self._running += 1
         try:
             yield turn
@@ -111,11 +111,11 @@ class Threads:
             self._running -= 1
             is_kept = False
             try:
-                is_kept = self._put_back(thread, turn, prompt, trail.end)
+                is_kept = self._put_back(thread, turn, prompt, history_hash.end)
             finally:
                 if not is_kept:
                     await _close(thread)
-            if turn.fate.startswith(STARTED):
+            if turn.thread_outcome.startswith(STARTED):
                 self._spares.want(session.client, self._start_params(session, prompt))
 
     async def keep_spares(self) -> None:
@@ -138,32 +138,32 @@ class Threads:
                 await _close(thread)
 
     async def _open(
-        self, session: Session, prompt: Prompt, limits: Limits, dialect: Dialect, trail: Trail
+        self, session: Session, prompt: Prompt, limits: Limits, dialect: Dialect, history_hash: HistoryHash
     ) -> tuple[LivingThread, Turn]:
         """A living thread that does not go on is replaced by the next that fits, in the end by a new one."""
         while True:
-            plan = self._conversations.plan(prompt, trail)
+            plan = self._conversations.plan(prompt, history_hash)
             try:
                 return await self._carry_out(plan, session, prompt, limits, dialect)
             except RequestRefusedError as refusal:
-                if isinstance(plan, Fresh):
+                if isinstance(plan, NewThread):
                     raise
                 logger.warning("a living thread did not go on: %s", refusal)
                 self._conversations.lost(plan.thread.end, "thread-refused")
             except ConnectionLostError:
-                if not isinstance(plan, Fresh):
+                if not isinstance(plan, NewThread):
                     self._conversations.lost(plan.thread.end, "codex-restarted")
                 raise
 
     # ── carrying out ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _carry_out(
-        self, plan: Plan[LivingThread], session: Session, prompt: Prompt, limits: Limits, dialect: Dialect
+        self, plan: ThreadPlan[LivingThread], session: Session, prompt: Prompt, limits: Limits, dialect: Dialect
     ) -> tuple[LivingThread, Turn]:
         outputs: Mapping[str, Any] = {}
         match plan:
-            case Fresh(items, fate, reason):
-                fate = f"{fate}; reason={reason}"
+            case NewThread(items, thread_outcome, reason):
+                thread_outcome = f"{thread_outcome}; reason={reason}"
                 items = (*(message("developer", note) for note in prompt.notes), *items)
                 params = self._start_params(session, prompt)
                 if (spare := self._spares.take(session.client, params)) is not None:
@@ -177,17 +177,17 @@ class Threads:
                         dialect=dialect,
                         join_deltas=self._join_deltas,
                     )
-                    turn.fate = fate
+                    turn.thread_outcome = thread_outcome
                     with suppress(RequestRefusedError):
                         return await self._run(spare, turn, prompt, items)
                 thread = await self._start(session, prompt, params)
             case Continue(known, items):
-                thread, fate = known.handle, "continued; reason=same-history"
+                thread, thread_outcome = known.handle, "continued; reason=same-history"
             case AnswerTools(known, outputs, items):
-                thread, fate = known.handle, "resumed-tools; reason=outputs-came"
+                thread, thread_outcome = known.handle, "resumed-tools; reason=outputs-came"
         self._waiting.pop(thread, None)
         turn = Turn(thread, prompt, outputs, limits, self._idle_timeout, dialect=dialect, join_deltas=self._join_deltas)
-        turn.fate = fate
+        turn.thread_outcome = thread_outcome
         return await self._run(thread, turn, prompt, items)
 
     def _start_params(self, session: Session, prompt: Prompt) -> dict[str, Any]:
@@ -213,7 +213,7 @@ class Threads:
 
         A turn begins with items: without new ones no thread is continued.
         """
-        thread.thoughts |= marks(items)
+        thread.reasoning_digests |= digest_reasoning(items)
         client, inject = thread.client, thread_inject_items(thread.id, items)
         if thread.turn_id is not None:
             if items:
@@ -229,13 +229,21 @@ class Threads:
 
     def _put_back(self, thread: LivingThread, turn: Turn, prompt: Prompt, start: bytes) -> bool:
         """Remember what the turn has said; return whether its thread is kept for the next request."""
-        thread.thoughts |= marks(turn.items)
-        echo = turn.echo()
+        thread.reasoning_digests |= digest_reasoning(turn.items)
+        echo = turn.expected_history()
         end = advance(start, echo)
         if turn.outcome in {"complete", "suspended", "codex-answered"} and turn.told_everything:
             self._conversations.remember(start, echo, turn.items)
         if turn.outcome in {"complete", "suspended"} and not thread.fell_back and thread.client is self._client:
-            known = Known(thread, end, thread.notes, prompt.answer_format, turn.awaited, prompt.hint, thread.thoughts)
+            known = CachedThread(
+                thread,
+                end,
+                thread.notes,
+                prompt.answer_format,
+                turn.awaited,
+                prompt.cache_key,
+                thread.reasoning_digests,
+            )
             self._conversations.put(known)
             self._waiting[thread] = known, anyio.current_time()
             if len(self._waiting) > self._most:

@@ -11,7 +11,7 @@ import orjson
 from msgspec import Struct, field
 
 from bridge.conversation.events import Failed, Finished, ToolCall, TurnEvent, Used
-from bridge.conversation.expected_history import Dialect, Echo
+from bridge.conversation.expected_history import Dialect, ExpectedHistory
 from bridge.conversation.limits import Limiter, Limits
 from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.translate import Translator
@@ -64,7 +64,7 @@ class LivingThread(Struct, eq=False):
     """The calls whose outputs codex has been given and has not yet reported as items of the thread."""
     held_calls: list[ToolCall] = field(default_factory=list[ToolCall])
     """Calls of the last step that the client, which wants them one at a time, has not been told of."""
-    thoughts: frozenset[bytes] = frozenset()
+    reasoning_digests: frozenset[bytes] = frozenset()
     """The marks of the encrypted reasoning that it holds."""
     fell_back: bool = False
 
@@ -90,13 +90,13 @@ class Turn:
         self._limiter = Limiter(limits) if limits else None
         self._idle_timeout = idle_timeout
         self._join_deltas = join_deltas and self._limiter is None
-        self._echo = Echo(prompt.toolbox, dialect)
+        self._expected = ExpectedHistory(prompt.toolbox, dialect)
         self._calls: list[ToolCall] = []
         self._cancelled = False
         self._is_over = False
         """Whether codex has ended the turn, or was told to."""
         self._reported_usage = False
-        self.fate = ""
+        self.thread_outcome = ""
         self.outcome: Literal["running", "complete", "suspended", "codex-answered", "failed"] = "running"
 
     async def next_events(self) -> list[TurnEvent]:
@@ -143,9 +143,9 @@ class Turn:
         """What codex has last told of the account's quota."""
         return self._thread.client.quota
 
-    def echo(self) -> list[Item]:
+    def expected_history(self) -> list[Item]:
         """Return this answer as the client will send it back, in the form in which a request is parsed."""
-        return self._echo.items()
+        return self._expected.items()
 
     @property
     def thread_id(self) -> str:
@@ -246,13 +246,13 @@ class Turn:
             if isinstance(event, Finished) and not (event is ending and self._reported_usage):
                 out.append(Used(self._estimate()))
             out.append(event)
-        self._echo.feed(out)
+        self._expected.feed(out)
         return out
 
     def _estimate(self) -> TokenUsage:
         """What an answer cost whose upstream response was cut off before it reported its usage."""
         sent = orjson.dumps([list(self.prompt.items), self.prompt.toolbox.specs()])
-        said = self._limiter.tokens if self._limiter else len(orjson.dumps(self.echo())) // BYTES_PER_TOKEN
+        said = self._limiter.tokens if self._limiter else len(orjson.dumps(self.expected_history())) // BYTES_PER_TOKEN
         return TokenUsage(len(sent) // BYTES_PER_TOKEN, 0, said, 0)
 
     def _ended(self, said: Finished | Failed) -> None:

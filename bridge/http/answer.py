@@ -25,7 +25,7 @@ from bridge.errors import CONTEXT_TOO_LONG, ApiError, from_codex_error, internal
 from bridge.http.access import client_of
 from bridge.http.admission import Admission
 from bridge.openai.clients import as_shown
-from bridge.telemetry.ledger import Entry, entry_of
+from bridge.telemetry.ledger import RequestLogEntry, entry_of
 from bridge.telemetry.report import quota_headers, with_quota
 from codex_rpc.errors import CodexError, ConnectionLostError
 
@@ -53,7 +53,7 @@ async def _nothing_to_settle() -> None:
     """Most answers leave nothing behind."""
 
 
-class Plan(Struct, frozen=True):
+class AnswerPlan(Struct, frozen=True):
     """What an answer needs to know beforehand; times are seconds."""
 
     run: Callable[[], AbstractAsyncContextManager[Turn]]
@@ -86,7 +86,7 @@ class _Body:
     Silence is noticed by one timer; only what then has to be sent gets a task.
     """
 
-    def __init__(self, send: Send, writer: Writer, plan: Plan, tasks: TaskGroup) -> None:
+    def __init__(self, send: Send, writer: Writer, plan: AnswerPlan, tasks: TaskGroup) -> None:
         self._send = send
         self._tasks = tasks
         self._filler = writer.keep_alive
@@ -151,11 +151,11 @@ class _Body:
 class Answer:
     """Runs the turns of one request and writes what they say."""
 
-    def __init__(self, plan: Plan, admission: Admission) -> None:
+    def __init__(self, plan: AnswerPlan, admission: Admission) -> None:
         self._plan = plan
         self._admission = admission
         self._writer = plan.new_writer()
-        self._entry = Entry()
+        self._entry = RequestLogEntry()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; the request body has been read to its end before."""
@@ -246,8 +246,8 @@ class Answer:
         """Write a turn but its end, which goes out last of all, when every thread has been put back."""
         async with self._plan.run() as turn:
             quota = quota_headers(turn.quota, time())
-            body.headers |= {"x-codex-proxy-thread": turn.fate, **quota, **self._plan.headers}
-            self._entry.thread = turn.fate
+            body.headers |= {"x-codex-proxy-thread": turn.thread_outcome, **quota, **self._plan.headers}
+            self._entry.thread = turn.thread_outcome
             while True:
                 events = await turn.next_events()
                 self._entry.saw(events, now())

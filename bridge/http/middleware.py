@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bridge.http.access import PRIVATE, check_access, check_origin, check_page
 from bridge.http.answer import now, response_start, send_error
 from bridge.http.last_part import LastPart
-from bridge.telemetry.ledger import ENTRY, Entry, Ledger
+from bridge.telemetry.ledger import ENTRY, Ledger, RequestLogEntry
 from bridge.telemetry.logs import log_request
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        entry = Entry(
+        entry = RequestLogEntry(
             id=_request_id(headers),
             method=scope["method"],
             path=scope["path"],

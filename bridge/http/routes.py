@@ -24,7 +24,7 @@ from bridge.errors import (
     route_not_found,
 )
 from bridge.http.admission import Admission
-from bridge.http.answer import WHOLE_PATIENCE, Answer, Plan
+from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan
 from bridge.http.body import read_json
 from bridge.http.middleware import Access, CleanPath, Envelope
 from bridge.http.page import Page
@@ -76,14 +76,14 @@ class Api:
         cursor = is_cursor(request.headers)
         summary = None if settings.reasoning == "off" else "auto"
         exchange = self._opener.begin(request, body, chat.settings, chat.items, summary=summary, fall_back=cursor)
-        answer_id, created = f"chatcmpl-codex-{exchange.mint.unique()}", exchange.mint.now()
+        answer_id, created = f"chatcmpl-codex-{exchange.ids_and_clock.unique()}", exchange.ids_and_clock.now()
         answer = ChatAnswer(answer_id, created, chat.settings.model, chat.choices, settings.reasoning, cursor)
         headers: dict[str, str] = {}
 
         def new_writer() -> ChatStream | ChatCompletion:
             return ChatStream(answer, usage_chunk=chat.usage_chunk) if chat.stream else ChatCompletion(answer)
 
-        plan = Plan(
+        plan = AnswerPlan(
             run=partial(
                 self._opener.open,
                 chat.settings,

@@ -16,7 +16,7 @@ from bridge.config import Settings
 from bridge.conversation.turns import Turn
 from bridge.errors import ApiError, invalid_request, response_not_found, store_failed, upstream_failed
 from bridge.http.admission import Admission
-from bridge.http.answer import WHOLE_PATIENCE, Answer, Plan
+from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan
 from bridge.http.body import read_json
 from bridge.http.turn_opener import Opener
 from bridge.openai.responses import request as response_request
@@ -122,7 +122,7 @@ class Responses:
     # ── making one ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _answer(self, asked: response_request.ResponseRequest, exchange: Exchange) -> ASGIApp:
-        frame = asked.frame(exchange.mint.unique().replace("-", ""), exchange.mint.now())
+        frame = asked.frame(exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now())
         headers: dict[str, str] = {}
         running = _Running()
 
@@ -156,7 +156,7 @@ class Responses:
             self._running.pop(frame.id, None)
             running.ended.set()
 
-        plan = Plan(
+        plan = AnswerPlan(
             run=run,
             new_writer=new_writer,
             headers=headers,

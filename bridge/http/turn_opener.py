@@ -18,7 +18,7 @@ from bridge.conversation.turns import Turn
 from bridge.errors import model_not_found
 from bridge.openai.clients import is_cursor
 from bridge.openai.model_settings import ModelSettings
-from bridge.recordings.exchanges import Asked, Exchange, Exchanges
+from bridge.recordings.exchanges import Exchange, Exchanges, RecordedRequest
 from codex_rpc.wire.calls import Model
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Opener:
         Raises:
             ApiError: 404, it is to be answered from recordings, and there is none of it.
         """
-        asked = Asked(request.scope["path"], body, is_cursor(request.headers))
+        asked = RecordedRequest(request.scope["path"], body, is_cursor(request.headers))
         return self._exchanges.begin(
             asked, lambda models: settings.prompt(items, _choice(settings, models, {}, fall_back=fall_back), summary)
         )

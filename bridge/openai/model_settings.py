@@ -64,7 +64,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     choice_note: str | None = None
     one_call_at_a_time: bool = False
     limits: Limits = field(default_factory=Limits)
-    hint: str | None = None
+    cache_key: str | None = None
 
     def prompt(self, items: tuple[Item, ...], choice: ModelChoice, summary: str | None) -> Prompt:
         """What the model is to see; an effort or a tier in the request comes before one in the model's name."""
@@ -80,7 +80,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
             format_note=self.format_note,
             choice_note=self.choice_note,
             one_call_at_a_time=self.one_call_at_a_time,
-            hint=self.hint,
+            cache_key=self.cache_key,
         )
 
     def tier_of(self, choice: ModelChoice) -> str | None:
@@ -151,7 +151,7 @@ class SharedFields(Shape, frozen=True):
             limits=Limits(
                 tuple(filter(None, stops)), self.max_completion_tokens or self.max_output_tokens or self.max_tokens
             ),
-            hint=self.prompt_cache_key,
+            cache_key=self.prompt_cache_key,
         )
 
 

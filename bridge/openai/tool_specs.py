@@ -125,7 +125,7 @@ class Namespace(Shape, frozen=True):
     description: str | None = None
 
 
-Entry: TypeAlias = Function | Custom | ToolSearch | WebSearch | Namespace
+DeclaredTool: TypeAlias = Function | Custom | ToolSearch | WebSearch | Namespace
 """An entry of the field `tools`, in its flat form."""
 
 
@@ -142,8 +142,8 @@ def _check_parameters(schema: Mapping[str, Any] | None) -> None:
 
 # ── The field ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_IN_NAMESPACES: Mapping[str, type[Entry]] = {"function": Function, "custom": Custom, "tool_search": ToolSearch}
-_ENTRIES: Mapping[str, type[Entry]] = {**_IN_NAMESPACES, "namespace": Namespace, WEB_SEARCH: WebSearch}
+_IN_NAMESPACES: Mapping[str, type[DeclaredTool]] = {"function": Function, "custom": Custom, "tool_search": ToolSearch}
+_ENTRIES: Mapping[str, type[DeclaredTool]] = {**_IN_NAMESPACES, "namespace": Namespace, WEB_SEARCH: WebSearch}
 
 
 class _Typed(Shape, frozen=True):
@@ -151,8 +151,8 @@ class _Typed(Shape, frozen=True):
 
 
 def read_tools(
-    tools: Sequence[Object] | None, where: str = "tools", entries: Mapping[str, type[Entry]] = _ENTRIES
-) -> list[Entry]:
+    tools: Sequence[Object] | None, where: str = "tools", entries: Mapping[str, type[DeclaredTool]] = _ENTRIES
+) -> list[DeclaredTool]:
     """Read the field; null is no tools.
 
     Raises:
@@ -164,7 +164,7 @@ def read_tools(
     return [_read(tool, f"{where}[{number}]", entries) for number, tool in enumerate(tools or ())]
 
 
-def _read(tool: Object, where: str, entries: Mapping[str, type[Entry]]) -> Entry:
+def _read(tool: Object, where: str, entries: Mapping[str, type[DeclaredTool]]) -> DeclaredTool:
     # Careless clients leave the type out.
     kind = decode(tool, _Typed, where).type or ("function" if tool.get("custom") is None else "custom")
     shape = entries.get(WEB_SEARCH if kind.startswith(WEB_SEARCH) else kind)
@@ -185,7 +185,7 @@ def nested(fields: Object, kind: str, where: str) -> tuple[Object, str]:
     return (fields, where) if fields.get(kind) is None else (fields[kind], f"{where}.{kind}")
 
 
-def toolbox_of(entries: Iterable[Entry], where: str = "tools") -> Toolbox:
+def toolbox_of(entries: Iterable[DeclaredTool], where: str = "tools") -> Toolbox:
     """Return the tools of a request; a tool that is declared twice alike is one.
 
     Raises:
@@ -203,7 +203,7 @@ def toolbox_of(entries: Iterable[Entry], where: str = "tools") -> Toolbox:
     return Toolbox(tuple(tools.values()), web_search)
 
 
-def _declared(entry: Entry) -> Iterator[Tool]:
+def _declared(entry: DeclaredTool) -> Iterator[Tool]:
     match entry:
         case Function(name, description, parameters):
             yield Tool.function(name, description or "", parameters or {})

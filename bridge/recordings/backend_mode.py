@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bridge.codex.launch import Launcher
 from bridge.config import Settings
-from bridge.recordings.exchanges import Exchanges, Mint
+from bridge.recordings.exchanges import Exchanges, IdsAndClock
 from codex_rpc.client.client import Client
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SECRET_VARIABLE = re.compile(r"(?i)(KEY|TOKEN|SECRET|PASSWORD)S?$")
 
 
-class Stage(Struct, frozen=True):
+class BackendMode(Struct, frozen=True):
     """How to reach codex, the directory in which threads run, and what goes on beside each request.
 
     `stamp` returns another value whenever a codex that runs has to be replaced by a new one.
@@ -36,45 +36,47 @@ class Stage(Struct, frozen=True):
     stamp: Callable[[], object] = lambda: None
 
 
-def open_stage(settings: Settings, mint: Mint) -> AbstractAsyncContextManager[Stage]:
+def open_backend_mode(settings: Settings, ids_and_clock: IdsAndClock) -> AbstractAsyncContextManager[BackendMode]:
     """Return what the settings ask for, for the length of a block.
 
     Entering it raises CaseError if the recordings cannot be read.
     """
     if settings.replay is not None:
-        return _replaying(settings.replay, settings, mint)
+        return _replaying(settings.replay, settings, ids_and_clock)
     if settings.record is not None:
-        return _recording(settings.record, settings, mint)
-    return _live(settings, mint)
+        return _recording(settings.record, settings, ids_and_clock)
+    return _live(settings, ids_and_clock)
 
 
 @asynccontextmanager
-async def _live(settings: Settings, mint: Mint) -> AsyncGenerator[Stage]:
+async def _live(settings: Settings, ids_and_clock: IdsAndClock) -> AsyncGenerator[BackendMode]:
     launch = Launcher(settings.codex, ca_file=settings.codex_ca_file)
-    yield Stage(launch.open_client, str(launch.cwd), Exchanges(mint), join_deltas=True, stamp=launch.stamp)
+    yield BackendMode(
+        launch.open_client, str(launch.cwd), Exchanges(ids_and_clock), join_deltas=True, stamp=launch.stamp
+    )
 
 
 # A live server needs neither of the following, so what they import is imported when they run.
 
 
 @asynccontextmanager
-async def _replaying(folder: str, settings: Settings, mint: Mint) -> AsyncGenerator[Stage]:
+async def _replaying(folder: str, settings: Settings, ids_and_clock: IdsAndClock) -> AsyncGenerator[BackendMode]:
     from bridge.recordings.case_folders import load_cases  # noqa: PLC0415
     from bridge.recordings.library import Library  # noqa: PLC0415
     from bridge.recordings.replay import Replay  # noqa: PLC0415
 
     library = Library(load_cases(Path(folder)), redactor(settings), lenient=settings.demo)
-    replay = Replay(library, mint, settings.pace)
-    yield Stage(replay.open_client, "", replay, join_deltas=False)
+    replay = Replay(library, ids_and_clock, settings.pace)
+    yield BackendMode(replay.open_client, "", replay, join_deltas=False)
 
 
 @asynccontextmanager
-async def _recording(folder: str, settings: Settings, mint: Mint) -> AsyncGenerator[Stage]:
+async def _recording(folder: str, settings: Settings, ids_and_clock: IdsAndClock) -> AsyncGenerator[BackendMode]:
     from bridge.recordings.recorder import Recorder  # noqa: PLC0415
 
-    recorder = Recorder(Path(folder), mint, redactor(settings), time.monotonic, settings.reasoning)
+    recorder = Recorder(Path(folder), ids_and_clock, redactor(settings), time.monotonic, settings.reasoning)
     launch = Launcher(settings.codex, recorder.tap, settings.codex_ca_file)
-    yield Stage(launch.open_client, str(launch.cwd), recorder, join_deltas=False, stamp=launch.stamp)
+    yield BackendMode(launch.open_client, str(launch.cwd), recorder, join_deltas=False, stamp=launch.stamp)
 
 
 def redactor(settings: Settings) -> Redactor:

@@ -15,7 +15,7 @@ from bridge.conversation.prompt import Prompt
 from codex_rpc.wire.calls import Model
 
 
-class Asked(Struct, frozen=True):
+class RecordedRequest(Struct, frozen=True):
     """A request as it came."""
 
     path: str
@@ -30,8 +30,8 @@ PromptOf: TypeAlias = Callable[[Sequence[Model]], Prompt]
 class Exchange:
     """One request and its answer."""
 
-    def __init__(self, mint: Mint) -> None:
-        self.mint = mint
+    def __init__(self, ids_and_clock: IdsAndClock) -> None:
+        self.ids_and_clock = ids_and_clock
 
     def runs_on(self, thread_id: str) -> None:
         """The answer comes from this thread; of several, from the last."""
@@ -44,20 +44,20 @@ class Exchange:
 class Exchanges:
     """Begins exchanges."""
 
-    def __init__(self, mint: Mint) -> None:
-        self.mint = mint
+    def __init__(self, ids_and_clock: IdsAndClock) -> None:
+        self.ids_and_clock = ids_and_clock
 
-    def begin(self, asked: Asked, prompt_of: PromptOf) -> Exchange:
+    def begin(self, asked: RecordedRequest, prompt_of: PromptOf) -> Exchange:
         """Return the exchange of a request.
 
         Raises:
             ApiError: it cannot be answered at all.
         """
         del asked, prompt_of
-        return Exchange(self.mint)
+        return Exchange(self.ids_and_clock)
 
 
-class Mint(Struct, frozen=True):
+class IdsAndClock(Struct, frozen=True):
     """Gives each answer an identity of its own."""
 
     unique: Callable[[], str]

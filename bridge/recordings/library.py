@@ -20,15 +20,15 @@ from bridge.recordings import model_view as seen
 from bridge.recordings.cases import Case, RecordedExchange
 from bridge.recordings.model_view import Seen
 from bridge.recordings.redaction import Redactor
-from codex_rpc.recording.player import Cue, Session
-from codex_rpc.recording.steps import Step, View, steps
+from codex_rpc.recording.player import PlayPosition, Session
+from codex_rpc.recording.steps import ModelView, Step, steps
 from codex_rpc.wire.calls import Model, model_list
 
 MOST_COMPARED = 2000
 """Characters of what differs by which the nearest case is told from the others."""
 
 
-class Entry(Struct, frozen=True):
+class RecordedAnswer(Struct, frozen=True):
     """A recorded exchange; `step` is None when its answer was left over from the step before."""
 
     case: Case
@@ -44,16 +44,16 @@ class Library:
     def __init__(self, cases: Sequence[Case], redactor: Redactor, *, lenient: bool = False) -> None:
         self._redactor = redactor
         self._entries = [entry for case in cases for entry in _entries(case, redactor)]
-        self._by_seen: dict[bytes, list[Entry]] = {}
+        self._by_seen: dict[bytes, list[RecordedAnswer]] = {}
         for entry in self._entries:
             if entry.seen is not None:
                 self._by_seen.setdefault(seen.key(entry.seen), []).append(entry)
                 self._by_seen.setdefault(seen.key(entry.seen, settings=False), []).append(entry)
-        self._cues: dict[bytes, Cue] = {}
+        self._positions: dict[bytes, PlayPosition] = {}
         for session in {entry.case.name: entry.session for entry in self._entries}.values():
             for step in session.steps:
-                self._cues.setdefault(self._key(step.view), Cue(session, step))
-        self._chosen: dict[bytes, Cue] = {}
+                self._positions.setdefault(self._key(step.view), PlayPosition(session, step))
+        self._chosen: dict[bytes, PlayPosition] = {}
         self._lenient = lenient
         self.models = _models(cases)
 
@@ -79,7 +79,7 @@ class Library:
                 case _:
                     pass
 
-    def find(self, prompt: Prompt, body: Mapping[str, Any]) -> Entry:
+    def find(self, prompt: Prompt, body: Mapping[str, Any]) -> RecordedAnswer:
         """Return the recorded exchange of a prompt, of several the one whose request is most like `body`.
 
         Raises:
@@ -95,18 +95,18 @@ class Library:
         streamed = bool(body.get("stream"))
         entry = next((one for one in found if bool(one.exchange.request.get("stream")) is streamed), found[0])
         if entry.step is not None:
-            self._chosen[key] = Cue(entry.session, entry.step)
+            self._chosen[key] = PlayPosition(entry.session, entry.step)
         return entry
 
-    def choose(self, view: View) -> Cue | None:
+    def choose(self, view: ModelView) -> PlayPosition | None:
         """Return the step that answers what the model sees on a thread: the one that was found last, or any."""
         key = self._key(view)
-        return self._chosen.get(key) or self._cues.get(key)
+        return self._chosen.get(key) or self._positions.get(key)
 
-    def _key(self, view: View) -> bytes:
+    def _key(self, view: ModelView) -> bytes:
         return seen.key(self._redactor.json(seen.of_view(view)))
 
-    def _same_body(self, body: Mapping[str, Any]) -> list[Entry]:
+    def _same_body(self, body: Mapping[str, Any]) -> list[RecordedAnswer]:
         """An exchange without a step of its own is known by its request alone."""
         wanted = self._redactor.json(dict(body))
         return [one for one in self._entries if one.step is None and one.exchange.request == wanted]
@@ -134,13 +134,13 @@ def no_recording(message: str) -> ApiError:
     return ApiError(404, "invalid_request_error", "no_recording", message)
 
 
-def _entries(case: Case, redactor: Redactor) -> Iterator[Entry]:
+def _entries(case: Case, redactor: Redactor) -> Iterator[RecordedAnswer]:
     found = tuple(steps(case.lines))
     session = Session(case.name, case.lines, found)
     ends = [*(one.line for one in case.exchanges[1:]), len(case.lines)]
     for exchange, end in zip(case.exchanges, ends, strict=True):
         step = next((one for one in found if exchange.line <= one.line < end), None)
-        yield Entry(case, exchange, session, step, redactor.json(seen.of_view(step.view)) if step else None)
+        yield RecordedAnswer(case, exchange, session, step, redactor.json(seen.of_view(step.view)) if step else None)
 
 
 def _models(cases: Sequence[Case]) -> dict[str, Any]:

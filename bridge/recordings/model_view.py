@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from bridge.conversation.prompt import Item, Prompt, message
 from bridge.conversation.tools import without_namespace
-from codex_rpc.recording.steps import View
+from codex_rpc.recording.steps import ModelView
 
 Seen: TypeAlias = dict[str, Any]
 
@@ -44,7 +44,7 @@ def of_prompt(prompt: Prompt) -> Seen:
     )
 
 
-def of_view(view: View) -> Seen:
+def of_view(view: ModelView) -> Seen:
     """Return what the model sees on a thread, as `thread_start_params` and `turn/start` have put it.
 
     Raises:

@@ -24,7 +24,7 @@ from bridge import __version__
 from bridge.openai import sse
 from bridge.recordings.case_folders import save_case
 from bridge.recordings.cases import Case, RecordedExchange
-from bridge.recordings.exchanges import Asked, Exchange, Exchanges, Mint, PromptOf
+from bridge.recordings.exchanges import Exchange, Exchanges, IdsAndClock, PromptOf, RecordedRequest
 from bridge.recordings.redact_case import redacted
 from bridge.recordings.redaction import Redactor
 from codex_rpc.errors import ProtocolError
@@ -55,9 +55,9 @@ class Recorder(Exchanges):
     """Writes cases into `folder`; `clock` gives seconds, `reasoning` is the setting of that name."""
 
     def __init__(
-        self, folder: Path, mint: Mint, redactor: Redactor, clock: Callable[[], float], reasoning: str
+        self, folder: Path, ids_and_clock: IdsAndClock, redactor: Redactor, clock: Callable[[], float], reasoning: str
     ) -> None:
-        super().__init__(mint)
+        super().__init__(ids_and_clock)
         self._folder = folder
         self._redactor = redactor
         self._clock = clock
@@ -72,12 +72,12 @@ class Recorder(Exchanges):
         self._threads = {name: thread for name, thread in self._threads.items() if thread.open}
         return RecordedStream(stream, partial(self._note, Splitter()))
 
-    def begin(self, asked: Asked, prompt_of: PromptOf) -> Exchange:
+    def begin(self, asked: RecordedRequest, prompt_of: PromptOf) -> Exchange:
         """Record a request unless it wants several answers, whose order nobody could tell afterwards."""
         del prompt_of
         if asked.body.get("n") not in {None, 1}:
             logger.warning("a request for several choices is not recorded")
-            return Exchange(self.mint)
+            return Exchange(self.ids_and_clock)
         return _Recording(self, asked)
 
     def thread(self, thread_id: str) -> _Thread:
@@ -162,9 +162,9 @@ class Recorder(Exchanges):
 class _Recording(Exchange):
     """The exchange of one request."""
 
-    def __init__(self, recorder: Recorder, asked: Asked) -> None:
-        uuid, created = recorder.mint.unique(), recorder.mint.now()
-        super().__init__(Mint(unique=lambda: uuid, now=lambda: created))
+    def __init__(self, recorder: Recorder, asked: RecordedRequest) -> None:
+        uuid, created = recorder.ids_and_clock.unique(), recorder.ids_and_clock.now()
+        super().__init__(IdsAndClock(unique=lambda: uuid, now=lambda: created))
         self._recorder = recorder
         self._asked = asked
         self._uuid = uuid

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from bridge import __version__
-from bridge.recordings.exchanges import Asked, Exchange, Exchanges, Mint, PromptOf
+from bridge.recordings.exchanges import Exchange, Exchanges, IdsAndClock, PromptOf, RecordedRequest
 from bridge.recordings.library import Library
 from codex_rpc.client.client import Client, connect
 from codex_rpc.process.process import ByteStream
@@ -24,14 +24,18 @@ class Replay(Exchanges):
     """Recordings as a codex and as the source of ids and times; `pace` divides the recorded pauses."""
 
     def __init__(
-        self, library: Library, mint: Mint, pace: float, wrap: Callable[[ByteStream], ByteStream] = _as_it_is
+        self,
+        library: Library,
+        ids_and_clock: IdsAndClock,
+        pace: float,
+        wrap: Callable[[ByteStream], ByteStream] = _as_it_is,
     ) -> None:
-        super().__init__(mint)
+        super().__init__(ids_and_clock)
         self._library = library
         self._pace = pace
         self._wrap = wrap
 
-    def begin(self, asked: Asked, prompt_of: PromptOf) -> Exchange:
+    def begin(self, asked: RecordedRequest, prompt_of: PromptOf) -> Exchange:
         """Return an exchange whose answer has the recorded id and time.
 
         Raises:
@@ -39,7 +43,7 @@ class Replay(Exchanges):
         """
         entry = self._library.find(prompt_of(self._library.listed()), asked.body)
         recorded = entry.exchange
-        return Exchange(Mint(unique=lambda: recorded.uuid, now=lambda: recorded.created))
+        return Exchange(IdsAndClock(unique=lambda: recorded.uuid, now=lambda: recorded.created))
 
     @asynccontextmanager
     async def open_client(self) -> AsyncGenerator[Client]:

@@ -26,7 +26,7 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _KINDS = ("input", "cached_input", "output", "reasoning_output")
 
 
-class Entry(Struct, eq=False):
+class RequestLogEntry(Struct, eq=False):
     """What is known of one request; what no answer of a model has stays None."""
 
     id: str = ""
@@ -70,9 +70,9 @@ class Entry(Struct, eq=False):
             self.first_token = moment - self.moment
 
 
-def entry_of(scope: MutableMapping[str, Any]) -> Entry:
+def entry_of(scope: MutableMapping[str, Any]) -> RequestLogEntry:
     """Return the entry of a request; one that nobody keeps if the scope has none."""
-    return scope.setdefault(ENTRY, Entry())
+    return scope.setdefault(ENTRY, RequestLogEntry())
 
 
 class Day(Struct):
@@ -89,8 +89,8 @@ class Ledger:
 
     def __init__(self, date: str = "") -> None:
         self.today = Day(date)
-        self.recent: deque[Entry] = deque(maxlen=RECENT)
-        self._open: dict[int, Entry] = {}
+        self.recent: deque[RequestLogEntry] = deque(maxlen=RECENT)
+        self._open: dict[int, RequestLogEntry] = {}
         self._requests = Counter(
             "codex_proxy_requests_total", "Requests by method, route and status.", "method", "route", "status"
         )
@@ -107,15 +107,15 @@ class Ledger:
         self._seconds = Histogram("codex_proxy_answer_seconds", "Time until an answer ended.", _SECONDS)
 
     @property
-    def running(self) -> list[Entry]:
+    def running(self) -> list[RequestLogEntry]:
         """The answers that are not over, the oldest first."""
         return [entry for entry in self._open.values() if entry.model is not None]
 
-    def open(self, entry: Entry) -> None:
+    def open(self, entry: RequestLogEntry) -> None:
         """A request has come."""
         self._open[id(entry)] = entry
 
-    def close(self, entry: Entry, route: str, moment: float, date: str) -> None:
+    def close(self, entry: RequestLogEntry, route: str, moment: float, date: str) -> None:
         """A request is over; `route` is a template, so that there are few, and `date` the day on which it ended."""
         del self._open[id(entry)]
         entry.seconds = moment - entry.moment

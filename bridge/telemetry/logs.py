@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from bridge.config import LogFormat
-from bridge.telemetry.ledger import Entry
+from bridge.telemetry.ledger import RequestLogEntry
 from bridge.telemetry.report import entry_report
 
 OURS = ("bridge", "codex_rpc")
@@ -36,13 +36,13 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
         logging.getLogger(name).setLevel(level.upper())
 
 
-def log_request(entry: Entry) -> None:
+def log_request(entry: RequestLogEntry) -> None:
     """Write the line of a request that is over."""
     if logger.isEnabledFor(logging.INFO):
         logger.info("%s", request_line(entry), extra={"request": entry_report(entry, entry.moment)})
 
 
-def request_line(entry: Entry) -> str:
+def request_line(entry: RequestLogEntry) -> str:
     """Return what a person wants to know of a request, in one line."""
     parts = [entry.method, _printable(entry.path), str(entry.status or "gone")]
     if entry.error is not None:

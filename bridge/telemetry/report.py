@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bridge.errors import USAGE_LIMIT, ApiError
-from bridge.telemetry.ledger import Day, Entry, Ledger
+from bridge.telemetry.ledger import Day, Ledger, RequestLogEntry
 from codex_rpc.quota import Quota, RateLimit, Window, exhausted_until
 from codex_rpc.wire.calls import Account
 from codex_rpc.wire.protocol import TokenUsage
@@ -61,7 +61,7 @@ def ledger_report(ledger: Ledger, moment: float) -> Mapping[str, Any]:
     }
 
 
-def entry_report(entry: Entry, moment: float) -> Mapping[str, Any]:
+def entry_report(entry: RequestLogEntry, moment: float) -> Mapping[str, Any]:
     """Return one request; durations are seconds, `began` epoch seconds, `cache_share` between 0 and 1."""
     return {
         "id": entry.id,

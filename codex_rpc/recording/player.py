@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from codex_rpc.errors import INVALID_REQUEST, ProtocolError
 from codex_rpc.recording.session import Line, is_echo, thread_of
-from codex_rpc.recording.steps import Sight, Step, View
+from codex_rpc.recording.steps import ModelView, ModelViewTracker, Step
 from codex_rpc.wire.messages import ErrorResponse, Message, Notification, Request, RequestId, Response, decode, encode
 
 
@@ -32,23 +32,23 @@ class Session(Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
-class Cue(Struct, frozen=True):
+class PlayPosition(Struct, frozen=True):
     """Where in which session to begin."""
 
     session: Session
     step: Step
 
 
-Choose: TypeAlias = Callable[[View], "Cue | None"]
+Choose: TypeAlias = Callable[[ModelView], "PlayPosition | None"]
 
 
 class _Thread(Struct):
     id: str
-    sight: Sight
+    tracker: ModelViewTracker
     turn_id: str | None = None
     over: float = 0.0
     """When the turn is over: in the past, when its last line is due, or never by itself."""
-    cue: Cue | None = None
+    playing: PlayPosition | None = None
     """The step that is being played, or was played last."""
     position: int = 0
     """The line of its session that comes next."""
@@ -108,7 +108,7 @@ class Player:
         if request.method in self._facts:
             self._say(Response(request.id, self._facts[request.method]), now)
         elif request.method == "thread/start":
-            thread = _Thread(f"thread-{next(self._numbers)}", Sight(request.params))
+            thread = _Thread(f"thread-{next(self._numbers)}", ModelViewTracker(request.params))
             self._threads[thread.id] = thread
             self._say(Response(request.id, {"thread": {"id": thread.id}}), now)
         elif thread := self._threads.get(thread_of(request) or ""):
@@ -117,14 +117,14 @@ class Player:
             self._refuse(request, "the replay has no such thread", now)
 
     def _asked_of(self, thread: _Thread, request: Request, now: float) -> None:
-        view = thread.sight.told(request)
+        view = thread.tracker.told(request)
         match request.method:
             case "thread/inject_items":
                 self._say(Response(request.id, {}), now)
-            case "turn/start" if view is not None and (cue := self._choose(view)):
+            case "turn/start" if view is not None and (playing := self._choose(view)):
                 thread.turn_id = f"turn-{next(self._numbers)}"
                 self._say(Response(request.id, {"turn": {"id": thread.turn_id}}), now)
-                self._begin(thread, cue, now)
+                self._begin(thread, playing, now)
             case "turn/start":
                 self._refuse(request, "there is no recording of this turn", now)
             case "turn/interrupt" if now < thread.over:
@@ -147,28 +147,28 @@ class Player:
 
     def _answered(self, thread: _Thread, answer: Response | ErrorResponse, now: float) -> None:
         recorded = thread.asked.pop(answer.id)
-        view = thread.sight.told(answer)
+        view = thread.tracker.told(answer)
         if view is not None:
-            cue = self._choose(view) or _next_step(thread)
-            if cue is None:
-                expected = f"; {thread.cue.session.name} ends here" if thread.cue else ""
+            playing = self._choose(view) or _next_step(thread)
+            if playing is None:
+                expected = f"; {thread.playing.session.name} ends here" if thread.playing else ""
                 failure = {"message": f"There is no recording of what follows these outputs{expected}."}
                 self._end(thread, {"status": "failed", "error": failure}, now)
                 return
-            self._begin(thread, cue, now)
+            self._begin(thread, playing, now)
         elif recorded == thread.awaited:
             self._go_on(thread, now)
 
     # ── what is played ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _begin(self, thread: _Thread, cue: Cue, now: float) -> None:
-        thread.cue, thread.position, thread.over = cue, cue.step.line, float("inf")
+    def _begin(self, thread: _Thread, playing: PlayPosition, now: float) -> None:
+        thread.playing, thread.position, thread.over = playing, playing.step.line, float("inf")
         self._go_on(thread, now)
 
     def _go_on(self, thread: _Thread, now: float) -> None:
         """Schedule what follows the line at the position, up to the next one that has to wait for a line of ours."""
-        assert thread.cue is not None
-        session = thread.cue.session
+        assert thread.playing is not None
+        session = thread.playing.session
         beginnings = {step.line for step in session.steps}
         began, due = session.lines[thread.position].at, now
         thread.awaited = None
@@ -189,7 +189,7 @@ class Player:
                         return
                 case _:
                     pass
-        if not thread.sight.waits:
+        if not thread.tracker.waits:
             self._end(thread, {"status": "failed", "error": {"message": "The recording ends here."}}, due)
 
     def _play(self, thread: _Thread, message: Notification | Request, due: float) -> None:
@@ -203,7 +203,7 @@ class Player:
             number = next(self._numbers)
             thread.asked[number] = message.id
             message = replace(message, id=number)
-        thread.sight.heard(message)
+        thread.tracker.heard(message)
         self._say(message, due, thread.id)
 
     def _end(self, thread: _Thread, how: Mapping[str, Any], due: float) -> None:
@@ -220,10 +220,10 @@ class Player:
         heapq.heappush(self._queue, (due, next(self._order), thread_id, encode(message)))
 
 
-def _next_step(thread: _Thread) -> Cue | None:
+def _next_step(thread: _Thread) -> PlayPosition | None:
     """The step that follows in the thread's own session."""
-    if thread.cue is None:
+    if thread.playing is None:
         return None
-    later = (step for step in thread.cue.session.steps if step.line > thread.cue.step.line)
+    later = (step for step in thread.playing.session.steps if step.line > thread.playing.step.line)
     following = next(later, None)
-    return None if following is None else Cue(thread.cue.session, following)
+    return None if following is None else PlayPosition(thread.playing.session, following)

@@ -15,7 +15,7 @@ from codex_rpc.recording.session import Line, is_echo
 from codex_rpc.wire.messages import ErrorResponse, Message, Notification, Request, RequestId, Response
 
 
-class View(Struct, frozen=True):
+class ModelView(Struct, frozen=True):
     """What the model sees when a step begins: the thread's and the turn's parameters, and all items up to then."""
 
     start: Mapping[str, Any]
@@ -27,10 +27,10 @@ class Step(Struct, frozen=True):
     """`line` is the index of the line that begins it; all from codex behind it, up to the next step, is its outcome."""
 
     line: int
-    view: View
+    view: ModelView
 
 
-class Sight:
+class ModelViewTracker:
     """Follows one thread, from its `thread/start` on."""
 
     def __init__(self, start: Mapping[str, Any]) -> None:
@@ -47,7 +47,7 @@ class Sight:
         """Whether the model cannot go on before it has outputs."""
         return bool(self._missing)
 
-    def told(self, message: Message) -> View | None:
+    def told(self, message: Message) -> ModelView | None:
         """Take a message to codex; return what the model sees if it is now to go on."""
         match message:
             case Request(method="thread/inject_items", params=params):
@@ -88,7 +88,7 @@ class Sight:
             case _:
                 pass
 
-    def _answered(self, call_id: str, content: Iterable[Mapping[str, Any]]) -> View | None:
+    def _answered(self, call_id: str, content: Iterable[Mapping[str, Any]]) -> ModelView | None:
         self._items.append(
             {"type": "function_call_output", "call_id": call_id, "output": [_part(one) for one in content]}
         )
@@ -99,23 +99,23 @@ class Sight:
         self._behind.clear()
         return self._view()
 
-    def _view(self) -> View:
-        return View(self._start, self._turn, tuple(self._items))
+    def _view(self) -> ModelView:
+        return ModelView(self._start, self._turn, tuple(self._items))
 
 
 def steps(lines: Iterable[Line]) -> list[Step]:
     """Return the steps of a recorded thread, whose first line is its `thread/start`."""
     found: list[Step] = []
-    sight = Sight({})
+    tracker = ModelViewTracker({})
     for index, line in enumerate(lines):
         match line:
             case Line(_, True, Request(_, "thread/start", params)):
-                sight = Sight(params)
+                tracker = ModelViewTracker(params)
             case Line(_, True, message):
-                if (view := sight.told(message)) is not None:
+                if (view := tracker.told(message)) is not None:
                     found.append(Step(index, view))
             case Line(message=message):
-                sight.heard(message)
+                tracker.heard(message)
     return found
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import ApiError
-from bridge.json_values import DEEPEST, LONGEST, decode_json, refuse_extremes
+from bridge.json_values import DEEPEST, LONGEST, check_size, decode_json
 
 ANY_JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -120,10 +120,10 @@ def test_random_bytes_give_something_that_codex_can_be_given_or_our_error(body: 
 )
 def test_a_body_beyond_all_measure_is_the_clients_fault(body: bytes, code: str) -> None:
     with pytest.raises(ApiError) as caught:
-        refuse_extremes(decode_json(body))
+        check_size(decode_json(body))
     assert (caught.value.status, caught.value.code) == (400, code)
 
 
 def test_a_body_up_to_the_bounds_is_taken() -> None:
-    refuse_extremes(decode_json(b"[" * DEEPEST + b"]" * DEEPEST))
-    refuse_extremes(decode_json(b"[" + b"1," * (LONGEST - 1) + b"1]"))
+    check_size(decode_json(b"[" * DEEPEST + b"]" * DEEPEST))
+    check_size(decode_json(b"[" + b"1," * (LONGEST - 1) + b"1]"))

@@ -90,7 +90,7 @@ def words(item: dict[str, Any]) -> str:
 async def test_a_chain_of_ten_survives_a_restart_in_its_middle(upstream: Upstream, home: Path, tmp_path: Path) -> None:
     upstream.will_reply(*(reply(Thought(encrypted=f"secret {step}"), f"answer {step}") for step in range(10)))
     previous: str | None = None
-    fates: list[str] = []
+    outcomes: list[str] = []
 
     async def ask(url: str, step: int) -> str:
         body = {"model": "2.5-tpg", "input": f"question {step}", "previous_response_id": previous}
@@ -98,14 +98,14 @@ async def test_a_chain_of_ten_survives_a_restart_in_its_middle(upstream: Upstrea
             response = await client.post(f"{url}/responses", json=body)
         assert response.status_code == 200, response.text
         assert response.json()["previous_response_id"] == previous
-        fates.append(response.headers["x-codex-proxy-thread"].partition(";")[0])
+        outcomes.append(response.headers["x-codex-proxy-thread"].partition(";")[0])
         return response.json()["id"]
 
     for steps in (range(5), range(5, 10)):
         async with program("--store", str(tmp_path / "store.sqlite3")) as server:
             for step in steps:
                 previous = await ask(server.base_url, step)
-    assert fates == ["new", *["continued"] * 4, "rebuilt", *["continued"] * 4]
+    assert outcomes == ["new", *["continued"] * 4, "rebuilt", *["continued"] * 4]
     told = [words(item) for item in upstream.requests[5].input]
     assert told == [word for step in range(5) for word in (f"question {step}", "reasoning", f"answer {step}")] + [
         "question 5"

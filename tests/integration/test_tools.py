@@ -88,10 +88,10 @@ async def test_a_ten_step_agent_loop_runs_on_one_thread_and_the_model_sees_what_
         {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "Be an agent."}]},
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Go."}]},
     ]
-    fates: list[str] = []
+    outcomes: list[str] = []
     for step in steps:
-        choice, fate = await ask(bridge, messages)
-        fates.append(fate)
+        choice, outcome = await ask(bridge, messages)
+        outcomes.append(outcome)
         assert choice["finish_reason"] == "tool_calls"
         messages.append({name: choice["message"][name] for name in ("role", "content", "tool_calls")})
         calls = [output for output in step if isinstance(output, Call)]
@@ -105,15 +105,15 @@ async def test_a_ten_step_agent_loop_runs_on_one_thread_and_the_model_sees_what_
             expected.append(
                 {"type": "function_call_output", "call_id": call.call_id, "output": f"result of {call.call_id}"}
             )
-    choice, fate = await ask(bridge, messages)
+    choice, outcome = await ask(bridge, messages)
     assert choice["finish_reason"] == "stop"
-    assert [*fates, fate] == ["new", *["resumed-tools"] * 9]
+    assert [*outcomes, outcome] == ["new", *["resumed-tools"] * 9]
     assert len(bridge.upstream.requests) == 10
     assert len({request.body["prompt_cache_key"] for request in bridge.upstream.requests}) == 1
     assert bridge.upstream.conversation() == expected
     last = {"role": "assistant", "content": choice["message"]["content"]}
-    choice, fate = await ask(bridge, [*messages, last, user("Thanks.")])
-    assert (choice["finish_reason"], fate) == ("stop", "continued")
+    choice, outcome = await ask(bridge, [*messages, last, user("Thanks.")])
+    assert (choice["finish_reason"], outcome) == ("stop", "continued")
     assert len({request.body["prompt_cache_key"] for request in bridge.upstream.requests}) == 1
 
 
@@ -131,8 +131,8 @@ async def test_killing_codex_between_two_steps_changes_nothing_and_the_rebuilt_i
     messages += [choice["message"], tool("c1", "one"), tool("c2", "two")]
     for child in bridge.codex_children():
         child.kill()
-    choice, fate = await whole(bridge, messages)
-    assert (choice["message"]["content"], choice["finish_reason"], fate) == ("Done.", "stop", "rebuilt")
+    choice, outcome = await whole(bridge, messages)
+    assert (choice["message"]["content"], choice["finish_reason"], outcome) == ("Done.", "stop", "rebuilt")
     assert bridge.upstream.requests[-1].conversation == [
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Go."}]},
         *(plain(output.item("")) for output in first),
@@ -146,16 +146,16 @@ async def test_long_tool_outputs_arrive_whole_on_a_living_thread_and_on_a_rebuil
     choice, _ = await whole(bridge, [user("Read.")])
     long = "".join(f"line {number} of a very long file\n" for number in range(20_000))
     messages = [user("Read."), choice["message"], tool("c1", long)]
-    fates = [(await whole(bridge, messages))[1] for _ in range(2)]
-    assert fates == ["resumed-tools", "rebuilt"]
+    outcomes = [(await whole(bridge, messages))[1] for _ in range(2)]
+    assert outcomes == ["resumed-tools", "rebuilt"]
     assert [request.conversation[-1]["output"] == long for request in bridge.upstream.requests[1:]] == [True, True]
 
 
 async def test_messages_beside_tool_results_come_to_stand_behind_them(bridge: Proxy) -> None:
     bridge.upstream.will_reply(reply(Call("read_file", "{}", "c1")), reply("Done."))
     choice, _ = await whole(bridge, [user("Go.")])
-    _, fate = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one"), user("And hurry.")])
-    assert fate == "resumed-tools"
+    _, outcome = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one"), user("And hurry.")])
+    assert outcome == "resumed-tools"
     assert bridge.upstream.requests[-1].conversation[-2:] == [
         {"type": "function_call_output", "call_id": "c1", "output": "one"},
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "And hurry."}]},
@@ -164,11 +164,11 @@ async def test_messages_beside_tool_results_come_to_stand_behind_them(bridge: Pr
 
 async def test_the_second_turn_of_a_conversation_continues_its_thread_and_keeps_the_reasoning(bridge: Proxy) -> None:
     bridge.upstream.will_reply(reply(Thought("hm", "secret"), Text(("Four.\n",))), reply("Six."))
-    choice, fate = await whole(bridge, [user("2+2?")])
-    assert fate == "new"
+    choice, outcome = await whole(bridge, [user("2+2?")])
+    assert outcome == "new"
     echoed = {"role": "assistant", "content": choice["message"]["content"].rstrip()}
-    _, fate = await whole(bridge, [user("2+2?"), echoed, user("3+3?")])
-    assert fate == "continued"
+    _, outcome = await whole(bridge, [user("2+2?"), echoed, user("3+3?")])
+    assert outcome == "continued"
     kinds = [item["type"] for item in bridge.upstream.requests[-1].conversation]
     assert kinds == ["message", "reasoning", "message", "message"]
 
@@ -192,8 +192,8 @@ async def test_a_thread_that_is_not_exactly_this_conversation_is_never_used(
     messages: list[dict[str, Any]] = [{"role": "system", "content": "Be brief."}, user("Hello.")]
     choice, _ = await whole(bridge, messages)
     following = dict(enumerate([*messages, choice["message"], user("More.")])) | changed
-    _, fate = await whole(bridge, [following[number] for number in sorted(following)], **fields)
-    assert fate == "rebuilt"
+    _, outcome = await whole(bridge, [following[number] for number in sorted(following)], **fields)
+    assert outcome == "rebuilt"
     first, second = bridge.upstream.requests
     assert first.body["prompt_cache_key"] != second.body["prompt_cache_key"]
 
@@ -203,8 +203,8 @@ async def test_two_conversations_that_begin_alike_do_not_mix(bridge: Proxy) -> N
     red, _ = await whole(bridge, [user("A colour?")])
     blue, _ = await whole(bridge, [user("A colour?")])
     for choice in (red, blue):
-        _, fate = await whole(bridge, [user("A colour?"), choice["message"], user("Another?")])
-        assert fate == "continued"
+        _, outcome = await whole(bridge, [user("A colour?"), choice["message"], user("Another?")])
+        assert outcome == "continued"
     seen = [[item["content"][0]["text"] for item in request.conversation] for request in bridge.upstream.requests[2:]]
     assert seen == [["A colour?", "Red.", "Another?"], ["A colour?", "Blue.", "Another?"]]
 
@@ -212,16 +212,16 @@ async def test_two_conversations_that_begin_alike_do_not_mix(bridge: Proxy) -> N
 async def test_two_requests_at_once_on_one_conversation_get_a_thread_each(bridge: Proxy) -> None:
     choice, _ = await whole(bridge, [user("Hello.")])
     messages = [user("Hello."), choice["message"], user("More.")]
-    fates: list[str] = []
+    outcomes: list[str] = []
 
     async def ask() -> None:
-        _, fate = await whole(bridge, messages)
-        fates.append(fate)
+        _, outcome = await whole(bridge, messages)
+        outcomes.append(outcome)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
         tasks.start_soon(ask)
-    assert sorted(fates) == ["continued", "rebuilt"]
+    assert sorted(outcomes) == ["continued", "rebuilt"]
 
 
 async def test_results_may_be_parts_with_images(bridge: Proxy) -> None:
@@ -246,8 +246,8 @@ async def test_names_that_codex_hides_or_refuses_reach_the_model_under_another_a
     assert [call["function"]["name"] for call in choice["message"]["tool_calls"]] == names
     bridge.upstream.respond = lambda _: reply("Done.")
     results = [tool(f"c{number}", "ok") for number in range(len(names))]
-    _, fate = await whole(bridge, [user("Go."), choice["message"], *results], tools=tools)
-    assert fate == "resumed-tools"
+    _, outcome = await whole(bridge, [user("Go."), choice["message"], *results], tools=tools)
+    assert outcome == "resumed-tools"
 
 
 async def test_a_custom_tool_is_called_with_raw_text_and_its_history_comes_back(bridge: Proxy) -> None:
@@ -258,8 +258,8 @@ async def test_a_custom_tool_is_called_with_raw_text_and_its_history_comes_back(
     choice, _ = await whole(bridge, [user("Go.")], tools=tools)
     [call] = choice["message"]["tool_calls"]
     assert (call["type"], call["function"]) == ("function", {"name": "ApplyPatch", "arguments": raw})
-    _, fate = await whole(bridge, [user("Go."), choice["message"], tool("c1", "ok")], tools=tools)
-    assert fate == "resumed-tools"
+    _, outcome = await whole(bridge, [user("Go."), choice["message"], tool("c1", "ok")], tools=tools)
+    assert outcome == "resumed-tools"
     [declared, *_] = bridge.upstream.requests[0].tools
     assert "start: /.+/" in declared["description"]
     assert [*declared["parameters"]["properties"]] == ["input"]
@@ -275,8 +275,8 @@ async def test_calls_are_handed_out_one_at_a_time_when_the_client_wants_it(bridg
         choice, _ = await whole(bridge, messages, parallel_tool_calls=False)
         assert [call["id"] for call in choice["message"]["tool_calls"]] == [call_id]
         messages += [choice["message"], tool(call_id, f"result of {call_id}")]
-    choice, fate = await whole(bridge, messages, parallel_tool_calls=False)
-    assert (choice["message"]["content"], fate) == ("Done.", "resumed-tools")
+    choice, outcome = await whole(bridge, messages, parallel_tool_calls=False)
+    assert (choice["message"]["content"], outcome) == ("Done.", "resumed-tools")
     outputs = [
         item["output"] for item in bridge.upstream.requests[-1].conversation if item["type"] == "function_call_output"
     ]
@@ -318,8 +318,8 @@ async def test_a_stream_cut_after_the_calls_still_gives_them_to_the_client(
         [choice] = response.json()["choices"]
         assert (choice["finish_reason"], choice["message"]["tool_calls"][0]["id"]) == ("tool_calls", "c1")
         assert response.json()["usage"]["prompt_tokens"] > 0 < response.json()["usage"]["completion_tokens"]
-        choice, fate = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one")])
-    assert (choice["message"]["content"], fate) == ("Done.", "resumed-tools")
+        choice, outcome = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one")])
+    assert (choice["message"]["content"], outcome) == ("Done.", "resumed-tools")
 
 
 UNREADABLE = ['{"q": "unterm', '{"n":NaN}', "{'a':1}", '{"a":1}{"b":2}', "raw text", '{"q":"\\ud83d"}']
@@ -348,8 +348,8 @@ async def test_a_call_that_codex_cannot_parse_is_the_clients_to_answer(bridge: P
     await bridge.upstream.wait_until_idle()
     assert len(bridge.upstream.requests) == 1
     bridge.upstream.respond = lambda _: reply("Done.")
-    choice, fate = await whole(bridge, [user("Go."), choice["message"], tool("c1", "not JSON")])
-    assert (choice["message"]["content"], fate) == ("Done.", "rebuilt")
+    choice, outcome = await whole(bridge, [user("Go."), choice["message"], tool("c1", "not JSON")])
+    assert (choice["message"]["content"], outcome) == ("Done.", "rebuilt")
     assert len(bridge.upstream.requests) == 2
     assert call_and_output(bridge.upstream.requests[1]) == [("c1", arguments), ("c1", "not JSON")]
     kinds = [item["type"] for item in bridge.upstream.requests[1].conversation]
@@ -367,8 +367,10 @@ async def test_a_call_that_codex_cannot_parse_beside_a_good_one_is_answered_with
     choice, _ = await ask(bridge, [user("Go.")])
     ids = [call["id"] for call in choice["message"]["tool_calls"]]
     assert ids == [calls[number].call_id for number in order]
-    choice, fate = await ask(bridge, [user("Go."), choice["message"], *(tool(one, f"result of {one}") for one in ids)])
-    assert (choice["message"]["content"], fate) == ("Done.", "rebuilt")
+    choice, outcome = await ask(
+        bridge, [user("Go."), choice["message"], *(tool(one, f"result of {one}") for one in ids)]
+    )
+    assert (choice["message"]["content"], outcome) == ("Done.", "rebuilt")
     assert len(bridge.upstream.requests) == 2
     outputs = [output for output in call_and_output(bridge.upstream.requests[1]) if output[1].startswith("result")]
     assert outputs == [(one, f"result of {one}") for one in ids]
@@ -390,8 +392,8 @@ async def test_arguments_that_codex_parses_keep_the_thread_whatever_they_are(bri
     bridge.upstream.will_reply(reply(Call("read_file", arguments, "c1")), reply("Done."))
     choice, _ = await whole(bridge, [user("Go.")])
     assert choice["message"]["tool_calls"][0]["function"]["arguments"] == arguments
-    choice, fate = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one")])
-    assert (choice["message"]["content"], fate, len(bridge.upstream.requests)) == ("Done.", "resumed-tools", 2)
+    choice, outcome = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one")])
+    assert (choice["message"]["content"], outcome, len(bridge.upstream.requests)) == ("Done.", "resumed-tools", 2)
 
 
 async def test_a_custom_tool_called_with_raw_text_is_called_with_it(bridge: Proxy) -> None:
@@ -413,8 +415,8 @@ async def test_a_parallel_call_that_takes_long_to_write_is_in_the_same_answer(br
     choice, _ = await whole(bridge, [user("Go.")])
     assert [call["id"] for call in choice["message"]["tool_calls"]] == ["read_file", "list_dir"]
     results = [tool("read_file", "one"), tool("list_dir", "two")]
-    choice, fate = await whole(bridge, [user("Go."), choice["message"], *results])
-    assert (choice["message"]["content"], fate, len(bridge.upstream.requests)) == ("Done.", "resumed-tools", 2)
+    choice, outcome = await whole(bridge, [user("Go."), choice["message"], *results])
+    assert (choice["message"]["content"], outcome, len(bridge.upstream.requests)) == ("Done.", "resumed-tools", 2)
 
 
 async def test_a_model_that_numbers_the_calls_of_each_step_alike_is_answered_step_by_step(bridge: Proxy) -> None:
@@ -427,8 +429,8 @@ async def test_a_model_that_numbers_the_calls_of_each_step_alike_is_answered_ste
         [call] = choice["message"]["tool_calls"]
         assert (call["id"], call["function"]["arguments"]) == ("call_0", f'{{"x": "{step}"}}')
         messages += [choice["message"], tool("call_0", f"result {step}")]
-    choice, fate = await whole(bridge, messages)
-    assert (choice["message"]["content"], fate, len(bridge.upstream.requests)) == ("Done.", "resumed-tools", 4)
+    choice, outcome = await whole(bridge, messages)
+    assert (choice["message"]["content"], outcome, len(bridge.upstream.requests)) == ("Done.", "resumed-tools", 4)
 
 
 async def test_a_model_that_keeps_calling_a_tool_that_does_not_exist_is_stopped(bridge: Proxy) -> None:
@@ -456,8 +458,8 @@ async def test_a_suspended_thread_that_nobody_resumes_is_dropped_and_rebuilt_lat
         with anyio.fail_after(10):
             while bridge.service.threads.waiting:
                 await anyio.lowlevel.checkpoint()
-        choice, fate = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one")])
-    assert (choice["message"]["content"], fate) == ("Done.", "rebuilt")
+        choice, outcome = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one")])
+    assert (choice["message"]["content"], outcome) == ("Done.", "rebuilt")
 
 
 @pytest.mark.parametrize(
@@ -531,8 +533,8 @@ async def test_a_schema_holds_for_one_answer_and_not_for_the_next_on_the_same_th
     schema: dict[str, Any] = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     choice, _ = await whole(bridge, [user("Go.")], response_format=wanted)
-    _, fate = await whole(bridge, [user("Go."), choice["message"], user("And freely?")])
-    assert fate == "continued"
+    _, outcome = await whole(bridge, [user("Go."), choice["message"], user("And freely?")])
+    assert outcome == "continued"
     first, second = bridge.upstream.requests
     assert first.body["text"]["format"]["schema"] == schema
     assert "format" not in second.body.get("text", {})
@@ -566,5 +568,5 @@ async def test_reasoning_is_shown_as_set_and_taken_out_of_the_history_again(
         else:
             assert "Two and two." in shown
             assert shown.endswith("Four.")
-        _, fate = await whole(bridge, [user("2+2?"), {"role": "assistant", "content": shown}, user("3+3?")])
-    assert fate == "continued"
+        _, outcome = await whole(bridge, [user("2+2?"), {"role": "assistant", "content": shown}, user("3+3?")])
+    assert outcome == "continued"

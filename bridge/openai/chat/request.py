@@ -13,7 +13,7 @@ from bridge.config import ReasoningDisplay
 from bridge.conversation.prompt import Item
 from bridge.conversation.tools import Toolbox
 from bridge.errors import invalid_request
-from bridge.json_values import refuse_extremes
+from bridge.json_values import check_size
 from bridge.openai.chat.messages import items_of, read_messages
 from bridge.openai.history import check_calls
 from bridge.openai.model_settings import ModelSettings, SharedFields
@@ -105,7 +105,7 @@ def parse(
     shape, param = (
         (ByInput, "input") if fields.get("input") and not fields.get("messages") else (ByMessages, "messages")
     )
-    refuse_extremes({name: value for name, value in fields.items() if name != param})
+    check_size({name: value for name, value in fields.items() if name != param})
     asked = decode(fields, shape)
     if not fields[param]:
         raise invalid_request(f"'{param}' must hold at least one message.", param, "empty_array")
@@ -130,7 +130,7 @@ def _read(asked: ByMessages | ByInput, tools: Toolbox, display: ReasoningDisplay
     )
     if before and start == len(messages):
         return before.value
-    refuse_extremes({"messages": messages[start:]})
+    check_size({"messages": messages[start:]})
     new = list(items_of(read_messages(messages[start:], start), tools))
     check_calls(new, "messages")
     reading = Reading((*known, *without_blocks(new, display)), tools)

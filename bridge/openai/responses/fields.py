@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from bridge.json_values import refuse_extremes
+from bridge.json_values import check_size
 from bridge.openai.model_settings import SharedFields
 from bridge.openai.responses.object import ENCRYPTED
 from bridge.openai.shapes import Object, Refused, body_object, decode, wrong_type
@@ -92,7 +92,7 @@ def read_body(body: object) -> ResponseBody:
         ApiError: 400, `param` names the field.
     """
     raw = body_object(body)
-    refuse_extremes({name: value for name, value in raw.items() if name != "input"})
+    check_size({name: value for name, value in raw.items() if name != "input"})
     fields = decode(raw, ResponseFields)
     return ResponseBody(fields, tuple(_ignored(raw, fields)))
 

@@ -20,7 +20,7 @@ from bridge.conversation.prefixes import Prefix, Prefixes, size_of
 from bridge.conversation.prompt import Item, message
 from bridge.conversation.tools import Toolbox
 from bridge.errors import invalid_request
-from bridge.json_values import refuse_extremes
+from bridge.json_values import check_size
 from bridge.openai.history import check_calls
 from bridge.openai.reasoning_text import without_blocks
 from bridge.openai.responses.items import items_of, read_input, with_declared
@@ -81,7 +81,7 @@ class Input(Struct, frozen=True):
         values = [*earlier, *own]
         before = recent.find(circumstances("input", tools, instructions), values)
         begun = cls(values, len(earlier), tools, instructions, recent, before)
-        refuse_extremes({"input": values[begun.unread :]})
+        check_size({"input": values[begun.unread :]})
         return begun
 
     @property

@@ -15,10 +15,10 @@ from bridge.openai.answer_format import Format, JsonSchemaFormat
 from bridge.openai.model_settings import ModelSettings, Reasoning, Text
 from bridge.openai.responses.fields import ResponseFields
 from bridge.openai.shapes import Object, Shape
-from bridge.openai.tool_specs import Custom, Entry, Function, Namespace, ToolSearch, WebSearch
+from bridge.openai.tool_specs import Custom, DeclaredTool, Function, Namespace, ToolSearch, WebSearch
 
 
-def repeated(fields: ResponseFields, tools: Sequence[Entry], settings: ModelSettings) -> Object:
+def repeated(fields: ResponseFields, tools: Sequence[DeclaredTool], settings: ModelSettings) -> Object:
     """Return the fields of the response that say how it was asked for; `tools` and `settings` are those of `fields`."""
     text, reasoning = fields.text or Text(), fields.reasoning or Reasoning()
     known: dict[str, Any] = {
@@ -29,7 +29,7 @@ def repeated(fields: ResponseFields, tools: Sequence[Entry], settings: ModelSett
         "metadata": fields.metadata or {},
         "parallel_tool_calls": not settings.one_call_at_a_time,
         "previous_response_id": fields.previous_response_id,
-        "prompt_cache_key": settings.hint,
+        "prompt_cache_key": settings.cache_key,
         "reasoning": {
             "effort": reasoning.effort,
             "summary": None if reasoning.summary == "none" else reasoning.summary,
@@ -59,7 +59,7 @@ def _format(form: Format | None) -> Object:
             return _sent(form)
 
 
-def _tool(entry: Entry) -> Object:
+def _tool(entry: DeclaredTool) -> Object:
     """A tool flat and with its type; one of the client with all its fields. Codex has no place for `strict`."""
     match entry:
         case Function(name, description, parameters):

@@ -17,7 +17,7 @@ from bridge.openai.responses.input import Input, Recent, input_values
 from bridge.openai.responses.object import ENCRYPTED, ResponseFrame
 from bridge.openai.responses.repeated import repeated
 from bridge.openai.shapes import Object
-from bridge.openai.tool_specs import Entry, read_tools, toolbox_of
+from bridge.openai.tool_specs import DeclaredTool, read_tools, toolbox_of
 
 
 class ResponseRequest(Struct, frozen=True):
@@ -42,11 +42,11 @@ class ResponseRequest(Struct, frozen=True):
         return ResponseFrame(key, created, self.repeated, self.encrypted).in_tier(None)
 
 
-class Begun(Struct, frozen=True):
+class HalfParsedRequest(Struct, frozen=True):
     """A request that can be read once the items are there that it refers to."""
 
     body: ResponseBody
-    tools: Sequence[Entry]
+    tools: Sequence[DeclaredTool]
     input: Input
 
     def read(self, stored: Mapping[str, Object]) -> ResponseRequest:
@@ -72,7 +72,7 @@ class Begun(Struct, frozen=True):
         )
 
 
-def begin(body: ResponseBody, history: Sequence[Object] = (), recent: Recent | None = None) -> Begun:
+def begin(body: ResponseBody, history: Sequence[Object] = (), recent: Recent | None = None) -> HalfParsedRequest:
     """Begin to read the items; `history` holds those of the responses before it.
 
     Raises:
@@ -81,7 +81,9 @@ def begin(body: ResponseBody, history: Sequence[Object] = (), recent: Recent | N
     fields = body.fields
     tools = read_tools(fields.tools)
     values = input_values(fields.input)
-    return Begun(body, tools, Input.begin(history, values, toolbox_of(tools), fields.instructions, recent or Recent()))
+    return HalfParsedRequest(
+        body, tools, Input.begin(history, values, toolbox_of(tools), fields.instructions, recent or Recent())
+    )
 
 
 def previous_not_found(previous: str) -> ApiError:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from bridge.conversation.events import Finished, ItemDone, ReasoningDelta, ReasoningPart, TextDelta, ToolCall, TurnEvent
-from bridge.conversation.expected_history import Dialect, Echo
+from bridge.conversation.expected_history import Dialect, ExpectedHistory
 from bridge.conversation.plan import advance
 from bridge.conversation.prompt import Item, function_call, message
 from bridge.conversation.tools import codex_name, codex_namespace
@@ -21,9 +21,9 @@ CALL = ToolCall("c1", "look", "{}")
 CALLED = function_call("c1", "look", "{}")
 
 
-def echo(events: Sequence[TurnEvent], dialect: Dialect = "responses") -> list[Item]:
+def expected(events: Sequence[TurnEvent], dialect: Dialect = "responses") -> list[Item]:
     """What the client will send back, of events that went out one by one."""
-    collected = Echo(BOX, dialect)
+    collected = ExpectedHistory(BOX, dialect)
     for event in events:
         collected.feed([event])
     return collected.items()
@@ -54,7 +54,7 @@ def echo(events: Sequence[TurnEvent], dialect: Dialect = "responses") -> list[It
     ],
 )
 def test_an_echo_has_the_form_of_its_dialect(events: list[TurnEvent], responses: list[Item], chat: list[Item]) -> None:
-    assert (echo(events), echo(events, "chat")) == (responses, chat)
+    assert (expected(events), expected(events, "chat")) == (responses, chat)
 
 
 def test_calls_are_echoed_as_codex_knows_them() -> None:
@@ -63,7 +63,7 @@ def test_calls_are_echoed_as_codex_knows_them() -> None:
         ToolCall("c2", "exec_command", "{}"),
         ToolCall("c3", "tool_search", '{"query": "x"}', "search"),
     ]
-    assert echo(calls) == [
+    assert expected(calls) == [
         function_call("c1", "edit", '{"input":"+x"}', codex_namespace("web")),
         function_call("c2", codex_name("exec_command"), "{}"),
         function_call("c3", "tool_search", '{"query": "x"}'),
@@ -77,11 +77,11 @@ def test_the_output_of_a_response_sent_back_is_its_echo(events: list[TurnEvent])
     for encrypted in (True, False):
         frame = replace(ResponseFrame("0123456789abcdef" * 2, 0), encrypted=encrypted)
         output: list[Any] = json.loads(ResponseWhole(frame).feed(events))["output"]
-        assert advance(b"", sent_back(output)) == advance(b"", echo(events))
+        assert advance(b"", sent_back(output)) == advance(b"", expected(events))
 
 
 def test_feeding_together_is_feeding_one_by_one() -> None:
     events = [TextDelta("a"), message_item("a"), CALL, ItemDone({"type": "reasoning"}), Finished("tool_calls")]
-    together = Echo(BOX, "responses")
+    together = ExpectedHistory(BOX, "responses")
     together.feed(events)
-    assert together.items() == echo(events)
+    assert together.items() == expected(events)

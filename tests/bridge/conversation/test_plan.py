@@ -12,15 +12,15 @@ from msgspec.structs import replace
 from bridge.conversation.plan import (
     LOST,
     AnswerTools,
+    CachedThread,
     Continue,
     Conversations,
-    Fresh,
-    Known,
-    Plan,
-    Trails,
+    HistoryHashes,
+    NewThread,
+    ThreadPlan,
     advance,
-    marks,
-    trail_of,
+    digest_reasoning,
+    history_hash_of,
 )
 from bridge.conversation.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.conversation.tools import Tool, Toolbox
@@ -37,26 +37,28 @@ def prompt(*items: Item, of: Prompt = PLAIN) -> Prompt:
     return replace(of, items=items)
 
 
-def thread(handle: str, *seen: Item, of: Prompt = PLAIN, awaits: Sequence[str] = ()) -> Known[str]:
+def thread(handle: str, *seen: Item, of: Prompt = PLAIN, awaits: Sequence[str] = ()) -> CachedThread[str]:
     """A thread of which the client has seen these items."""
-    end = trail_of(prompt(*seen, of=of)).end
-    return Known(handle, end, of.notes, of.answer_format, frozenset(awaits), thoughts=marks(seen))
+    end = history_hash_of(prompt(*seen, of=of)).end
+    return CachedThread(
+        handle, end, of.notes, of.answer_format, frozenset(awaits), reasoning_digests=digest_reasoning(seen)
+    )
 
 
-def remembering(*threads: Known[str]) -> Conversations[str]:
+def remembering(*threads: CachedThread[str]) -> Conversations[str]:
     conversations: Conversations[str] = Conversations()
     for one in threads:
         conversations.put(one)
     return conversations
 
 
-def plan(conversations: Conversations[str], asked: Prompt) -> Plan[str]:
-    return conversations.plan(asked, trail_of(asked))
+def plan(conversations: Conversations[str], asked: Prompt) -> ThreadPlan[str]:
+    return conversations.plan(asked, history_hash_of(asked))
 
 
-def used(found: Plan[str]) -> str | None:
+def used(found: ThreadPlan[str]) -> str | None:
     """The thread that a plan goes on with."""
-    return None if isinstance(found, Fresh) else found.thread.handle
+    return None if isinstance(found, NewThread) else found.thread.handle
 
 
 # ── Continue ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -71,7 +73,7 @@ def test_a_thread_is_found_again_only_when_it_was_put_back() -> None:
     conversations = remembering(thread("t", Q, A))
     taken = plan(conversations, prompt(Q, A, Q2))
     assert isinstance(taken, Continue)
-    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "unknown-history")
+    assert plan(conversations, prompt(Q, A, Q2)) == NewThread((Q, A, Q2), "rebuilt", "unknown-history")
     conversations.put(taken.thread)
     assert plan(conversations, prompt(Q, A, Q2)) == taken
 
@@ -95,7 +97,7 @@ def test_the_thread_that_knows_most_goes_on() -> None:
 
 @pytest.mark.parametrize("asked", [(Q, A), (Q, A, A2), (Q, A, Q2, A2, Q3), (Q, A, RAW, Q2), (Q, A, CALL, OUT, Q2)])
 def test_a_thread_takes_neither_nothing_nor_answers_that_it_did_not_give(asked: tuple[Item, ...]) -> None:
-    assert plan(remembering(thread("t", Q, A)), prompt(*asked)) == Fresh(asked, "rebuilt", "unknown-history")
+    assert plan(remembering(thread("t", Q, A)), prompt(*asked)) == NewThread(asked, "rebuilt", "unknown-history")
 
 
 def parts(role: str, *texts: str) -> Item:
@@ -163,7 +165,7 @@ def test_items_are_told_apart_by_their_place() -> None:
     ],
 )
 def test_arguments_of_any_kind_have_a_hash(arguments: str) -> None:
-    assert len(trail_of(prompt(Q, function_call("c1", "look", arguments))).hashes) == 3
+    assert len(history_hash_of(prompt(Q, function_call("c1", "look", arguments))).hashes) == 3
 
 
 OTHERS: dict[str, dict[str, Any]] = {
@@ -238,7 +240,7 @@ def test_a_suspended_turn_cannot_be_told_another_format(other: dict[str, Any], f
 
 
 @pytest.mark.parametrize(
-    ("items", "fate", "reason"),
+    ("items", "outcome", "reason"),
     [
         ((Q,), "new", "first-request"),
         ((message("developer", "Be."), Q, Q2), "new", "first-request"),
@@ -247,17 +249,17 @@ def test_a_suspended_turn_cannot_be_told_another_format(other: dict[str, Any], f
         ((RAW, Q), "rebuilt", "unknown-history"),
     ],
 )
-def test_a_thread_is_new_until_the_model_has_said_something(items: tuple[Item, ...], fate: Any, reason: str) -> None:
-    assert plan(remembering(), prompt(*items)) == Fresh(items, fate, reason)
+def test_a_thread_is_new_until_the_model_has_said_something(items: tuple[Item, ...], outcome: Any, reason: str) -> None:
+    assert plan(remembering(), prompt(*items)) == NewThread(items, outcome, reason)
 
 
 def test_the_newest_loss_is_the_reason() -> None:
     conversations = remembering(long := thread("long", Q, A, Q2, A2), short := thread("short", Q, A))
     conversations.lose(short, "evicted")
-    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "evicted")
+    assert plan(conversations, prompt(Q, A, Q2)) == NewThread((Q, A, Q2), "rebuilt", "evicted")
     conversations.lose(long, "expired")
-    assert plan(conversations, prompt(Q, A, Q2, A2, Q3)) == Fresh((Q, A, Q2, A2, Q3), "rebuilt", "expired")
-    assert plan(conversations, prompt(Q, A, Q3)) == Fresh((Q, A, Q3), "rebuilt", "evicted")
+    assert plan(conversations, prompt(Q, A, Q2, A2, Q3)) == NewThread((Q, A, Q2, A2, Q3), "rebuilt", "expired")
+    assert plan(conversations, prompt(Q, A, Q3)) == NewThread((Q, A, Q3), "rebuilt", "evicted")
 
 
 def test_losing_a_thread_leaves_its_equal_alone() -> None:
@@ -270,32 +272,32 @@ def test_a_thread_that_is_in_use_can_be_lost() -> None:
     conversations = remembering(one := thread("t", Q, A))
     plan(conversations, prompt(Q, A, Q2))
     conversations.lose(one, "codex-restarted")
-    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "codex-restarted")
+    assert plan(conversations, prompt(Q, A, Q2)) == NewThread((Q, A, Q2), "rebuilt", "codex-restarted")
 
 
 def test_a_loss_is_forgotten_when_there_is_such_a_thread_again() -> None:
     conversations = remembering()
-    conversations.lost(trail_of(prompt(Q, A)).end, "turn-ended-early")
+    conversations.lost(history_hash_of(prompt(Q, A)).end, "turn-ended-early")
     conversations.put(thread("t", Q, A))
     assert used(plan(conversations, prompt(Q, A, Q2))) == "t"
-    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "unknown-history")
+    assert plan(conversations, prompt(Q, A, Q2)) == NewThread((Q, A, Q2), "rebuilt", "unknown-history")
 
 
 def test_only_so_many_losses_are_remembered() -> None:
     conversations = remembering()
-    conversations.lost(trail_of(prompt(Q, A)).end, "evicted")
+    conversations.lost(history_hash_of(prompt(Q, A)).end, "evicted")
     for number in range(LOST - 1):
         conversations.lost(b"%d" % number, "expired")
-    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "evicted")
+    assert plan(conversations, prompt(Q, A, Q2)) == NewThread((Q, A, Q2), "rebuilt", "evicted")
     conversations.lost(b"one more", "expired")
-    assert plan(conversations, prompt(Q, A, Q2)) == Fresh((Q, A, Q2), "rebuilt", "unknown-history")
+    assert plan(conversations, prompt(Q, A, Q2)) == NewThread((Q, A, Q2), "rebuilt", "unknown-history")
 
 
 # ── What the client never saw ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def answered(conversations: Conversations[str], before: Sequence[Item], echo: Sequence[Item], *raw: Item) -> None:
-    conversations.remember(trail_of(prompt(*before)).end, echo, raw)
+    conversations.remember(history_hash_of(prompt(*before)).end, echo, raw)
 
 
 BRANCH = message("assistant", "uno.")
@@ -324,17 +326,17 @@ def test_a_rebuilt_thread_is_given_what_the_model_really_said(
     answered(conversations, [Q], [BRANCH], RAW2, BRANCH)
     answered(conversations, [Q, A, Q2], [A2, CALL], RAW2, A2, CALL)
     found = plan(conversations, prompt(*sent))
-    assert isinstance(found, Fresh)
+    assert isinstance(found, NewThread)
     assert found.items == rebuilt
     other = plan(conversations, prompt(*sent, of=replace(PLAIN, model="other")))
-    assert isinstance(other, Fresh)
+    assert isinstance(other, NewThread)
     assert other.items == sent
 
 
 def test_an_answer_that_leaves_no_echo_is_not_remembered() -> None:
     conversations = remembering()
     answered(conversations, [Q], [], RAW)
-    assert plan(conversations, prompt(Q, Q2)) == Fresh((Q, Q2), "new", "first-request")
+    assert plan(conversations, prompt(Q, Q2)) == NewThread((Q, Q2), "new", "first-request")
 
 
 def test_the_oldest_answers_are_forgotten_when_they_take_too_much_room() -> None:
@@ -343,7 +345,7 @@ def test_the_oldest_answers_are_forgotten_when_they_take_too_much_room() -> None
     for question in (Q, Q2, Q3):
         answered(conversations, [question], [A], RAW, A)
     found = [plan(conversations, prompt(question, A, Q)) for question in (Q, Q2, Q3)]
-    assert [RAW in one.items for one in found if isinstance(one, Fresh)] == [False, True, True]
+    assert [RAW in one.items for one in found if isinstance(one, NewThread)] == [False, True, True]
 
 
 def test_an_answer_that_is_too_big_is_not_kept_and_takes_no_room() -> None:
@@ -351,7 +353,7 @@ def test_an_answer_that_is_too_big_is_not_kept_and_takes_no_room() -> None:
     answered(conversations, [Q], [A], {**RAW, "encrypted_content": "x" * 500})
     answered(conversations, [Q2], [A], RAW, A)
     found = plan(conversations, prompt(Q2, A, Q))
-    assert isinstance(found, Fresh)
+    assert isinstance(found, NewThread)
     assert found.items == (Q2, RAW, A, Q)
 
 
@@ -387,16 +389,16 @@ def test_an_answer_sent_back_with_its_reasoning_is_rebuilt_as_the_client_has_it(
         ((Q, RAW, SEARCH, A, Q2), (Q, RAW, SEARCH, A, Q2)),
     ):
         found = plan(conversations, prompt(*sent))
-        assert isinstance(found, Fresh)
+        assert isinstance(found, NewThread)
         assert found.items == rebuilt
 
 
 def test_of_equal_threads_the_one_of_the_clients_own_name_goes_first() -> None:
     named, newer = thread("named", Q, A), thread("newer", Q, A)
-    named.hint = "chat 7"
+    named.cache_key = "chat 7"
     conversations = remembering(named, newer)
-    assert used(plan(conversations, prompt(Q, A, Q2, of=replace(PLAIN, hint="chat 7")))) == "named"
-    assert used(plan(conversations, prompt(Q, A, Q2, of=replace(PLAIN, hint="chat 7")))) == "newer"
+    assert used(plan(conversations, prompt(Q, A, Q2, of=replace(PLAIN, cache_key="chat 7")))) == "named"
+    assert used(plan(conversations, prompt(Q, A, Q2, of=replace(PLAIN, cache_key="chat 7")))) == "newer"
 
 
 # ── Never the wrong thread ───────────────────────────────────────────────────────────────────────────────────────────
@@ -453,7 +455,7 @@ def fits(handle: tuple[Prompt, Sequence[Item], bool], asked: Prompt) -> bool:
     ]
     outputs = [item["type"] == "function_call_output" for item in rest]
     return (
-        marks(asked.items) <= marks(seen)
+        digest_reasoning(asked.items) <= digest_reasoning(seen)
         and replace(of, items=(), choice_note=None) == replace(asked, items=(), choice_note=None)
         and (suspended or of.notes == asked.notes)
         and bool(rest)
@@ -481,15 +483,17 @@ def test_a_thread_is_used_exactly_when_it_is_this_conversation(data: st.DataObje
         seen = data.draw(edited(history))
         of, suspended = data.draw(PROMPTS), data.draw(st.booleans())
         handles.append((of, seen, suspended))
-        end = advance(trail_of(prompt(of=of)).end, seen)
+        end = advance(history_hash_of(prompt(of=of)).end, seen)
         awaits = frozenset({"c1"} if suspended else ())
-        conversations.put(Known(handles[-1], end, of.notes, of.answer_format, awaits, thoughts=marks(seen)))
+        conversations.put(
+            CachedThread(handles[-1], end, of.notes, of.answer_format, awaits, reasoning_digests=digest_reasoning(seen))
+        )
     more = data.draw(st.lists(st.sampled_from([Q, OUT, Q2]), max_size=3))
     asked = prompt(*data.draw(edited(history)), *more, of=data.draw(PROMPTS))
-    found = conversations.plan(asked, trail_of(asked))
+    found = conversations.plan(asked, history_hash_of(asked))
     fitting = [handle for handle in handles if handle[1] and fits(handle, asked)]
     match found:
-        case Fresh(items):
+        case NewThread(items):
             assert not fitting
             assert items == asked.items
         case Continue(known, items):
@@ -502,18 +506,18 @@ def test_a_thread_is_used_exactly_when_it_is_this_conversation(data: st.DataObje
 
 
 def test_the_trail_of_a_prompt_that_goes_on_is_that_of_a_new_one():
-    known, items = Trails(), (Q, RAW, A, Q2, RAW2, A2)
+    known, items = HistoryHashes(), (Q, RAW, A, Q2, RAW2, A2)
 
     for of in (PLAIN, Prompt("another", ()), PLAIN):
         for length in (1, 3, 6, 2):
             one = prompt(*items[:length], of=of)
-            assert known.of(one) == trail_of(one)
+            assert known.of(one) == history_hash_of(one)
 
 
 def test_only_the_very_same_items_are_not_hashed_again():
-    known = Trails()
+    known = HistoryHashes()
     known.of(prompt({**Q, "number": 1}))
 
     changed = prompt({**Q, "number": True})
 
-    assert known.of(changed) == trail_of(changed)
+    assert known.of(changed) == history_hash_of(changed)

@@ -131,7 +131,7 @@ async def ask(
         async with threads.answer(codex.session, replace(of, items=items), limits or Limits()) as turn:
             while not isinstance((await turn.next_events())[-1], Finished | Failed):
                 pass
-        return turn.fate
+        return turn.thread_outcome
 
 
 @asynccontextmanager

@@ -122,7 +122,7 @@ async def test_an_answer_is_read_to_its_end() -> None:
     stage.say(ended())
     assert await read(turn) == [Finished("stop")]
     assert (turn.outcome, turn.awaited, stage.thread.turn_id) == ("complete", frozenset(), None)
-    assert turn.echo() == [message("assistant", "Hello")]
+    assert turn.expected_history() == [message("assistant", "Hello")]
     assert turn.items == [message("assistant", "Hello")]
 
 
@@ -134,7 +134,7 @@ async def test_an_answer_with_calls_suspends_the_turn() -> None:
     assert await read(turn) == [TextDelta("I look."), *told("c1", "c2"), Used(USAGE), CALLS]
     assert (turn.outcome, turn.awaited, stage.thread.turn_id) == ("suspended", {"c1", "c2"}, TURN)
     calls = [function_call(call_id, codex_name("exec_command"), "{}") for call_id in ("c1", "c2")]
-    assert turn.echo() == [message("assistant", "I look."), *calls]
+    assert turn.expected_history() == [message("assistant", "I look."), *calls]
     raw = [{**one, "id": f"fc_{one['call_id']}"} for one in calls]
     assert turn.items == [reasoning, message("assistant", "I look."), *raw]
     assert stage.codex.answers == []
@@ -153,7 +153,7 @@ async def test_an_answer_without_text_is_echoed_as_clients_send_it(events: list[
     turn = stage.turn()
     stage.say(*events)
     await read(turn)
-    assert turn.echo() == echo
+    assert turn.expected_history() == echo
 
 
 async def test_the_call_of_a_custom_tool_is_echoed_as_the_model_wrote_it() -> None:
@@ -161,7 +161,7 @@ async def test_the_call_of_a_custom_tool_is_echoed_as_the_model_wrote_it() -> No
     turn = stage.turn(prompt=Prompt("gpt", PROMPT.items, Toolbox((Tool.custom("patch", "", None),))))
     stage.say(codex.item(dict(function_call("c1", "patch", '{"input": "+x"}'))), used(USAGE))
     assert await read(turn) == [ToolCall("c1", "patch", "+x", "custom"), Used(USAGE), CALLS]
-    assert turn.echo() == [function_call("c1", "patch", '{"input":"+x"}')]
+    assert turn.expected_history() == [function_call("c1", "patch", '{"input":"+x"}')]
 
 
 OUTPUTS = {"c1": "one", "c2": [{"type": "input_text", "text": "two"}]}
@@ -198,7 +198,7 @@ async def test_the_outputs_that_were_handed_over_are_no_part_of_the_answer() -> 
     )
     assert await read(turn) == [TextDelta("Done."), Used(USAGE), Finished("stop")]
     assert turn.items == [message("assistant", "Done.")]
-    assert turn.echo() == [message("assistant", "Done.")]
+    assert turn.expected_history() == [message("assistant", "Done.")]
 
 
 async def test_events_of_other_turns_are_skipped() -> None:
@@ -232,7 +232,7 @@ async def test_a_client_that_wants_one_call_at_a_time_gets_one_in_each_answer() 
         if call_id == "c1":
             stage.say(used(USAGE))
             answers[0] += await read(turn)
-        assert turn.echo() == [function_call(call_id, codex_name("exec_command"), "{}")]
+        assert turn.expected_history() == [function_call(call_id, codex_name("exec_command"), "{}")]
         assert (turn.awaited, turn.outcome) == ({call_id}, "suspended")
         outputs = {call_id: call_id}
     nothing = Used(TokenUsage(0, 0, 0, 0))
@@ -390,7 +390,11 @@ async def test_an_answer_that_ends_at_a_limit_has_an_estimated_usage(
     assert "".join(event.text for event in out if isinstance(event, TextDelta)) == text
     sent = len(orjson.dumps([list(PROMPT.items), PROMPT.toolbox.specs()]))
     assert (usage, finished) == (Used(TokenUsage(sent // 4, 0, tokens, 0)), Finished(reason))
-    assert (turn.outcome, stage.thread.turn_id, turn.echo()) == ("running", TURN, [message("assistant", text)])
+    assert (turn.outcome, stage.thread.turn_id, turn.expected_history()) == (
+        "running",
+        TURN,
+        [message("assistant", text)],
+    )
 
 
 async def test_an_answer_within_its_limits_is_complete_with_its_true_usage() -> None:
@@ -398,7 +402,11 @@ async def test_an_answer_within_its_limits_is_complete_with_its_true_usage() -> 
     turn = stage.turn(limits=Limits(("b!",), 9))
     stage.say(*letters("ab"), used(USAGE), ended())
     assert await read(turn) == [TextDelta("a"), TextDelta("b", 0), Used(USAGE), Finished("stop")]
-    assert (turn.outcome, stage.thread.turn_id, turn.echo()) == ("complete", None, [message("assistant", "ab")])
+    assert (turn.outcome, stage.thread.turn_id, turn.expected_history()) == (
+        "complete",
+        None,
+        [message("assistant", "ab")],
+    )
 
 
 INCOMPLETE = CodexFailure("Incomplete response returned, reason: max_output_tokens")
@@ -463,7 +471,7 @@ async def echoed(display: ReasoningDisplay, said: list[tuple[bool, str]], calls:
     tools = [{"type": "function", "function": {"name": "exec_command"}}]
     body = {"model": "gpt", "tools": tools, "messages": [{"role": "user", "content": "Go."}, answer, *results]}
     sent = parse(body, display).items
-    return [*sent[1 : len(sent) - calls]], turn.echo()
+    return [*sent[1 : len(sent) - calls]], turn.expected_history()
 
 
 SAID = st.lists(st.tuples(st.booleans(), st.text(min_size=1, max_size=9)), max_size=4)

@@ -87,7 +87,7 @@ def messages(draw: st.DrawFn) -> list[TurnEvent]:
 
 
 @st.composite
-def thoughts(draw: st.DrawFn) -> list[TurnEvent]:
+def reasoning_digests(draw: st.DrawFn) -> list[TurnEvent]:
     """A reasoning item whose summary is told piece by piece, or only at its end."""
     parts = draw(st.lists(st.lists(TEXTS.filter(bool), min_size=1, max_size=3), max_size=3))
     source = draw(SOURCES)
@@ -101,7 +101,7 @@ def alone(event: TurnEvent) -> list[TurnEvent]:
     return [event]
 
 
-steps = st.one_of(messages(), thoughts(), calls().map(alone), usages.map(alone), searches.map(alone))
+steps = st.one_of(messages(), reasoning_digests(), calls().map(alone), usages.map(alone), searches.map(alone))
 
 
 @st.composite

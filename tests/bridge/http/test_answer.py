@@ -20,7 +20,7 @@ from bridge.errors import ApiError, model_not_found
 from bridge.http import answer as answers
 from bridge.http.access import client_of
 from bridge.http.admission import Admission
-from bridge.http.answer import Answer, Plan
+from bridge.http.answer import Answer, AnswerPlan
 from bridge.openai.chat.answer import ChatAnswer
 from bridge.openai.chat.completion import ChatCompletion
 from bridge.openai.chat.stream import ChatStream
@@ -74,7 +74,7 @@ class Stage:
         self.headers = {"x-codex-proxy-ignored": "user"}
         self.while_opening: Callable[[], Any] = anyio.lowlevel.checkpoint
         self.while_leaving: Callable[[], Any] = anyio.lowlevel.checkpoint
-        plan = Plan(
+        plan = AnswerPlan(
             run=self._run,
             new_writer=lambda: new_writer(choices, cursor=cursor),
             headers=self.headers,
@@ -96,7 +96,7 @@ class Stage:
             prompt = Prompt("gpt-5.2", (prompt_message("user", "Hello"),), Toolbox((LOOK,)))
             thread = LivingThread(cast("Client", SimpleNamespace(quota=self.quota)), THREAD, inbox, TURN)
             turn = Turn(thread, prompt, {}, Limits(), NEVER)
-            turn.fate = "new; reason=first-request"
+            turn.thread_outcome = "new; reason=first-request"
             yield turn
             await self.while_leaving()
         finally:

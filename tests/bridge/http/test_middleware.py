@@ -23,7 +23,7 @@ from bridge.http.routes import Api, build_app
 from bridge.http.status import Status
 from bridge.http.stored_responses import Responses
 from bridge.http.turn_opener import Opener
-from bridge.recordings.exchanges import Exchanges, Mint
+from bridge.recordings.exchanges import Exchanges, IdsAndClock
 from bridge.store.response import ResponseStore
 from bridge.telemetry.ledger import Ledger, entry_of
 from codex_rpc.client.client import Client
@@ -57,7 +57,7 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     threads = Threads("/nowhere", most=0, longest=1, idle_timeout=1)
     supervisor, admission, ledger = Supervisor(no_codex), Admission(), Ledger()
     backend = Backend(supervisor, patience=0)
-    opener = Opener(backend, threads, Exchanges(Mint(unique=lambda: "0", now=lambda: 0)))
+    opener = Opener(backend, threads, Exchanges(IdsAndClock(unique=lambda: "0", now=lambda: 0)))
     no_store = cast("ResponseStore", None)
     responses = Responses(opener, no_store, admission, settings)
     status = Status(supervisor, backend, threads, admission, ledger)

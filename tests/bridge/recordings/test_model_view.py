@@ -10,7 +10,7 @@ from bridge.conversation.thread_params import thread_start_params
 from bridge.conversation.tools import Tool, Toolbox
 from bridge.recordings import model_view as seen
 from bridge.recordings.model_view import Difference, first_difference
-from codex_rpc.recording.steps import View
+from codex_rpc.recording.steps import ModelView
 
 LOOK = Tool.function("look", "Looks.", {"type": "object", "properties": {}})
 FAR = Tool.function("far", "Looks far.", {"type": "object", "properties": {}}).in_namespace("eyes", "All eyes.")
@@ -31,9 +31,9 @@ def prompt(**fields: Any) -> Prompt:
     return replace(Prompt("m", HISTORY, BOX), **fields)
 
 
-def view(of: Prompt, *items: Any) -> View:
+def view(of: Prompt, *items: Any) -> ModelView:
     turn = {} if of.schema is None else {"outputSchema": of.schema}
-    return View(thread_start_params(of, "/cwd"), turn, items)
+    return ModelView(thread_start_params(of, "/cwd"), turn, items)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from bridge.conversation.events import Finished, ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
-from bridge.telemetry.ledger import ENTRY, RECENT, Entry, Ledger, entry_of
+from bridge.telemetry.ledger import ENTRY, RECENT, Ledger, RequestLogEntry, entry_of
 from bridge.telemetry.metrics import exposition
 from codex_rpc.wire.protocol import TokenUsage
 
 USAGE = TokenUsage(10, 4, 5, 2)
 
 
-def answered(ledger: Ledger, *, model: str | None = "gpt", status: int = 200, date: str = "2030-01-01") -> Entry:
+def answered(
+    ledger: Ledger, *, model: str | None = "gpt", status: int = 200, date: str = "2030-01-01"
+) -> RequestLogEntry:
     """Book a request from its beginning at 100 to its end at 107."""
-    entry = Entry(id="req", method="POST", path="/x", moment=100, model=model, status=status)
+    entry = RequestLogEntry(id="req", method="POST", path="/x", moment=100, model=model, status=status)
     ledger.open(entry)
     entry.saw([TextDelta("a", 3), Used(USAGE), Finished("stop")], 102)
     ledger.close(entry, "/x", 107, date)
@@ -18,7 +20,7 @@ def answered(ledger: Ledger, *, model: str | None = "gpt", status: int = 200, da
 
 
 def test_an_entry_adds_up_what_happens_in_its_answer() -> None:
-    entry = Entry(moment=10)
+    entry = RequestLogEntry(moment=10)
     entry.saw([Used(USAGE)], 11)
     assert entry.first_token is None
     entry.saw([TextDelta("a", 2), TextDelta("b")], 12.5)
@@ -29,13 +31,13 @@ def test_an_entry_adds_up_what_happens_in_its_answer() -> None:
 def test_whatever_the_model_says_first_counts_as_its_first_token() -> None:
     said: list[TurnEvent] = [ReasoningDelta("hm"), ToolCall("c", "look", "{}"), TextDelta("a")]
     for event in said:
-        entry = Entry(moment=1)
+        entry = RequestLogEntry(moment=1)
         entry.saw([event], 3)
         assert entry.first_token == 2
 
 
 def test_a_scope_has_one_entry() -> None:
-    entry = Entry()
+    entry = RequestLogEntry()
     assert entry_of({ENTRY: entry}) is entry
     scope: dict[str, object] = {}
     assert entry_of(scope) is entry_of(scope)
@@ -43,7 +45,7 @@ def test_a_scope_has_one_entry() -> None:
 
 def test_an_answer_runs_until_it_is_closed_and_is_remembered_then() -> None:
     ledger = Ledger("2030-01-01")
-    entry = Entry(moment=1, model="gpt")
+    entry = RequestLogEntry(moment=1, model="gpt")
     ledger.open(entry)
     assert ledger.running == [entry]
     ledger.close(entry, "/x", 3, "2030-01-01")
@@ -54,7 +56,7 @@ def test_an_answer_runs_until_it_is_closed_and_is_remembered_then() -> None:
 
 def test_a_request_that_names_no_model_is_counted_and_not_remembered() -> None:
     ledger = Ledger("2030-01-01")
-    other = Entry(method="GET")
+    other = RequestLogEntry(method="GET")
     ledger.open(other)
     assert ledger.running == []
     ledger.close(other, "/models", 3, "2030-01-01")
@@ -71,7 +73,7 @@ def test_only_so_many_answers_are_remembered() -> None:
 def test_a_new_day_begins_at_nothing_while_the_counters_go_on() -> None:
     ledger = Ledger("2030-01-01")
     answered(ledger)
-    failed = Entry(model="gpt", error="upstream_error", status=502)
+    failed = RequestLogEntry(model="gpt", error="upstream_error", status=502)
     ledger.open(failed)
     ledger.close(failed, "/x", 3, "2030-01-01")
     assert (ledger.today.requests, ledger.today.failed, ledger.today.usage) == (2, 1, USAGE)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from bridge.telemetry.ledger import Entry
+from bridge.telemetry.ledger import RequestLogEntry
 from bridge.telemetry.logs import LogFormat, configure_logs, log_request, request_line
 from codex_rpc.wire.protocol import TokenUsage
 
-ANSWER = Entry(
+ANSWER = RequestLogEntry(
     id="req_1",
     method="POST",
     path="/chat/completions",
@@ -46,15 +46,17 @@ def test_the_line_of_an_answer_says_what_a_person_wants_to_know() -> None:
 
 
 def test_the_line_of_another_request_is_short_and_of_a_failed_one_names_the_error() -> None:
-    assert request_line(Entry(id="r", method="GET", path="/models", seconds=0, status=200)) == (
+    assert request_line(RequestLogEntry(id="r", method="GET", path="/models", seconds=0, status=200)) == (
         "GET /models 200 0.000s r"
     )
-    failed = Entry(id="r", method="POST", path="/x", seconds=0, error="upstream_error", model="m")
+    failed = RequestLogEntry(id="r", method="POST", path="/x", seconds=0, error="upstream_error", model="m")
     assert request_line(failed) == "POST /x gone upstream_error model=m thread=- first=- tokens=0+0 cached=0 0.000s r"
 
 
 def test_what_a_client_chose_begins_no_line_of_its_own() -> None:
-    line = request_line(Entry(id="r", method="GET", path="/a\nINFO forged\u2028" + "x" * 999, model="m\r 200"))
+    line = request_line(
+        RequestLogEntry(id="r", method="GET", path="/a\nINFO forged\u2028" + "x" * 999, model="m\r 200")
+    )
     assert len(line.splitlines()) == 1
     assert "\\nINFO\\x20forged" in line
     assert len(line) < 400

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from bridge.errors import USAGE_LIMIT, ApiError
-from bridge.telemetry.ledger import Entry
+from bridge.telemetry.ledger import RequestLogEntry
 from bridge.telemetry.report import account_report, entry_report, quota_headers, quota_report, with_quota
 from codex_rpc.quota import Quota, RateLimit, Window
 from codex_rpc.wire.calls import Account
@@ -61,10 +61,10 @@ def test_only_a_quota_that_is_used_up_says_when_to_come_again() -> None:
 
 
 def test_an_entry_is_told_while_it_runs_and_afterwards() -> None:
-    entry = Entry(id="req", model="gpt", epoch=7.12345, moment=100, usage=TokenUsage(8, 2, 1, 0))
+    entry = RequestLogEntry(id="req", model="gpt", epoch=7.12345, moment=100, usage=TokenUsage(8, 2, 1, 0))
     running = entry_report(entry, 103)
     assert (running["began"], running["seconds"], running["first_token_seconds"]) == (7.123, 3, None)
     assert running["cache_share"] == 0.25
     entry.first_token, entry.seconds = 0.12345, 4
     assert (entry_report(entry, 999)["seconds"], entry_report(entry, 999)["first_token_seconds"]) == (4, 0.123)
-    assert entry_report(Entry(), 0)["cache_share"] is None
+    assert entry_report(RequestLogEntry(), 0)["cache_share"] is None

@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from codex_rpc.recording.player import Cue, Player, Session
-from codex_rpc.recording.steps import View, steps
+from codex_rpc.recording.player import Player, PlayPosition, Session
+from codex_rpc.recording.steps import ModelView, steps
 from codex_rpc.wire.messages import Message
 from tests.codex_rpc.recording.thread_lines import (
     TURN,
@@ -40,12 +40,12 @@ def recorded(*messages: tuple[bool, Message]) -> Session:
     return Session("case", lines, tuple(steps(lines)))
 
 
-def by_items(*sessions: Session) -> Callable[[View], Cue | None]:
+def by_items(*sessions: Session) -> Callable[[ModelView], PlayPosition | None]:
     """Choose the step whose model sees as many items as the one that is to go on."""
 
-    def choose(view: View) -> Cue | None:
-        cues = (Cue(one, step) for one in sessions for step in one.steps)
-        return next((cue for cue in cues if len(cue.step.view.items) == len(view.items)), None)
+    def choose(view: ModelView) -> PlayPosition | None:
+        positions = (PlayPosition(one, step) for one in sessions for step in one.steps)
+        return next((playing for playing in positions if len(playing.step.view.items) == len(view.items)), None)
 
     return choose
 
@@ -142,7 +142,9 @@ def test_a_turn_that_was_not_recorded_is_refused() -> None:
 
 def test_a_step_that_nobody_knows_is_the_next_one_of_the_session() -> None:
     one = recorded(*LOOP)
-    client = Client(Player(lambda view: Cue(one, one.steps[0]) if len(view.items) == 1 else None, FACTS, float("inf")))
+    client = Client(
+        Player(lambda view: PlayPosition(one, one.steps[0]) if len(view.items) == 1 else None, FACTS, float("inf"))
+    )
     second = client.give(client.begin(user("go"))[-1])
     assert brief(client.give(second[-1]))[-1] == "turn/completed"
 

@@ -14,7 +14,7 @@ from bridge.errors import ApiError
 from bridge.openai.chat.request import parse as parse_chat
 from bridge.openai.responses.fields import read_body
 from bridge.openai.responses.input import Recent
-from bridge.openai.responses.request import Begun, ResponseRequest
+from bridge.openai.responses.request import HalfParsedRequest, ResponseRequest
 from bridge.openai.responses.request import begin as begin_body
 
 EDIT: dict[str, Any] = {"type": "custom", "name": "edit"}
@@ -28,7 +28,7 @@ SAID = st.sampled_from(["", "a", "b", "<think>\nhm\n</think>\n\n", "<think>\nhm\
 NUMBERS = st.sampled_from([0, 1, 1.0, True, False])
 
 
-def begin(body: object, history: Sequence[Any] = (), recent: Recent | None = None) -> Begun:
+def begin(body: object, history: Sequence[Any] = (), recent: Recent | None = None) -> HalfParsedRequest:
     return begin_body(read_body(body), history, recent)
 
 

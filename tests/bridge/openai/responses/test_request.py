@@ -20,7 +20,7 @@ from bridge.openai.answer_format import JSON_OBJECT
 from bridge.openai.model_settings import MUST_CALL, MUST_CALL_ONE
 from bridge.openai.responses.fields import read_body
 from bridge.openai.responses.input import Recent
-from bridge.openai.responses.request import Begun, ResponseRequest
+from bridge.openai.responses.request import HalfParsedRequest, ResponseRequest
 from bridge.openai.responses.request import begin as begin_body
 
 STRICT: TypeAdapter[Response] = TypeAdapter(Response)
@@ -30,7 +30,7 @@ LARK: dict[str, Any] = {"syntax": "lark", "definition": "start: /x/"}
 HI = message("user", "Hi.")
 
 
-def begin(body: object, history: Sequence[dict[str, Any]] = (), recent: Recent | None = None) -> Begun:
+def begin(body: object, history: Sequence[dict[str, Any]] = (), recent: Recent | None = None) -> HalfParsedRequest:
     return begin_body(read_body(body), history, recent)
 
 
