@@ -34,11 +34,10 @@ programs: $(VENV)/dev.stamp
 
 # pyright would ask the package index for a newer version of itself at every run.
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
-check: $(VENV)/dev.stamp ## verify formatting, lint, types and the direction of imports
+check: $(VENV)/dev.stamp ## verify formatting, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
-	@$(BIN)/lint-imports --no-cache --no-logo
 
 fuzz: $(VENV)/dev.stamp ## send bad requests, FUZZ=6000 and more of them
 	@FUZZ=$${FUZZ:-6000} $(BIN)/python -m pytest -o faulthandler_timeout=3600 tests/fuzz $(ARGS)

@@ -1,4 +1,4 @@
-"""Tasks that run beside a block of code and end with it."""
+"""Tasks that run during a block of code and end with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import anyio
 async def running(*tasks: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
     """Run `tasks` for the length of the block; they are cancelled at its end.
 
-    An exception of the block leaves as itself and not inside an `ExceptionGroup`, so that callers can catch it by type.
+    An exception of the block is raised unchanged, not inside an `ExceptionGroup`, so that callers can catch it by type.
     """
     failure: Exception | None = None
     async with anyio.create_task_group() as group:
@@ -30,7 +30,7 @@ async def running(*tasks: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGener
 
 
 async def first_of(*waits: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Wait until one of `waits` is over; the others are cancelled."""
+    """Wait until one of `waits` returns; the others are cancelled."""
     async with anyio.create_task_group() as group:
 
         async def wait(one: Callable[[], Coroutine[Any, Any, object]]) -> None:

@@ -1,15 +1,15 @@
-"""What can go wrong between us and codex, and by whose fault.
+"""What can go wrong between us and codex, and whose fault it is.
 
 CodexError
 ├── CodexNotFoundError      no codex executable                            the machine's set-up
 ├── CodexTooOldError        codex is below the floor version               the machine's set-up
-├── CodexUnavailableError   codex is starting, restarting or stopping      nobody's; try again
-│   └── ConnectionLostError the process ended while somebody waited for it
+├── CodexUnavailableError   codex is starting, restarting or stopping      no fault; try again
+│   └── ConnectionLostError the process ended while a caller waited
 ├── DeadlineExceededError   codex did not answer in time                   codex's
 ├── RequestRefusedError     codex answered a call with an error            the call's
-│   └── OverloadedError     codex has too much to do                       nobody's; try again
-├── ProtocolError           codex sent what we cannot read                 codex's
-├── UnsendableError         a value that codex could not read              the caller's
+│   └── OverloadedError     codex has too much to do                       no fault; try again
+├── ProtocolError           codex sent something we cannot read            codex's
+├── UnsendableError         a value that codex could not parse             the caller's
 └── InboxOverflowError      a thread's events were not taken in time       the consumer's
 """
 
@@ -18,18 +18,18 @@ from __future__ import annotations
 from typing import Any
 
 OVERLOADED = -32001
-"""The JSON-RPC error code with which app-server asks to come back later."""
+"""The JSON-RPC error code with which an overloaded app-server refuses a call."""
 
 INVALID_REQUEST = -32600
-"""The JSON-RPC error code for parameters that codex does not accept."""
+"""The JSON-RPC error code for parameters that codex rejects."""
 
 
 class CodexError(Exception):
-    """Any failure that stems from codex or from talking to it."""
+    """Any failure of codex or of the connection to it."""
 
 
 class CodexNotFoundError(CodexError):
-    """No codex executable was found; the message lists where it was looked for."""
+    """No codex executable was found; the message lists the places searched."""
 
 
 class CodexTooOldError(CodexError):
@@ -37,7 +37,7 @@ class CodexTooOldError(CodexError):
 
 
 class CodexUnavailableError(CodexError):
-    """Codex is not ready now; `retry_after` says in how many seconds it may be."""
+    """Codex is not ready; it may be in `retry_after` seconds."""
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ class CodexUnavailableError(CodexError):
 
 
 class ConnectionLostError(CodexUnavailableError):
-    """The codex process ended, or its output became unreadable, while somebody waited."""
+    """The codex process ended, or its output became unreadable, while a caller waited."""
 
 
 class DeadlineExceededError(CodexError):
@@ -64,16 +64,16 @@ class RequestRefusedError(CodexError):
 
 
 class OverloadedError(RequestRefusedError):
-    """Codex refused a call because it has too much to do; it may be repeated a little later."""
+    """Codex refused a call because it has too much to do; the call may be repeated a little later."""
 
 
 class ProtocolError(CodexError):
-    """Codex sent a line or a result that is not what the protocol promises."""
+    """Codex sent a line or a result that does not fit the protocol."""
 
 
 class UnsendableError(CodexError):
-    """A message that codex could not parse: a lone surrogate, or nested too deeply."""
+    """A message that codex could not parse: it has half a surrogate pair, or is nested too deeply."""
 
 
 class InboxOverflowError(CodexError):
-    """The events of one thread were not taken in time and outgrew their buffer."""
+    """The events of one thread were not taken in time and exceeded their buffer."""

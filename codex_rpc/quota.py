@@ -1,4 +1,4 @@
-"""How much of the account's quota is used, as codex reports it: some windows of time for each limit of the plan.
+"""How much of the account's quota is used, as codex reports it: one or two windows of time for each limit of the plan.
 
 Source: `RateLimitSnapshot` and `AccountRateLimitsUpdatedNotification` of app-server's schema.
 """
@@ -6,27 +6,34 @@ Source: `RateLimitSnapshot` and `AccountRateLimitsUpdatedNotification` of app-se
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import field
+
+from codex_rpc.shape import Shape
 
 
-class Window(Struct, frozen=True):
-    """A window of time: how much of it is used, in percent, how long it is, and when it begins anew (epoch seconds)."""
+class Window(Shape, frozen=True):
+    """A window of time: how much of it is used, in percent, its length, and when it resets (epoch seconds)."""
 
     used_percent: float
-    minutes: int | None = None
+    minutes: int | None = field(default=None, name="windowDurationMins")
     resets_at: int | None = None
 
 
-class RateLimit(Struct, frozen=True):
+class RateLimit(Shape, frozen=True):
     """One limit; a field that codex does not know is None."""
 
-    id: str
-    name: str | None = None
-    plan: str | None = None
+    limit_id: str | None = None
+    name: str | None = field(default=None, name="limitName")
+    plan: str | None = field(default=None, name="planType")
     primary: Window | None = None
     secondary: Window | None = None
+
+    @property
+    def id(self) -> str:
+        """The limit's id; a limit without one is the main limit."""
+        return self.limit_id or "codex"
 
     @property
     def windows(self) -> Mapping[str, Window]:
@@ -39,23 +46,8 @@ Quota: TypeAlias = Mapping[str, RateLimit]
 """All limits, by id."""
 
 
-def read_rate_limit(snapshot: Mapping[str, Any]) -> RateLimit:
-    """Read a RateLimitSnapshot.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is not what the schema promises.
-    """
-    return RateLimit(
-        snapshot.get("limitId") or "codex",
-        snapshot.get("limitName"),
-        snapshot.get("planType"),
-        _window(snapshot.get("primary")),
-        _window(snapshot.get("secondary")),
-    )
-
-
 def updated(quota: Quota, news: RateLimit) -> Quota:
-    """Return the quota with what is new in it; what an update leaves out is not thereby unknown."""
+    """Return the quota with an update merged in; fields that the update leaves out keep their values."""
     known = quota.get(news.id, news)
     merged = RateLimit(
         news.id,
@@ -68,16 +60,10 @@ def updated(quota: Quota, news: RateLimit) -> Quota:
 
 
 def exhausted_until(quota: Quota) -> int | None:
-    """Return when a quota that is used up is there again, in epoch seconds; None if that is not known.
+    """Return when a used-up quota is available again, in epoch seconds; None if that is not known.
 
-    It is the fullest window that ends it; of several that are full, the last to begin anew.
+    This is the reset of the fullest window; if several are full, the latest of their resets.
     """
     windows = [window for limit in quota.values() for window in limit.windows.values() if window.resets_at]
     full = min(100.0, max((window.used_percent for window in windows), default=100.0))
     return max((window.resets_at or 0 for window in windows if window.used_percent >= full), default=None)
-
-
-def _window(wire: Mapping[str, Any] | None) -> Window | None:
-    if wire is None:
-        return None
-    return Window(float(wire["usedPercent"]), wire.get("windowDurationMins"), wire.get("resetsAt"))

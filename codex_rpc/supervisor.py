@@ -1,4 +1,4 @@
-"""Keeps one client alive: starts codex, shakes hands, starts it again with back-off when it ends."""
+"""Keeps one client alive: starts codex, shakes hands, and restarts it with back-off when it ends."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
-"""Seconds between two starts: doubled with each failure up to the longest."""
+"""Seconds between two starts: doubled with each failure, up to the longest."""
 STEADY_AFTER = 10.0
-"""Seconds. A codex that lived so long was fine: the next start is not delayed."""
+"""Seconds. After a codex that lived longer than this, the back-off begins again with the first pause."""
 
 
 class Starting(Struct, frozen=True):
-    """No codex yet."""
+    """Codex is being started."""
 
 
 class Up(Struct, frozen=True):
-    """Codex answers."""
+    """Codex is running."""
 
     client: Client
 
 
 class Down(Struct, frozen=True):
-    """Codex ended or could not be started; another try follows `retry_after` seconds after the failure."""
+    """Codex ended or could not be started; the next start follows `retry_after` seconds after the failure."""
 
     failure: CodexError
     retry_after: float
@@ -64,17 +64,17 @@ class Supervisor:
         self._life = _Life()
         self._restart = anyio.Event()
         self.starts = 0
-        """How often codex has come up."""
+        """How often codex has started successfully."""
 
     @property
     def state(self) -> State:
         return self._state
 
     async def client(self, patience: float) -> Client:
-        """Return the live client, waiting up to `patience` seconds for a start that is under way.
+        """Return the live client, waiting up to `patience` seconds for codex to start.
 
         Raises:
-            CodexUnavailableError: there is none in time.
+            CodexUnavailableError: codex did not start in time.
         """
         if not self._is_up():
             with anyio.move_on_after(patience):
@@ -92,7 +92,7 @@ class Supervisor:
         return isinstance(self._state, Up) and self._state.client.alive
 
     async def first_outcome(self) -> State:
-        """Wait until codex is up or could not be started for the first time."""
+        """Wait until the first start has succeeded or failed."""
         while isinstance(self._state, Starting):
             await self._changed.wait()
         return self._state
@@ -116,20 +116,20 @@ class Supervisor:
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     def restart(self) -> None:
-        """Stop the running codex, or end the pause after its end, and start a new one at once."""
+        """Stop the running codex, or end the pause after its failure, and start a new one at once."""
         self._restart.set()
         self._life.scope.cancel()
         if not isinstance(self._state, Starting):
             self._become(Starting())
 
     def replace(self, client: Client) -> None:
-        """Start a new codex in place of this one, which goes on until nobody subscribes to a thread of it any more."""
+        """Start a new codex; the old one continues until none of its threads is subscribed to."""
         if self._state == Up(client):
             self._life.retired.set()
             self._become(Starting())
 
     async def _live(self, life: _Life) -> None:
-        """Note why codex ended; nothing when it was told to, or lives on for those who still use it."""
+        """Run codex to its end and note why it ended, unless it was stopped or replaced."""
         with life.scope:
             try:
                 async with self._open_client() as client:
@@ -140,7 +140,7 @@ class Supervisor:
                     await first_of(client.wait_for_end, life.retired.wait)
                     if client.alive:
                         life.over.set()
-                        logger.info("a new codex replaces this one, which ends when nobody uses it any more")
+                        logger.info("a new codex replaces this one, which ends when its last thread is unsubscribed")
                         await first_of(client.wait_for_end, client.wait_until_unused)
                         return
                     life.failure = await client.wait_for_end()

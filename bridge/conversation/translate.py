@@ -37,6 +37,7 @@ from codex_rpc.wire.protocol import (
     CodexFailure,
     CompactionStarted,
     Event,
+    FinishedTurn,
     MessageDelta,
     RawItemCompleted,
     ResponseCompleted,
@@ -101,7 +102,7 @@ class Translator:
                     out += self._asked(event)
                 case CompactionStarted():
                     out.append(Failed(upstream_failed("Codex began to compact the conversation by itself.")))
-                case TurnCompleted(status=status, failure=failure):
+                case TurnCompleted(turn=FinishedTurn(status=status, failure=failure)):
                     out += self._codex_stopped() or [_ending(status, failure)]
                 case _:
                     pass

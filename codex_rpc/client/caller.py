@@ -1,6 +1,6 @@
-"""Asks codex: sends requests, so many at once and no more, and waits for their answers.
+"""Calls codex: sends a limited number of requests at once and waits for their answers.
 
-Who is asked about something that must be undone gets the answer even when nobody wants it any more.
+Calls whose result must be undone later are awaited even if the caller is cancelled.
 """
 
 from __future__ import annotations
@@ -31,15 +31,14 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CALL_DEADLINE = 30.0
-"""Seconds. codex answers every call within milliseconds; a longer wait means that it never will."""
+"""Seconds. codex answers a call within milliseconds; if it takes longer than this, it never will."""
 WINDOW = 32
-"""How many callers codex has requests of at once, two of each at the most; others wait. It takes 128 messages; of more
-it refuses some, and some of these without a word."""
+"""How many callers may have open requests at once, each at most two; others wait. codex queues 128 messages; beyond
+that it refuses some, and silently drops some of these."""
 WAY_OUT = 48
-"""How many more callers codex has a request of that ends something: who leaves does not wait behind all who come."""
+"""How many further callers may have an open request that ends something; such calls do not wait for the others."""
 OVERLOAD_PAUSE = 0.05
-"""Seconds before an overloaded codex is asked again; doubled each time, with jitter, within the call's deadline."""
-
+"""Seconds before an overloaded codex is called again; doubled each time, with jitter, within the call's deadline."""
 
 _Waiter: TypeAlias = "asyncio.Future[Response | ErrorResponse | None]"
 """Gets the answer to a call; None when the connection ends."""
@@ -58,18 +57,18 @@ class Caller:
         """Why the connection has ended, if it has."""
 
     async def call(self, call: Call[T], deadline: float = CALL_DEADLINE, *, shield: bool = False) -> T:
-        """Send a request and return its result; an overloaded codex is asked again, all within `deadline` seconds.
+        """Send a request and return its result; an overloaded codex is called again, all within `deadline` seconds.
 
-        With `shield` the answer is awaited even if the caller is cancelled: it names something that must be undone. Who
-        is cancelled before codex is asked does not ask any more, except to end something.
+        With `shield` the answer is awaited even if the caller is cancelled, because the result must be undone later. A
+        call that is cancelled before it is sent is not sent, unless it ends something.
 
         Raises:
             RequestRefusedError: codex answered with an error.
-            OverloadedError: codex had too much to do all the time.
+            OverloadedError: codex was overloaded until the deadline.
             DeadlineExceededError: codex did not answer in time.
             ConnectionLostError: the connection ended.
             UnsendableError: codex could not parse the parameters.
-            ProtocolError: the result is not what the protocol promises.
+            ProtocolError: the result does not fit the schema.
         """
         pause = OVERLOAD_PAUSE
         overload: OverloadedError | None = None
@@ -81,7 +80,7 @@ class Caller:
                 if not isinstance(failure, OverloadedError):
                     raise failure
                 overload = failure
-                logger.debug("codex is overloaded; asking %s again in about %.2f s", call.method, pause)
+                logger.debug("codex is overloaded; calling %s again in about %.2f s", call.method, pause)
                 await anyio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
                 pause *= 2
         raise overload or DeadlineExceededError(f"codex did not answer {call.method} within {deadline:g} seconds")
@@ -89,10 +88,11 @@ class Caller:
     async def call_both(
         self, first: Call[Any], second: Call[T], deadline: float = CALL_DEADLINE
     ) -> tuple[CodexError | None, T]:
-        """Send two requests for one thread in one write: codex takes them in order, and a round trip is saved.
+        """Send two requests for one thread in one write: codex handles them in order, and a round trip is saved.
 
-        Return what the first failed with, if it did, and the result of the second, which codex took all the same and
-        which is to be undone then. What is raised is as for `call` with `shield`; the second was not taken.
+        Return the failure of the first, if any, and the result of the second. codex carries out the second even if the
+        first fails; the caller must then undo it. If the second fails, raises the failure of the first, or else its
+        own, as `call` does with `shield`.
         """
         with anyio.move_on_after(deadline) as scope:
             (failure, _), (refusal, result) = await self._send(scope, first, second, shield=True)
@@ -105,9 +105,9 @@ class Caller:
     async def _send(
         self, scope: anyio.CancelScope, *calls: Call[Any], shield: bool
     ) -> list[tuple[CodexError | None, Any]]:
-        """Write requests, all at once, and return what came of each: its failure, or None and its result.
+        """Write the requests at once; return for each its failure, or None and its result.
 
-        From then on `scope` is shielded if `shield` says so.
+        Sets `scope.shield` to `shield` before it writes.
         """
         loop = asyncio.get_running_loop()
         sent: list[tuple[RequestId, bytes]] = []

@@ -1,7 +1,7 @@
-"""A live connection to codex: one task reads, one writes, and the reader never waits for anybody.
+"""A live connection to codex: one task reads, one writes, and the reader never waits for a consumer.
 
-Events go to the inbox of their thread; calls of codex are refused unless somebody knows better; when the connection
-ends, everyone who waits is told at once.
+Events go to the inbox of their thread. Requests of codex are refused, except tool calls of a subscribed thread. When
+the connection ends, everything that waits on it fails at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+from msgspec import ValidationError
 
 from codex_rpc.background import running
 from codex_rpc.client.caller import Caller
@@ -37,11 +38,11 @@ from codex_rpc.wire.protocol import (
 logger = logging.getLogger(__name__)
 
 LAST_OUTPUT = 1.0
-"""Seconds in which the output of a codex that reads no more should end too: as a rule the process has ended."""
+"""Seconds. When codex stops reading, the process has usually ended and its output ends within this time."""
 
 
 class Client(Caller):
-    """What is asked and what is heard over one byte stream. Made by `connect`."""
+    """The calls and the events of one byte stream. Made by `connect`."""
 
     def __init__(self, stream: ByteStream) -> None:
         super().__init__(Peer(), Outgoing(stream))
@@ -54,27 +55,27 @@ class Client(Caller):
         self._unsubscribed = anyio.Event()
         self.account_changes = 0
         self.quota: Quota = {}
-        """What is known of the account's quota; told by codex beside the answers."""
+        """What is known of the account's quota; codex reports it along with answers."""
         self.user_agent = ""
 
     # ── for callers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def subscribe(self, thread_id: str) -> Inbox:
-        """Collect the events of a thread from now on."""
+        """Start to collect the events of a thread."""
         inbox = self._inboxes[thread_id] = Inbox()
         if self._lost is not None:
             inbox.fail(self._lost)
         return inbox
 
     def unsubscribe(self, thread_id: str) -> None:
-        """Skip the events of a thread from now on, and refuse what codex asks for it."""
+        """Stop collecting the events of a thread; its requests are refused."""
         if inbox := self._inboxes.pop(thread_id, None):
             inbox.close()
         self._delta_lines.forget(thread_id)
         self._unsubscribed.set()
 
     def answer(self, request: Request, result: Any) -> None:
-        """Answer a call of codex; after the connection has ended nothing happens.
+        """Answer a request of codex; does nothing if the connection has ended.
 
         Raises:
             UnsendableError: codex could not parse the result.
@@ -82,7 +83,7 @@ class Client(Caller):
         self._outgoing.put(self._peer.answer(request, result))
 
     async def login_outcome(self, login_id: str) -> LoginCompleted:
-        """Wait until a login that was begun on this connection is over, however long its person takes.
+        """Wait, without a deadline, until a login that was begun on this connection is over.
 
         Raises:
             ConnectionLostError: the connection ended.
@@ -96,7 +97,7 @@ class Client(Caller):
 
     @property
     def alive(self) -> bool:
-        """Whether the connection has not ended yet."""
+        """Whether the connection is open."""
         return self._lost is None
 
     async def wait_for_end(self) -> CodexError:
@@ -105,7 +106,7 @@ class Client(Caller):
         return self._lost or ConnectionLostError("the connection to codex ended")
 
     async def wait_until_unused(self) -> None:
-        """Wait until nobody subscribes to a thread."""
+        """Wait until no thread is subscribed to."""
         while self._inboxes:
             self._unsubscribed = anyio.Event()
             await self._unsubscribed.wait()
@@ -113,7 +114,7 @@ class Client(Caller):
     # ── the two tasks ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def read_to_the_end(self) -> None:
-        """Read until the stream ends or cannot be read on; then tell everyone who waits."""
+        """Read until the stream ends or becomes unreadable; then fail everything that waits."""
         splitter = LineSplitter()
         reason = "the codex process ended"
 
@@ -123,14 +124,14 @@ class Client(Caller):
 
         try:
             await self._stream.read(take)
-            logger.debug("codex's last words:\n%s", self._stream.last_words())
+            logger.debug("the last lines of codex's stderr:\n%s", self._stream.last_words())
         except ProtocolError as error:
             reason = f"the connection to codex is unusable: {error}"
         finally:
             self._end(ConnectionLostError(reason))
 
     async def write_forever(self) -> None:
-        """Write what is put out; when that fails, tell everyone who waits."""
+        """Write the outgoing lines; when that fails, fail everything that waits."""
         try:
             await self._outgoing.write_forever()
         except OSError:
@@ -158,7 +159,7 @@ class Client(Caller):
         try:
             message = self._peer.receive(line)
         except ProtocolError as error:
-            logger.warning("skipped a line of codex: %s", error)
+            logger.warning("skipped a line from codex: %s", error)
             return
         match message:
             case Notification(method, params):
@@ -169,26 +170,30 @@ class Client(Caller):
             case Request():
                 self._asked(message, len(line))
             case None:
-                logger.debug("skipped an answer that nobody waits for any more")
+                logger.debug("skipped an answer to a call that was given up")
 
     def _notified(self, method: str, params: Any, line: bytes) -> None:
         try:
             event = read_event(method, params)
-            if event is None:
-                return
-            if isinstance(event, AccountChanged | LoginCompleted):
+        except ValidationError as error:
+            logger.warning("skipped a %s notification from codex: %s", method, error)
+            return
+        match event:
+            case None:
+                pass
+            case AccountChanged():
                 self.account_changes += 1
-                if isinstance(event, LoginCompleted):
-                    self._logins[event.login_id] = event
-                    self._login_ended.set()
-            elif isinstance(event, QuotaReported):
-                self.quota = updated(self.quota, event.limit)
-            elif inbox := self._inboxes.get(event.thread_id):
-                inbox.put(event, len(line))
-                if isinstance(event, MessageDelta):
-                    self._delta_lines.learn(line, event)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            logger.warning("skipped a %s notification of codex: %r", method, error)
+            case LoginCompleted(login_id=login_id):
+                self.account_changes += 1
+                self._logins[login_id] = event
+                self._login_ended.set()
+            case QuotaReported(limit=limit):
+                self.quota = updated(self.quota, limit)
+            case _:
+                if inbox := self._inboxes.get(event.thread_id):
+                    inbox.put(event, len(line))
+                    if isinstance(event, MessageDelta):
+                        self._delta_lines.learn(line, event)
 
     def _asked(self, request: Request, size: int) -> None:
         try:
@@ -196,9 +201,9 @@ class Client(Caller):
             if asked is not None and (inbox := self._inboxes.get(asked.thread_id)):
                 inbox.put(asked, size)
                 return
-        except (KeyError, TypeError) as error:
-            logger.warning("a %s request of codex cannot be read: %r", request.method, error)
-        logger.info("refused %s, which codex asked for", request.method)
+        except ValidationError as error:
+            logger.warning("malformed %s request from codex: %s", request.method, error)
+        logger.info("refused a %s request from codex", request.method)
         self._outgoing.put(self._peer.refuse(request, "this client does not support it"))
 
     def start_session(self, user_agent: str) -> None:

@@ -1,4 +1,4 @@
-"""What has arrived for one subscriber and is not yet taken: in order, bounded.
+"""The events that one subscriber has not taken yet: in order, bounded.
 
 Filled by the reader, which never waits; emptied by one consumer, which does.
 """
@@ -13,11 +13,11 @@ from codex_rpc.errors import CodexError, InboxOverflowError
 from codex_rpc.wire.protocol import Event, MessageDelta
 
 MAX_WAITING = 32 * 1024 * 1024
-"""Bytes of wire lines. A consumer that is so far behind has stopped reading; only its own turn suffers."""
+"""Bytes of wire lines. A consumer that lets so much wait has stopped reading; only its own turn fails."""
 
 
 class _Run:
-    """Deltas of one message that arrived one behind the other."""
+    """Consecutive deltas of one message."""
 
     __slots__ = ("like", "texts")
 
@@ -39,24 +39,24 @@ class _Run:
 
 
 class Inbox:
-    """A buffer between the one reader and the consumer of one thread's events.
+    """A buffer between the reader and the consumer of one thread's events.
 
-    Taking waits for a bare future, and time is kept by one timer that is set anew when it rings: this happens for each
-    delta of each answer, and a scope with a deadline around each wait cost more than reading the delta.
+    `take` waits on a bare future and on one timer, which it restarts only if it rings too late: a cancel scope with a
+    deadline around each wait costs more than reading a delta.
     """
 
     def __init__(self, max_waiting: int = MAX_WAITING) -> None:
         self._max_waiting = max_waiting
         self._waiting: list[Event | _Run] = []
         self._run: _Run | None = None
-        """The last of what is waiting, if it is deltas."""
+        """The last of `_waiting`, if it consists of deltas."""
         self._size = 0
         self._failure: CodexError | None = None
         self._awaited: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, event: Event, size: int) -> None:
-        """Add an event that took `size` bytes on the wire; when that is too much, all is dropped for a failure."""
+        """Add an event that took `size` bytes on the wire; an overflow replaces all waiting events by a failure."""
         if isinstance(event, MessageDelta):
             self.put_text(event, event.text, size)
         elif self._has_room(size):
@@ -65,7 +65,7 @@ class Inbox:
             self._wake()
 
     def put_text(self, earlier: MessageDelta, text: str, size: int) -> None:
-        """Add a delta that says `text` and is like an earlier one in everything else."""
+        """Add a delta that differs from an earlier one only in its text."""
         if not self._has_room(size):
             return
         run = self._run
@@ -77,18 +77,18 @@ class Inbox:
             self._wake()
 
     def fail(self, failure: CodexError) -> None:
-        """Nothing more will come: the consumer gets what is waiting, then the failure, every time it asks."""
+        """Accept no more events: the consumer gets those that wait, and from then on the failure."""
         self._failure = self._failure or failure
         self._wake()
 
     async def take(self, until: float = math.inf, *, joined: bool = False) -> list[Event]:
-        """Return everything that is waiting, at least one event.
+        """Wait for at least one event; return all that are waiting.
 
-        With `joined`, deltas of one message that stand one behind the other are one event. When nothing has come
-        `until` that time of the event loop, nothing is returned.
+        With `joined`, consecutive deltas of one message are one event. Returns nothing if no event arrives before the
+        event loop's time is `until`.
 
         Raises:
-            CodexError: the failure, once all events before it were taken.
+            CodexError: the failure, once all events before it have been taken.
         """
         while not self._waiting:
             if self._failure is not None:
@@ -106,7 +106,7 @@ class Inbox:
         return [event for one in waiting for event in (one.apart() if isinstance(one, _Run) else (one,))]
 
     def close(self) -> None:
-        """Nobody takes from it any more."""
+        """Stop the timer; nothing is taken after this."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

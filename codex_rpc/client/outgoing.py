@@ -1,4 +1,4 @@
-"""Lines on their way to codex: one task writes them in their order, all that wait at once."""
+"""Lines to be written to codex: one task writes them in order, all that wait in one write."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from codex_rpc.process.process import ByteStream
 
 
 class Outgoing:
-    """The queue in front of codex's stdin."""
+    """The queue of codex's stdin."""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._lines: list[bytes] = []
         self._news: asyncio.Future[None] | None = None
-        """What the writing task waits for while there is nothing to write."""
+        """The writing task waits on this while there is nothing to write."""
 
     def put(self, line: bytes) -> None:
-        """Have a line written behind those that wait."""
+        """Queue a line."""
         self._lines.append(line)
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
     def take_back(self, line: bytes) -> None:
-        """Forget a line, unless it has been written: codex need not hear of what was given up."""
+        """Remove a line, unless it has been written: codex need not receive a call that was given up."""
         if line in self._lines:
             self._lines.remove(line)
 
     async def write_forever(self) -> None:
-        """Write what is put in, until cancelled.
+        """Write the queued lines, until cancelled.
 
         Raises:
-            OSError: codex reads no more.
+            OSError: codex no longer reads.
         """
         while True:
             while not self._lines:

@@ -1,6 +1,6 @@
-"""A child process whose output reaches its reader in the turn of the event loop in which it came.
+"""A child process whose output reaches its reader in the event-loop iteration in which it arrives.
 
-The streams of asyncio and anyio put two more turns between a pipe and who reads it, and one behind each write.
+asyncio and anyio streams add two event-loop iterations per read and one per write.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from codex_rpc.process.pace import Pace
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 Sink: TypeAlias = Callable[[bytes], None]
-"""Takes the next bytes, at once."""
+"""Handles the next bytes without waiting."""
 
 
 class Output(asyncio.Protocol):
-    """What comes out of one pipe: handed to its reader as it comes, and kept while there is none."""
+    """The output of one pipe: passed to its reader as it arrives, and kept while there is no reader."""
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
         self._ended = False
         self._sink: Sink | None = None
         self._over: asyncio.Future[None] | None = None
-        self._behind: asyncio.Protocol | None = None
+        self._replaced: asyncio.Protocol | None = None
         self._transport: asyncio.ReadTransport | None = None
         self._pace = Pace()
 
     def take_over(self, transport: asyncio.ReadTransport) -> None:
-        """Be the one who is told of the pipe's data; who was it before still hears of its end."""
-        self._behind = cast("asyncio.Protocol", transport.get_protocol())
+        """Replace the pipe's protocol; the old one still gets `connection_lost`."""
+        self._replaced = cast("asyncio.Protocol", transport.get_protocol())
         transport.set_protocol(self)
         self._transport = transport
 
@@ -53,16 +53,16 @@ class Output(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop when the last process that held the other end has closed it."""
         self.end()
-        if self._behind is not None:
-            self._behind.connection_lost(exc)
+        if self._replaced is not None:
+            self._replaced.connection_lost(exc)
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Note that there is no more output."""
         self._ended = True
         self._finish(None)
 
     async def read(self, sink: Sink) -> None:
-        """Hand everything to `sink`, until the end or until it raises. One reader at a time."""
+        """Pass everything to `sink`, until the end or until `sink` raises. One reader at a time."""
         waiting, self._waiting = self._waiting, []
         for data in waiting:
             sink(data)
@@ -76,7 +76,7 @@ class Output(asyncio.Protocol):
             self._sink = self._over = None
 
     def _let_gather(self, size: int) -> None:
-        """Leave in the pipe for a moment what comes too fast to be read piece by piece."""
+        """When output arrives too fast to be read piece by piece, let it gather in the pipe for a moment."""
         loop = asyncio.get_running_loop()
         if self._transport is not None and (wait := self._pace.read(size, loop.time())):
             self._transport.pause_reading()
@@ -97,7 +97,7 @@ class Output(asyncio.Protocol):
 
 
 class Child(asyncio.SubprocessProtocol):
-    """A running child. Made by `spawn`; to be closed."""
+    """A running child. Made by `spawn`; must be closed."""
 
     def __init__(self) -> None:
         self.stdout = Output()
@@ -115,7 +115,7 @@ class Child(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self._stdin = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(STDIN))
-        # Not yet: uvloop has still to tell of what came before, and a pipe's end would be told at once.
+        # Later: uvloop has yet to deliver earlier output, and would deliver the end of a pipe at once.
         asyncio.get_running_loop().call_soon(self._take_over, self._transport)
 
     def _take_over(self, transport: asyncio.SubprocessTransport) -> None:
@@ -123,11 +123,11 @@ class Child(asyncio.SubprocessProtocol):
             output.take_over(cast("asyncio.ReadTransport", transport.get_pipe_transport(number)))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """What came before the connection was made."""
+        """Called by the event loop for output that arrived before `take_over`."""
         self._outputs[fd].data_received(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """A child may have closed a pipe before the connection was made."""
+        """Called by the event loop for a pipe that was closed before `take_over`."""
         del exc
         if fd == STDIN:
             self._can_write.set()
@@ -155,43 +155,43 @@ class Child(asyncio.SubprocessProtocol):
 
     @property
     def status(self) -> int | None:
-        """How it ended; None while it runs."""
+        """The exit status; None while it runs."""
         return self._running().get_returncode()
 
     async def send(self, data: bytes) -> None:
         """Write to stdin, waiting while the pipe is full.
 
         Raises:
-            BrokenPipeError: nobody reads any more, or nobody read all of it.
+            BrokenPipeError: the child has closed its stdin, perhaps before it had read all of the data.
         """
         if self._stdin is not None and not self._stdin.is_closing():
             self._stdin.write(data)
             if not self._can_write.is_set():
                 await self._can_write.wait()
         if self._stdin is None or self._stdin.is_closing():
-            raise BrokenPipeError("the child does not read its input any more")
+            raise BrokenPipeError("the child no longer reads its input")
 
     def close_stdin(self) -> None:
-        """Let the child read what was written, then the end."""
+        """Close stdin after everything written has been sent."""
         if self._stdin is not None:
             self._stdin.close()
 
     async def wait(self) -> None:
-        """Wait until the process is gone; its pipes may be held by others."""
+        """Wait until the process has ended; other processes may still hold its pipes."""
         await self._exited.wait()
 
     def terminate(self) -> None:
-        """Ask it to end, or end it where one cannot ask.
+        """Send SIGTERM; on Windows, kill the process.
 
         Raises:
-            ProcessLookupError: it is gone.
+            ProcessLookupError: it has ended.
         """
         self._running().terminate()
 
     async def close(self) -> None:
-        """Kill what still runs and close our ends of the pipes; not cancelled half-way."""
+        """Kill the process if it still runs and close our ends of the pipes; shielded from cancellation."""
         if self._stdin is not None and self._stdin.get_write_buffer_size():
-            self._stdin.abort()  # Closed, it would wait for a reader, and another process may hold the pipe.
+            self._stdin.abort()  # close() would wait for a reader, and another process may hold the pipe.
         self._running().close()
         with anyio.CancelScope(shield=True):
             await self._gone.wait()
@@ -204,7 +204,7 @@ class Child(asyncio.SubprocessProtocol):
 async def spawn(
     command: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: int = subprocess.PIPE, **more: Any
 ) -> Child:
-    """Start a process; shielded, because a start that is cancelled half-way leaves its pipes open.
+    """Start a process; shielded from cancellation, which would leave its pipes open.
 
     Raises:
         OSError: the executable cannot be started.

@@ -1,4 +1,4 @@
-"""A codex child as a byte stream: found, started, its stderr drained into the log, stopped for certain."""
+"""Finds codex, runs it as a byte stream, writes its stderr to the log, and makes sure that it stops."""
 
 from __future__ import annotations
 
@@ -26,53 +26,53 @@ from codex_rpc.process.child import Child, Sink, spawn
 logger = logging.getLogger(__name__)
 
 FLOOR = (0, 163, 0)
-"""The oldest codex whose threads were measured to be the plain model."""
+"""The oldest codex measured to add nothing to what its threads are given."""
 
 WHEEL_MODULE = "codex_cli_bin"
 EXIT_GRACE = 2.0
-"""Seconds between closing stdin, SIGTERM and SIGKILL. codex ends within some ten milliseconds of the first."""
+"""Seconds between closing stdin, SIGTERM and SIGKILL. codex usually ends about ten milliseconds after the first."""
 MAX_LOGGED_LINE = 2000
 LAST_LINES = 5
 _NODE_MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
-"""What node calls a machine, and so the npm packages of codex (codex-SYSTEM-MACHINE, one system is installed)."""
+"""Node's names of machine types, which codex's npm packages use (codex-SYSTEM-MACHINE, one per installed system)."""
 _COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
 
 
 class ByteStream(Protocol):
-    """What a client speaks over: a codex child, or anything that plays one."""
+    """The connection under a client: a codex child, or anything that plays one."""
 
     async def read(self, sink: Sink) -> None:
-        """Hand everything that comes to `sink`, in order, until the end; what it raises ends the reading."""
+        """Pass everything that arrives to `sink`, in order, until the end or until `sink` raises."""
         ...
 
     async def send(self, data: bytes) -> None:
         """Write all of the bytes.
 
         Raises:
-            OSError: nobody reads any more.
+            OSError: the other end no longer reads.
         """
         ...
 
     def last_words(self) -> str:
-        """Return what the other end said of its own end, for a person to read; may be empty."""
+        """Return what the other end printed before it ended, for the log; may be empty."""
         ...
 
 
 def find_codex(explicit: str | None = None, path: str | None = None) -> Path:
-    """Return the codex executable: `explicit` if given, else the one on `path` (PATH), else the wheel's.
+    """Return the codex executable: `explicit` if given, else the one on `path` (default: PATH), else the wheel's.
 
-    A shim that npm made is resolved to the native executable behind it.
+    An npm shim is resolved to the native executable that it starts.
 
     Raises:
-        CodexNotFoundError: there is none; the message says where it was looked for and how to get one.
+        CodexNotFoundError: none was found; the message says where it was searched and how to get one.
     """
     if explicit:
         found = shutil.which(explicit, path=path)
         if found is None:
             raise CodexNotFoundError(f"there is no codex executable at {explicit!r}; check --codex")
-        return _behind_npm_shim(Path(found))
+        return _without_npm_shim(Path(found))
     if found := shutil.which("codex", path=path):
-        return _behind_npm_shim(Path(found))
+        return _without_npm_shim(Path(found))
     if util.find_spec(WHEEL_MODULE) is not None:
         wheel: Any = import_module(WHEEL_MODULE)
         with suppress(FileNotFoundError):
@@ -83,7 +83,7 @@ def find_codex(explicit: str | None = None, path: str | None = None) -> Path:
     )
 
 
-def _behind_npm_shim(found: Path) -> Path:
+def _without_npm_shim(found: Path) -> Path:
     """npm installs a script that starts node, which starts the native executable; a .cmd cannot be started safely."""
     name = "codex.exe" if os.name == "nt" else "codex"
     real = found.resolve()
@@ -104,17 +104,16 @@ def _behind_npm_shim(found: Path) -> Path:
 
 
 def read_version(text: str) -> tuple[int, int, int] | None:
-    """Find a version in `codex --version` output or a user agent, e.g. (0, 163, 0)."""
+    """Find the version in the output of `codex --version` or in a user agent, e.g. (0, 163, 0)."""
     match = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 def check_version(text: str, codex: Path) -> None:
-    """Compare a version text with the floor.
+    """Compare a version text with the floor; a text without a version, as of development builds, passes.
 
     Raises:
-        CodexTooOldError: it is older; the message names the found and the needed version. (A text without a version, as
-            development builds may give, passes.)
+        CodexTooOldError: it is older; the message names the version found and the version needed.
     """
     found = read_version(text)
     if found is not None and found != (0, 0, 0) and found < FLOOR:
@@ -140,7 +139,7 @@ class CodexProcess:
         return self._child.pid
 
     async def read(self, sink: Sink) -> None:
-        """Hand stdout to `sink` until the child has closed it."""
+        """Pass stdout to `sink` until the child closes it."""
         await self._child.stdout.read(sink)
 
     async def send(self, data: bytes) -> None:
@@ -148,7 +147,7 @@ class CodexProcess:
         await self._child.send(data)
 
     async def drain_stderr(self) -> None:
-        """Log what the child writes to stderr until it closes it."""
+        """Log what the child writes to stderr, until the child closes it."""
         rest = b""
 
         def take(data: bytes) -> None:
@@ -172,7 +171,7 @@ class CodexProcess:
         return "\n".join(self._last_lines)
 
     async def stop(self) -> None:
-        """Close stdin, wait, then SIGTERM and SIGKILL to the whole process group; returns when the child is gone."""
+        """Close stdin, then send SIGTERM and SIGKILL to the whole process group; returns when the child has ended."""
         for escalate in (self._child.close_stdin, self._terminate, self._kill):
             escalate()
             with anyio.move_on_after(EXIT_GRACE):
@@ -181,7 +180,7 @@ class CodexProcess:
         else:
             await self._child.wait()
         self._kill_rest()
-        # What left the process group may still hold the other ends of the pipes.
+        # Processes that left the group may still hold the other ends of the pipes.
         await self._child.close()
 
     def _terminate(self) -> None:
@@ -195,19 +194,19 @@ class CodexProcess:
     def _signal(self, name: str) -> None:
         with suppress(ProcessLookupError):
             if sys.platform == "win32":
-                self._child.terminate()  # which kills
+                self._child.terminate()  # kills it
             else:
                 os.killpg(self.pid, getattr(signal, name))
 
     def _kill_rest(self) -> None:
-        """Whatever the child started and left behind is in its process group."""
+        """Kill the processes that the child started and left in its process group."""
         if sys.platform != "win32":
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
 
 async def run_to_end(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple[int, bytes, bytes]:
-    """Run a command without input; return its status and what it wrote to stdout and stderr. Cancelled, it is killed.
+    """Run a command without input; return its exit status, stdout and stderr. Cancellation kills it.
 
     Raises:
         OSError: the executable cannot be started.
@@ -227,7 +226,7 @@ async def run_to_end(command: Sequence[str], env: Mapping[str, str], cwd: Path) 
 
 @asynccontextmanager
 async def codex_process(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> AsyncGenerator[CodexProcess]:
-    """Run `command` for the length of the block; afterwards no process of it is left.
+    """Run `command` for the length of the block; no process of it is left afterwards.
 
     Raises:
         CodexNotFoundError: the executable cannot be started.

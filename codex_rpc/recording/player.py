@@ -1,11 +1,13 @@
-"""Plays codex from recorded sessions, as a value: lines of ours and the time go in, lines of codex come out when due.
+"""Plays codex from recorded sessions: takes our lines and the time, and returns codex's lines when they are due.
 
-1. What the process is asked about itself is answered from a table.
-2. When the model is to go on, somebody who knows the recordings is asked for the step that fits what the model sees
-   now; a step that nobody names may still be the next one of the session that the thread is in.
-3. A recorded line comes out only after the line of ours that it followed: a step stops at each answer that codex waited
-   for, and goes on when that answer has come.
-4. Ids of requests, threads and turns are ours, whatever was recorded.
+Does no IO and looks at no clock. The rules:
+
+1. Questions about the process itself are answered from a table.
+2. When the model should run, `choose` picks the recorded step that fits what the model is shown. If it finds none after
+   a tool output, the next step of the thread's own session is played.
+3. A recorded line is played only after our line that it followed: a step stops at each answer that codex waited for,
+   and continues when we have given that answer.
+4. The ids of requests, threads and turns are the player's own, not the recorded ones.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class Session(Struct, frozen=True):
 
 
 class PlayPosition(Struct, frozen=True):
-    """Where in which session to begin."""
+    """The session and the step at which to begin."""
 
     session: Session
     step: Step
@@ -47,22 +49,22 @@ class _Thread(Struct):
     tracker: ModelViewTracker
     turn_id: str | None = None
     over: float = 0.0
-    """When the turn is over: in the past, when its last line is due, or never by itself."""
+    """When the turn is over: in the past, when its last line is due, or infinity."""
     playing: PlayPosition | None = None
     """The step that is being played, or was played last."""
     position: int = 0
-    """The line of its session that comes next."""
+    """The index of the line of ours after which to continue."""
     awaited: RequestId | None = None
-    """The recorded id of the request whose answer has to come before the next line."""
+    """The recorded id of the request that must be answered before the next line."""
     asked: dict[RequestId, RequestId] = field(default_factory=dict[RequestId, RequestId])
-    """The id under which we asked → the recorded one."""
+    """The open requests: the id that the player gave them → the recorded id."""
 
 
 class Player:
     """All threads of one played process.
 
-    `facts` are the results of what the process is asked about itself, by method. `pace` divides the recorded pauses;
-    infinity leaves none.
+    `facts` are the results of the calls about the process itself, by method. `pace` divides the recorded pauses;
+    infinity removes them.
     """
 
     def __init__(self, choose: Choose, facts: Mapping[str, Any], pace: float = 1.0) -> None:
@@ -79,7 +81,7 @@ class Player:
         try:
             message = decode(line)
         except ProtocolError:
-            return  # as codex does: it says so on stderr and answers nothing
+            return  # like codex, which only reports it on stderr
         match message:
             case Request():
                 self._asked(message, now)
@@ -102,7 +104,7 @@ class Player:
         """Return when the next line is due; infinity if none waits."""
         return self._queue[0][0] if self._queue else float("inf")
 
-    # ── what we ask ──────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── our requests ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _asked(self, request: Request, now: float) -> None:
         if request.method in self._facts:
@@ -143,7 +145,7 @@ class Player:
     def _refuse(self, request: Request, reason: str, now: float) -> None:
         self._say(ErrorResponse(request.id, INVALID_REQUEST, reason), now)
 
-    # ── what we answer ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── our answers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _answered(self, thread: _Thread, answer: Response | ErrorResponse, now: float) -> None:
         recorded = thread.asked.pop(answer.id)
@@ -159,14 +161,14 @@ class Player:
         elif recorded == thread.awaited:
             self._go_on(thread, now)
 
-    # ── what is played ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── playing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, thread: _Thread, playing: PlayPosition, now: float) -> None:
         thread.playing, thread.position, thread.over = playing, playing.step.line, float("inf")
         self._go_on(thread, now)
 
     def _go_on(self, thread: _Thread, now: float) -> None:
-        """Schedule what follows the line at the position, up to the next one that has to wait for a line of ours."""
+        """Schedule the lines after the position, up to the next one that must wait for a line of ours."""
         assert thread.playing is not None
         session = thread.playing.session
         beginnings = {step.line for step in session.steps}
@@ -221,7 +223,7 @@ class Player:
 
 
 def _next_step(thread: _Thread) -> PlayPosition | None:
-    """The step that follows in the thread's own session."""
+    """Return the next step of the thread's own session."""
     if thread.playing is None:
         return None
     later = (step for step in thread.playing.session.steps if step.line > thread.playing.step.line)

@@ -1,4 +1,4 @@
-"""A byte stream that lets somebody read along: each line in either direction, as it passes."""
+"""A byte stream that reports each line, in either direction, as it passes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from codex_rpc.wire.framing import LineSplitter
 
 
 class RecordedStream:
-    """Passes everything on unchanged; `note(to_codex, line)` is told of every line, before its reader has it."""
+    """Passes everything on unchanged; calls `note(to_codex, line)` with every line before its reader gets it."""
 
     def __init__(self, stream: ByteStream, note: Callable[[bool, bytes], None]) -> None:
         self._stream = stream
@@ -19,7 +19,7 @@ class RecordedStream:
         self._from_codex = LineSplitter()
 
     async def read(self, sink: Sink) -> None:
-        """As the stream behind.
+        """Read the inner stream.
 
         Raises:
             ProtocolError: a line is too long.
@@ -33,11 +33,11 @@ class RecordedStream:
         await self._stream.read(note_and_pass_on)
 
     async def send(self, data: bytes) -> None:
-        """As the stream behind; codex's answer is noted after what it answers."""
+        """Write to the inner stream; a line is noted before it is written, so that codex's answer is noted after it."""
         for line in self._to_codex.feed(data):
             self._note(True, line)
         await self._stream.send(data)
 
     def last_words(self) -> str:
-        """As the stream behind."""
+        """Return the last words of the inner stream."""
         return self._stream.last_words()

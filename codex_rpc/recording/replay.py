@@ -1,4 +1,4 @@
-"""A byte stream that plays codex: gives the lines of a `Player` when they are due."""
+"""A byte stream that plays codex: delivers the lines of a `Player` when they are due."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codex_rpc.wire.framing import LineSplitter
 
 
 class ReplayedCodex:
-    """Takes the place of a codex child under `connect`; needs no process and no login."""
+    """Replaces a codex child under `connect`; needs no process and no login."""
 
     def __init__(self, player: Player) -> None:
         self._player = player
@@ -20,7 +20,7 @@ class ReplayedCodex:
         self._fed = anyio.Event()
 
     async def read(self, sink: Sink) -> NoReturn:
-        """Hand over what is due when it is; a replay never ends by itself."""
+        """Pass each line to `sink` when it is due; a replay never ends by itself."""
         while True:
             while lines := self._player.take(anyio.current_time()):
                 sink(b"".join(lines))
@@ -29,11 +29,11 @@ class ReplayedCodex:
                 await self._fed.wait()
 
     async def send(self, data: bytes) -> None:
-        """Give the player our lines; never waits."""
+        """Pass our lines to the player; never waits."""
         for line in self._splitter.feed(data):
             self._player.feed(line, anyio.current_time())
         self._fed.set()
 
     def last_words(self) -> str:
-        """A replay has no stderr."""
+        """Return nothing: a replay has no stderr."""
         return ""

@@ -1,29 +1,35 @@
-"""A recorded session as a value: the lines of one thread, each with its time and direction; and the way to get there.
+"""A recorded session: the lines of one thread, each with its time and direction.
 
-One connection carries many threads. `Splitter` tells them apart; what concerns the whole process belongs to none.
+One connection carries many threads. `Splitter` separates them; messages about the whole process belong to none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import orjson
-from msgspec import Struct
+from msgspec import Struct, convert
 
 from codex_rpc.errors import ProtocolError
-from codex_rpc.wire.messages import ErrorResponse, Message, Request, RequestId, Response, decode, encode
+from codex_rpc.wire.messages import ErrorResponse, Message, Notification, Request, RequestId, Response, decode, encode
 from codex_rpc.wire.protocol import INJECTED
-
-_DIRECTIONS = {True: "to", False: "from"}
 
 
 class Line(Struct, frozen=True):
-    """A message; `at` is in seconds since any fixed moment, `to_codex` tells who wrote it."""
+    """A message; `at` is in seconds since any fixed moment, `to_codex` says which side wrote it."""
 
     at: float
     to_codex: bool
     message: Message
+
+
+class _Written(Struct, frozen=True):
+    """A line of `session.jsonl`."""
+
+    t: float
+    dir: Literal["to", "from"]
+    msg: Any
 
 
 def write_lines(lines: Iterable[Line]) -> bytes:
@@ -31,7 +37,7 @@ def write_lines(lines: Iterable[Line]) -> bytes:
     wires = (
         {
             "t": round(line.at, 3),
-            "dir": _DIRECTIONS[line.to_codex],
+            "dir": "to" if line.to_codex else "from",
             "msg": orjson.Fragment(encode(line.message).strip()),
         }
         for line in lines
@@ -40,37 +46,33 @@ def write_lines(lines: Iterable[Line]) -> bytes:
 
 
 def read_lines(session: bytes) -> tuple[Line, ...]:
-    """Read what `write_lines` has written.
+    """Read the output of `write_lines`.
 
     Raises:
-        ProtocolError: a line is not of this form; the message says which.
+        ProtocolError: a line does not have this form; the message says which.
     """
     lines: list[Line] = []
     for number, text in enumerate(session.splitlines(), 1):
         try:
-            wire: Any = orjson.loads(text)
-            lines.append(Line(float(wire["t"]), {"to": True, "from": False}[wire["dir"]], decode(_msg(wire))))
-        except (ProtocolError, ValueError, KeyError, TypeError) as error:
+            wire = convert(orjson.loads(text), _Written)
+            lines.append(Line(wire.t, wire.dir == "to", decode(orjson.dumps(wire.msg))))
+        except (ProtocolError, ValueError) as error:
             raise ProtocolError(f"line {number} of the session cannot be read: {error}") from None
     return tuple(lines)
 
 
-def _msg(wire: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(wire["msg"])
-
-
 class Splitter:
-    """Sorts the messages of one connection by thread."""
+    """Assigns the messages of one connection to their threads."""
 
     def __init__(self) -> None:
         self._starting: dict[RequestId, Line] = {}
         self._asked: dict[tuple[bool, RequestId], str] = {}
-        """The thread that an open request belongs to, by who asked and its id."""
+        """The threads of the open requests; a key is whether we sent the request, and its id."""
 
     def feed(self, line: Line) -> tuple[str, list[Line]] | None:
-        """Return the thread's id and the lines that are now known to be its own; None if they are no thread's.
+        """Return a thread's id and the lines now known to belong to it; None if there are none.
 
-        A `thread/start` waits for the answer that names its thread.
+        A `thread/start` is held back until the answer names its thread.
         """
         message = line.message
         match message:
@@ -93,14 +95,18 @@ class Splitter:
 
 
 def is_echo(message: Message) -> bool:
-    """Whether codex only repeats what was injected; when it does so is a matter of chance."""
-    params: object = getattr(message, "params", None)
-    turn_id = cast("dict[str, object]", params).get("turnId") if isinstance(params, dict) else None
-    return isinstance(turn_id, str) and turn_id.startswith(INJECTED)
+    """Return whether codex only repeats an injected item, which it does at random moments."""
+    match message:
+        case Request(params={"turnId": str(turn_id)}) | Notification(params={"turnId": str(turn_id)}):
+            return turn_id.startswith(INJECTED)
+        case _:
+            return False
 
 
 def thread_of(message: Message) -> str | None:
-    """Return the thread that a request or notification names."""
-    params: object = getattr(message, "params", None)
-    thread_id = cast("dict[str, object]", params).get("threadId") if isinstance(params, dict) else None
-    return thread_id if isinstance(thread_id, str) else None
+    """Return the id of the thread that a request or notification names."""
+    match message:
+        case Request(params={"threadId": str(thread_id)}) | Notification(params={"threadId": str(thread_id)}):
+            return thread_id
+        case _:
+            return None

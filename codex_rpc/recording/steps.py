@@ -1,7 +1,7 @@
-"""What the model of a thread sees, followed on the wire: each time it is to go on is a step of the thread.
+"""Follows on the wire what the model of a thread is shown, and divides the thread into steps.
 
-A step begins with the line of ours after which nothing holds the model up: `turn/start`, or the last output that it
-waits for. Knows Responses items as far as they tell who waits for whom.
+A step begins with the line of ours after which the model runs: `turn/start`, or the last tool output that it waits
+for. Knows only those Responses items that tell which outputs are missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from codex_rpc.wire.messages import ErrorResponse, Message, Notification, Reques
 
 
 class ModelView(Struct, frozen=True):
-    """What the model sees when a step begins: the thread's and the turn's parameters, and all items up to then."""
+    """What the model is shown when a step begins: the parameters of thread and turn, and all items so far."""
 
     start: Mapping[str, Any]
     turn: Mapping[str, Any]
@@ -24,34 +24,34 @@ class ModelView(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """`line` is the index of the line that begins it; all from codex behind it, up to the next step, is its outcome."""
+    """`line` is the index of the line that begins it; codex's lines from there to the next step are its outcome."""
 
     line: int
     view: ModelView
 
 
 class ModelViewTracker:
-    """Follows one thread, from its `thread/start` on."""
+    """Follows one thread from its `thread/start`."""
 
     def __init__(self, start: Mapping[str, Any]) -> None:
         self._start = start
         self._turn: Mapping[str, Any] = {}
         self._items: list[Mapping[str, Any]] = []
-        self._behind: list[Mapping[str, Any]] = []
-        """What was injected while outputs were missing: it comes to stand behind them."""
+        self._after_outputs: list[Mapping[str, Any]] = []
+        """Items injected while tool outputs are missing; codex places them after the outputs."""
         self._missing: set[str] = set()
         self._asked: dict[RequestId, str] = {}
 
     @property
     def waits(self) -> bool:
-        """Whether the model cannot go on before it has outputs."""
+        """Whether the model waits for tool outputs."""
         return bool(self._missing)
 
     def told(self, message: Message) -> ModelView | None:
-        """Take a message to codex; return what the model sees if it is now to go on."""
+        """Take a message to codex; return what the model is shown if the message makes it run."""
         match message:
             case Request(method="thread/inject_items", params=params):
-                (self._behind if self._missing else self._items).extend(params["items"])
+                (self._after_outputs if self._missing else self._items).extend(params["items"])
             case Request(method="turn/start", params=params):
                 self._turn = params
                 return self._view()
@@ -83,7 +83,7 @@ class ModelViewTracker:
                 self._items.append(item)
                 self._missing.add(call_id)
             case {"type": "function_call_output", "call_id": call_id} if call_id in self._missing:
-                self._missing.discard(call_id)  # codex itself has answered a call that nobody declared
+                self._missing.discard(call_id)  # codex itself has answered the call of an undeclared tool
                 self._items.append(item)
             case _:
                 pass
@@ -95,8 +95,8 @@ class ModelViewTracker:
         self._missing.discard(call_id)
         if self._missing:
             return None
-        self._items += self._behind
-        self._behind.clear()
+        self._items += self._after_outputs
+        self._after_outputs.clear()
         return self._view()
 
     def _view(self) -> ModelView:

@@ -1,6 +1,6 @@
-"""Makes two recordings of one conversation alike: ids are numbered, and what tells only the hour or the machine goes.
+"""Makes two recordings of one conversation equal: ids are numbered, and fields about the time or the machine removed.
 
-Texts, tools and items are left as they are; `Line.at` tells the time.
+Texts, tools and items stay unchanged; `Line.at` holds the time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _IDS = {
     "itemId": "item",
     "responseId": "response",
 }
-"""Members that hold an id → what it is the id of; a nested object's `id` is of what the object is named for."""
+"""Members that hold an id → the kind of the id. The `id` of a nested object is of the kind that the object is named."""
 
 _NESTED = frozenset({"item", "thread", "turn"})
 _DROPPED = frozenset(
@@ -42,13 +42,13 @@ _DROPPED = frozenset(
     }
 )
 _DROPPED_OF = {"turn": frozenset({"items", "itemsView"})}
-"""What only repeats the lines before."""
+"""Members that only repeat earlier lines."""
 _MINTED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""How codex writes the ids of threads and turns; a turn id that means something does not look like this."""
+"""The format of codex's ids of threads and turns; a turn id with a meaning has another format."""
 
 
 def tidy(lines: Iterable[Line]) -> list[Line]:
-    """Return the lines of one thread with the time counted from the first of them."""
+    """Return the tidied lines of one thread, with times relative to the first line."""
     tidier = _Tidier()
     tidied = [replace(line, message=tidier.message(line.message, to_codex=line.to_codex)) for line in lines]
     return [replace(line, at=line.at - tidied[0].at) for line in tidied]
@@ -72,7 +72,7 @@ class _Tidier:
                 return replace(message, id=self._request(not to_codex, request_id))
 
     def _request(self, ours: bool, request_id: RequestId) -> int:
-        """Both sides count their requests on their own."""
+        """Each side numbers its own requests."""
         mine = sum(1 for by_us, _ in self._requests if by_us is ours)
         return self._requests.setdefault((ours, request_id), mine + 1)
 

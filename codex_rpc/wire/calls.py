@@ -1,16 +1,18 @@
 """The calls of app-server's protocol v2 that we use, each with the reader of its result.
 
-A name stands here only if something uses it. Source: `codex app-server generate-json-schema --experimental`.
+Source: `codex app-server generate-json-schema --experimental`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, convert, field
 
-from codex_rpc.quota import RateLimit, read_rate_limit
+from codex_rpc.quota import RateLimit
+from codex_rpc.shape import Shape
 
 T = TypeVar("T")
 Params: TypeAlias = Mapping[str, Any]
@@ -51,7 +53,7 @@ UNWANTED = (
     "turn/plan/updated",
     "turn/started",
 )
-"""Notifications that codex need not send us: it saves both sides the work."""
+"""Notifications that codex does not send us because we do not read them: this saves both sides work."""
 
 
 class Call(Struct, Generic[T], frozen=True):
@@ -60,12 +62,13 @@ class Call(Struct, Generic[T], frozen=True):
     method: str
     params: Params
     read: Callable[[Any], T]
+    """Raises KeyError, TypeError, ValueError or AttributeError if the result does not fit the schema."""
     ends: bool = False
-    """Whether it ends something that would otherwise go on."""
+    """Whether it ends something that would otherwise continue."""
 
 
 class Account(Struct, frozen=True):
-    """Whether codex can answer: `kind` is None when nobody is logged in."""
+    """Whether codex can answer: `kind` is None when no user is logged in."""
 
     kind: str | None
     plan: str | None
@@ -77,12 +80,12 @@ class Account(Struct, frozen=True):
         return self.kind is not None or not self.needs_login
 
 
-class DeviceCode(Struct, frozen=True):
-    """A login that waits for a person: the page to open, in any browser, and the code to type there."""
+class DeviceCode(Shape, frozen=True):
+    """A login that waits for the user: the page to open, in any browser, and the code to type there."""
 
     login_id: str
-    url: str
-    code: str
+    url: str = field(name="verificationUrl")
+    code: str = field(name="userCode")
 
 
 class Model(Struct, frozen=True):
@@ -96,14 +99,14 @@ class Model(Struct, frozen=True):
 
 
 def initialize(name: str, version: str) -> Call[str]:
-    """The handshake; the result is codex's user agent, which holds its version."""
+    """The handshake; the result is codex's user agent, which contains its version."""
     capabilities = {"experimentalApi": True, "optOutNotificationMethods": list(UNWANTED)}
     params = {"clientInfo": {"name": name, "title": None, "version": version}, "capabilities": capabilities}
     return Call("initialize", params, lambda result: result["userAgent"])
 
 
 def account_read() -> Call[Account]:
-    """Who is logged in."""
+    """Read which account is logged in."""
 
     def read(result: Any) -> Account:
         account: Params = result.get("account") or {}
@@ -115,30 +118,27 @@ def account_read() -> Call[Account]:
 
 
 def account_login_start() -> Call[DeviceCode]:
-    """Begin a login with ChatGPT by device code; `account/login/completed` tells how it ended."""
-    params = {"type": "chatgptDeviceCode"}
-    return Call(
-        "account/login/start", params, lambda it: DeviceCode(it["loginId"], it["verificationUrl"], it["userCode"])
-    )
+    """Begin a login with ChatGPT by device code; `account/login/completed` reports how it ended."""
+    return Call("account/login/start", {"type": "chatgptDeviceCode"}, partial(convert, type=DeviceCode))
 
 
 def rate_limits_read() -> Call[tuple[RateLimit, ...]]:
-    """The quota of the account; refused when the account has none, as one with an API key."""
+    """Read the account's quota; codex refuses if the account has none, as one with an API key."""
 
     def read(result: Any) -> tuple[RateLimit, ...]:
         snapshots: Params = result.get("rateLimitsByLimitId") or {"": result["rateLimits"]}
-        return tuple(read_rate_limit(snapshot) for snapshot in snapshots.values())
+        return convert(tuple(snapshots.values()), tuple[RateLimit, ...])
 
     return Call("account/rateLimits/read", {}, read)
 
 
 def config_read() -> Call[Mapping[str, Any]]:
-    """The user's effective configuration."""
+    """Read the user's effective configuration."""
     return Call("config/read", {}, lambda result: result["config"])
 
 
 def model_list() -> Call[tuple[Model, ...]]:
-    """The models of the catalogue in codex's order, hidden ones included."""
+    """List the models of the catalogue in codex's order, hidden ones included."""
 
     def read(result: Any) -> tuple[Model, ...]:
         return tuple(
@@ -170,7 +170,7 @@ def thread_unsubscribe(thread_id: str) -> Call[None]:
 
 
 def turn_start(thread_id: str, **settings: Any) -> Call[str]:
-    """Run the model on what the thread holds; `settings` are TurnStartParams; the result is the turn's id."""
+    """Run the model on the thread's items; `settings` are TurnStartParams; the result is the turn's id."""
     params: Params = {"threadId": thread_id, "input": [], **settings}
     return Call("turn/start", params, lambda result: result["turn"]["id"])
 

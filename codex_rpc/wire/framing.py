@@ -1,4 +1,4 @@
-"""Bytes in, complete lines out. Knows nothing of what the lines mean."""
+"""Splits a byte stream into lines. Knows nothing of their meaning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_LINE = 256 * 1024 * 1024
 
 
 class LineSplitter:
-    """Collects chunks of a byte stream and gives back the lines that are complete."""
+    """Collects chunks of a byte stream and returns the lines that are complete."""
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
         self._max_line = max_line
@@ -17,10 +17,10 @@ class LineSplitter:
         self._pending = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next chunk; return the lines it completes, without their newline, empty ones left out.
+        """Take the next chunk; return the lines that it completes, without newlines and empty lines.
 
         Raises:
-            ProtocolError: a line is longer than the limit. The stream cannot be read on after that.
+            ProtocolError: a line is longer than the limit; the rest of the stream is unreadable.
         """
         *complete, rest = data.split(b"\n")
         if complete and self._pieces:

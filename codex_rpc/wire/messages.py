@@ -1,4 +1,4 @@
-"""One line of the wire as one value, and back. Knows JSON-RPC without its version field, and no method.
+"""Converts between a line on the wire and a message: JSON-RPC without its version field. Knows no method.
 
 Source: `codex app-server generate-json-schema`, `JSONRPCMessage.json`.
 """
@@ -14,16 +14,16 @@ from msgspec import Struct
 from codex_rpc.errors import ProtocolError, UnsendableError
 
 MAX_DEPTH = 100
-"""codex's parser gives up at 128 levels and then never answers; the envelope around a value takes some of them."""
+"""codex's parser gives up at 128 levels and then never answers; the message around a value takes some of them."""
 
 MALFORMED = -32603
-"""Our code for an answer that cannot be read, whose caller is told at once."""
+"""The code that we give to an answer that cannot be read, so that its caller fails at once."""
 
 RequestId: TypeAlias = int | str
 
 
 class Request(Struct, frozen=True):
-    """A call that wants an answer."""
+    """A call that must be answered."""
 
     id: RequestId
     method: str
@@ -31,7 +31,7 @@ class Request(Struct, frozen=True):
 
 
 class Notification(Struct, frozen=True):
-    """A message that wants no answer."""
+    """A message that is not answered."""
 
     method: str
     params: Any
@@ -60,7 +60,7 @@ def decode(line: bytes) -> Message:
     """Read one line.
 
     Raises:
-        ProtocolError: the line is not JSON, or no JSON-RPC message.
+        ProtocolError: the line is not JSON or not a JSON-RPC message.
     """
     try:
         wire: Any = orjson.loads(line)
@@ -78,14 +78,14 @@ def decode(line: bytes) -> Message:
         case {"id": int() | str() as request_id}:
             return ErrorResponse(request_id, MALFORMED, "the answer is neither a result nor an error")
         case _:
-            raise ProtocolError("codex sent a line that is no JSON-RPC message")
+            raise ProtocolError("codex sent a line that is not a JSON-RPC message")
 
 
 def _decode_leniently(line: bytes, refusal: orjson.JSONDecodeError) -> Any:
-    """The standard library takes numbers of any size, which codex passes on as the model wrote them."""
+    """The standard library accepts numbers of any size, which codex passes on as the model wrote them."""
     try:
         value = json.loads(line)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        json.dumps(value, ensure_ascii=False).encode()  # rejects half a surrogate pair
     except (ValueError, RecursionError):
         raise ProtocolError(f"codex sent a line that is not JSON: {refusal}") from None
     return value
@@ -117,7 +117,7 @@ def encode(message: Message) -> bytes:
 
 
 def is_deeper_than(value: object, limit: int) -> bool:
-    """Return whether more than `limit` objects and arrays stand inside each other."""
+    """Return whether objects and arrays are nested more than `limit` levels deep."""
     level = [value]
     for _ in range(limit):
         below: list[object] = []

@@ -1,6 +1,6 @@
-"""Our end of the connection as a value: mints request ids, remembers which are open, sorts what arrives.
+"""The state of our end of the connection: assigns request ids, remembers the open ones, matches answers to them.
 
-Never waits, never does IO, never looks at a clock.
+Never waits, does IO or looks at a clock.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Peer:
         self._open: dict[RequestId, str] = {}
 
     def call(self, method: str, params: Any) -> tuple[int, bytes]:
-        """Return a new request's id and its line; the id is open until it is answered or forgotten.
+        """Return the id and the line of a new request; the id is open until it is answered or forgotten.
 
         Raises:
             UnsendableError: codex could not parse the line.
@@ -38,18 +38,18 @@ class Peer:
         return encode(Notification(method, params))
 
     def answer(self, request: Request, result: Any) -> bytes:
-        """Return the line that answers a call of codex."""
+        """Return the line that answers a request of codex."""
         return encode(Response(request.id, result))
 
     def refuse(self, request: Request, message: str) -> bytes:
-        """Return the line that refuses a call of codex."""
+        """Return the line that refuses a request of codex."""
         return encode(ErrorResponse(request.id, METHOD_NOT_FOUND, message))
 
     def receive(self, line: bytes) -> Arrival:
-        """Read one line; an answer nobody waits for (its caller gave up) becomes None.
+        """Read one line; an answer to a call that was given up becomes None.
 
         Raises:
-            ProtocolError: the line is no message.
+            ProtocolError: the line is not a message.
         """
         message = decode(line)
         if isinstance(message, Response | ErrorResponse) and self._open.pop(message.id, None) is None:
@@ -57,5 +57,5 @@ class Peer:
         return message
 
     def forget(self, request_id: RequestId) -> None:
-        """Stop waiting for an answer; it is skipped when it comes."""
+        """Stop waiting for an answer; it is skipped if it arrives."""
         self._open.pop(request_id, None)

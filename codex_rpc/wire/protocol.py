@@ -1,29 +1,32 @@
-"""What codex tells and asks us, as the subset of app-server's protocol v2 that we use.
+"""The notifications and requests of codex that we read, and the answers to its requests (app-server's protocol v2).
 
-A name stands here only if something uses it. Source: `codex app-server generate-json-schema --experimental`.
+Most events are declared as the parameters of their notification, which `_EVENTS` names; `_READERS` reads the others.
+Source: `codex app-server generate-json-schema --experimental`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, TypeAlias
 
-from msgspec import Struct
+from msgspec import convert, field
+from msgspec.structs import astuple
 
-from codex_rpc.quota import RateLimit, read_rate_limit
+from codex_rpc.quota import RateLimit
+from codex_rpc.shape import Shape
 from codex_rpc.wire.calls import Params
 from codex_rpc.wire.messages import Request
 
 
-class TokenUsage(Struct, frozen=True):
+class TokenUsage(Shape, frozen=True):
     """What one upstream response cost, in tokens."""
 
-    input: int
-    cached_input: int
-    output: int
-    reasoning_output: int
-    cache_written: int = 0
+    input: int = field(name="inputTokens")
+    cached_input: int = field(name="cachedInputTokens")
+    output: int = field(name="outputTokens")
+    reasoning_output: int = field(name="reasoningOutputTokens")
+    cache_written: int = field(default=0, name="cacheWriteInputTokens")
     """How much of the input was written to the cache."""
 
     def __add__(self, other: TokenUsage) -> TokenUsage:
@@ -36,112 +39,141 @@ class TokenUsage(Struct, frozen=True):
         )
 
 
-class CodexFailure(Struct, frozen=True):
-    """Why a turn failed: `kind` is the name of the `codexErrorInfo`, `http_status` that of the upstream if known."""
+class FailureDetails(Shape, frozen=True):
+    """What codex adds to the kind of a failure: the HTTP status of the upstream, if known."""
+
+    http_status: int | None = field(default=None, name="httpStatusCode")
+
+
+class CodexFailure(Shape, frozen=True):
+    """Why a turn failed; `info` is the kind of the failure, alone or as the only key of its details."""
 
     message: str
-    kind: str = "other"
-    http_status: int | None = None
+    info: str | Mapping[str, FailureDetails | None] | None = field(default=None, name="codexErrorInfo")
+
+    @property
+    def kind(self) -> str:
+        """The name of the `codexErrorInfo`; `other` when codex gives none."""
+        info = self.info or "other"
+        return info if isinstance(info, str) else next(iter(info))
+
+    @property
+    def http_status(self) -> int | None:
+        """The HTTP status of the upstream, if known."""
+        details = self.info.get(self.kind) if isinstance(self.info, Mapping) else None
+        return details.http_status if details else None
 
 
-class MessageDelta(Struct, frozen=True):
-    """A piece of an assistant message; `pieces` counts how many of codex's deltas it joins."""
-
+class _OfTurn(Shape, frozen=True):
     thread_id: str
     turn_id: str
+
+
+class _OfItem(_OfTurn, frozen=True):
     item_id: str
-    text: str
+
+
+class MessageDelta(_OfItem, frozen=True):
+    """A piece of an assistant message; `pieces` counts how many of codex's deltas it joins."""
+
+    text: str = field(name="delta")
     pieces: int = 1
 
 
-class ReasoningDelta(Struct, frozen=True):
-    """A piece of what the model tells about its reasoning; an empty one begins a new part of the summary."""
+class ReasoningDelta(_OfItem, frozen=True):
+    """A piece of the model's reasoning as it is shown; an empty one begins a new part of the summary."""
 
-    thread_id: str
-    turn_id: str
-    item_id: str
-    text: str
+    text: str = field(name="delta")
 
 
-class RawItemCompleted(Struct, frozen=True):
+class RawItemCompleted(_OfTurn, frozen=True):
     """A Responses item that the model finished."""
 
-    thread_id: str
-    turn_id: str
     item: Mapping[str, Any]
 
 
-class ResponseCompleted(Struct, frozen=True):
+class ResponseCompleted(_OfTurn, frozen=True):
     """One upstream response is complete; usage is None when the upstream sent none."""
 
-    thread_id: str
-    turn_id: str
-    usage: TokenUsage | None
+    usage: TokenUsage | None = None
 
 
-class ErrorReported(Struct, frozen=True):
-    """Something failed; codex goes on by itself when `will_retry`."""
+class ErrorReported(_OfTurn, frozen=True):
+    """Something failed; when `will_retry`, codex tries again by itself."""
 
-    thread_id: str
-    turn_id: str
-    failure: CodexFailure
+    failure: CodexFailure = field(name="error")
     will_retry: bool
 
 
-class TurnCompleted(Struct, frozen=True):
+class FinishedTurn(Shape, frozen=True):
+    """How a turn ended: `status` is `completed`, `failed` or `interrupted`."""
+
+    id: str
+    status: str
+    failure: CodexFailure | None = field(default=None, name="error")
+
+
+class TurnCompleted(Shape, frozen=True):
     """A turn is over."""
 
     thread_id: str
-    turn_id: str
-    status: Literal["completed", "failed", "interrupted"]
-    failure: CodexFailure | None
+    turn: FinishedTurn
+
+    @property
+    def turn_id(self) -> str:
+        return self.turn.id
 
 
-class CompactionStarted(Struct, frozen=True):
-    """Codex has begun to replace the thread's history by a summary, which it asks the model for."""
-
-    thread_id: str
-    turn_id: str
+class CompactionStarted(_OfTurn, frozen=True):
+    """Codex has begun to replace the thread's history with a summary that the model writes."""
 
 
-class Warned(Struct, frozen=True):
-    """Codex has something to say about the thread."""
+class Warned(Shape, frozen=True):
+    """A warning of codex about the thread."""
 
     thread_id: str
     message: str
 
 
-class ToolCallAsked(Struct, frozen=True):
+class _ToolCall(_OfTurn, frozen=True):
+    call_id: str
+    tool: str
+    parsed_arguments: Any = field(name="arguments")
+    namespace: str | None = None
+
+
+class ToolCallAsked(_ToolCall, frozen=True, kw_only=True):
     """Codex asks us to run a declared tool; the turn waits until `request` is answered."""
 
-    thread_id: str
-    turn_id: str
-    call_id: str
     request: Request
-    tool: str
-    namespace: str | None = None
 
     @property
     def arguments(self) -> str:
         """JSON text, written again from the value that codex parsed."""
-        return json.dumps(self.request.params["arguments"], ensure_ascii=False)
+        return json.dumps(self.parsed_arguments, ensure_ascii=False)
 
 
-class AccountChanged(Struct, frozen=True):
-    """Somebody logged in or out."""
+class AccountChanged(Shape, frozen=True):
+    """A user logged in or out."""
 
 
-class LoginCompleted(Struct, frozen=True):
-    """A login that was begun here is over; `failure` is None when it succeeded."""
+class LoginCompleted(Shape, frozen=True):
+    """A login that was begun on this connection is over."""
 
-    login_id: str | None
-    failure: str | None
+    success: bool
+    login_id: str | None = None
+    error: str | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the login failed; None if it succeeded."""
+        return None if self.success else self.error or "codex does not say why"
 
 
-class QuotaReported(Struct, frozen=True):
-    """What the upstream said of one limit, beside an answer; it may leave out what has not changed."""
+class QuotaReported(Shape, frozen=True):
+    """What the upstream reported about one limit along with an answer; unchanged fields may be missing."""
 
-    limit: RateLimit
+    limit: RateLimit = field(name="rateLimits")
 
 
 ThreadEvent: TypeAlias = (
@@ -158,45 +190,39 @@ ThreadEvent: TypeAlias = (
 Event: TypeAlias = ThreadEvent | AccountChanged | LoginCompleted | QuotaReported
 
 INJECTED = "auto-compact-"
-"""The turn ids under which codex echoes injected items begin like this; they are no news."""
+"""Codex repeats injected items as raw items under turn ids that begin like this."""
 
 
 def read_event(method: str, params: Any) -> Event | None:
     """Read a notification; one that we do not use becomes None.
 
     Raises:
-        KeyError, TypeError, ValueError: the parameters are not what the schema promises.
+        ValidationError: the parameters do not fit the schema.
     """
+    if event := _EVENTS.get(method):
+        return convert(params, event)
     reader = _READERS.get(method)
     return reader(params) if reader else None
 
 
 def read_request(request: Request) -> ToolCallAsked | None:
-    """Read a call of codex; one that we do not serve becomes None.
+    """Read a request of codex; one that we do not serve becomes None.
 
     Raises:
-        KeyError, TypeError: the parameters are not what the schema promises.
+        ValidationError: the parameters do not fit the schema.
     """
     if request.method != "item/tool/call":
         return None
-    params = request.params
-    return ToolCallAsked(
-        _text(params, "threadId"),
-        _text(params, "turnId"),
-        _text(params, "callId"),
-        request,
-        _text(params, "tool"),
-        params.get("namespace"),
-    )
+    return ToolCallAsked(*astuple(convert(request.params, _ToolCall)), request=request)
 
 
 def tool_call_failure(reason: str) -> Params:
-    """Return what answers a ToolCallAsked that cannot be run; the model sees the reason."""
+    """Return the result for a ToolCallAsked that cannot be run; the model sees the reason."""
     return {"contentItems": [{"type": "inputText", "text": reason}], "success": False}
 
 
 def tool_call_result(output: str | Sequence[Mapping[str, Any]]) -> Params:
-    """Return what answers a ToolCallAsked: a text, or the parts of a function_call_output item."""
+    """Return the result for a ToolCallAsked: a text, or the parts of a function_call_output item."""
     parts: Sequence[Mapping[str, Any]] = [{"type": "input_text", "text": output}] if isinstance(output, str) else output
     return {"contentItems": [_content_item(part) for part in parts], "success": True}
 
@@ -207,106 +233,53 @@ def _content_item(part: Mapping[str, Any]) -> Params:
     return {"type": "inputText", "text": part["text"]}
 
 
-def _message_delta(params: Params) -> MessageDelta:
-    return MessageDelta(
-        _text(params, "threadId"), _text(params, "turnId"), _text(params, "itemId"), _text(params, "delta")
-    )
+class _Item(Shape, frozen=True):
+    type: str
 
 
-def _reasoning_delta(params: Params) -> ReasoningDelta:
-    return ReasoningDelta(
-        _text(params, "threadId"), _text(params, "turnId"), _text(params, "itemId"), _text(params, "delta")
-    )
+class _ItemStarted(Shape, frozen=True):
+    item: _Item
 
 
-def _reasoning_part(params: Params) -> ReasoningDelta:
-    return ReasoningDelta(_text(params, "threadId"), _text(params, "turnId"), _text(params, "itemId"), "")
+class _Warning(Shape, frozen=True):
+    thread_id: str | None = None
 
 
-def _raw_item_completed(params: Params) -> RawItemCompleted | None:
-    turn_id = _text(params, "turnId")
-    return (
-        None if turn_id.startswith(INJECTED) else RawItemCompleted(_text(params, "threadId"), turn_id, params["item"])
-    )
+def _compaction_started(params: Any) -> CompactionStarted | None:
+    """All other items that start are the model's own, which other notifications report."""
+    is_compaction = convert(params, _ItemStarted).item.type == "contextCompaction"
+    return convert(params, CompactionStarted) if is_compaction else None
 
 
-def _response_completed(params: Params) -> ResponseCompleted:
-    wire = params.get("usage")
-    usage = (
-        TokenUsage(
-            input=wire["inputTokens"],
-            cached_input=wire["cachedInputTokens"],
-            output=wire["outputTokens"],
-            reasoning_output=wire["reasoningOutputTokens"],
-            cache_written=wire.get("cacheWriteInputTokens", 0),
-        )
-        if wire
-        else None
-    )
-    return ResponseCompleted(_text(params, "threadId"), _text(params, "turnId"), usage)
+def _reasoning_part_added(params: Any) -> ReasoningDelta:
+    part = convert(params, _OfItem)
+    return ReasoningDelta(part.thread_id, part.turn_id, part.item_id, "")
 
 
-def _error_reported(params: Params) -> ErrorReported:
-    failure = read_failure(params["error"])
-    return ErrorReported(_text(params, "threadId"), _text(params, "turnId"), failure, bool(params["willRetry"]))
+def _raw_item_completed(params: Any) -> RawItemCompleted | None:
+    completed = convert(params, RawItemCompleted)
+    return None if completed.turn_id.startswith(INJECTED) else completed
 
 
-def _turn_completed(params: Params) -> TurnCompleted:
-    turn = params["turn"]
-    failure = read_failure(turn["error"]) if turn.get("error") else None
-    return TurnCompleted(_text(params, "threadId"), turn["id"], turn["status"], failure)
+def _warned(params: Any) -> Warned | None:
+    """Some warnings are not about a thread."""
+    return convert(params, Warned) if convert(params, _Warning).thread_id else None
 
 
-def _item_started(params: Params) -> CompactionStarted | None:
-    """Of the items that begin only the one is news that the model does not write."""
-    if params["item"]["type"] != "contextCompaction":
-        return None
-    return CompactionStarted(_text(params, "threadId"), _text(params, "turnId"))
-
-
-def _warned(params: Params) -> Warned | None:
-    """Some warnings are about no thread."""
-    return Warned(_text(params, "threadId"), _text(params, "message")) if params.get("threadId") else None
-
-
-def _login_completed(params: Params) -> LoginCompleted:
-    failure = None if params["success"] else str(params.get("error") or "codex does not say why")
-    return LoginCompleted(params.get("loginId"), failure)
-
-
-def read_failure(error: Params) -> CodexFailure:
-    """Read a TurnError: its `codexErrorInfo` is a name, or an object of one name with details; else it is `other`."""
-    message = str(error["message"])
-    match error.get("codexErrorInfo"):
-        case str(kind):
-            return CodexFailure(message, kind)
-        case {**named} if named:
-            kind, details = next(iter(cast("dict[str, object]", named).items()))
-            status = cast("Params", details).get("httpStatusCode") if isinstance(details, dict) else None
-            return CodexFailure(message, kind, status if isinstance(status, int) else None)
-        case _:
-            return CodexFailure(message)
-
-
-def _text(params: Params, name: str) -> str:
-    value = params[name]
-    if not isinstance(value, str):
-        raise TypeError(f"{name} is no text")
-    return value
-
-
-_READERS: Mapping[str, Callable[[Params], Event | None]] = {
-    "item/agentMessage/delta": _message_delta,
-    "item/started": _item_started,
-    "item/reasoning/summaryPartAdded": _reasoning_part,
-    "item/reasoning/summaryTextDelta": _reasoning_delta,
-    "item/reasoning/textDelta": _reasoning_delta,
+_EVENTS: Mapping[str, type[Event]] = {
+    "item/agentMessage/delta": MessageDelta,
+    "item/reasoning/summaryTextDelta": ReasoningDelta,
+    "item/reasoning/textDelta": ReasoningDelta,
+    "rawResponse/completed": ResponseCompleted,
+    "error": ErrorReported,
+    "turn/completed": TurnCompleted,
+    "account/updated": AccountChanged,
+    "account/login/completed": LoginCompleted,
+    "account/rateLimits/updated": QuotaReported,
+}
+_READERS: Mapping[str, Callable[[Any], Event | None]] = {
+    "item/reasoning/summaryPartAdded": _reasoning_part_added,
+    "item/started": _compaction_started,
     "rawResponseItem/completed": _raw_item_completed,
-    "rawResponse/completed": _response_completed,
-    "error": _error_reported,
-    "turn/completed": _turn_completed,
     "warning": _warned,
-    "account/updated": lambda _: AccountChanged(),
-    "account/login/completed": _login_completed,
-    "account/rateLimits/updated": lambda params: QuotaReported(read_rate_limit(params["rateLimits"])),
 }

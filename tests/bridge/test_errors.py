@@ -37,7 +37,7 @@ from codex_rpc.errors import (
     RequestRefusedError,
     UnsendableError,
 )
-from codex_rpc.wire.protocol import CodexFailure
+from codex_rpc.wire.protocol import CodexFailure, FailureDetails
 
 UPSTREAM_400 = json.dumps(
     {
@@ -277,7 +277,10 @@ def test_an_error_between_us_and_codex_says_whose_fault_it_was(error: CodexError
             invalid_request("No.", code="content_policy_violation"),
         ),
         (CodexFailure("No.", "inferenceHookDenied"), invalid_request("No.", code="content_policy_violation")),
-        (CodexFailure("stream cut", "responseStreamDisconnected", 500), upstream_failed("stream cut")),
+        (
+            CodexFailure("stream cut", {"responseStreamDisconnected": FailureDetails(500)}),
+            upstream_failed("stream cut"),
+        ),
         (CodexFailure("Oops.", "internalServerError"), upstream_failed("Oops.")),
         (CodexFailure("Oops.", "aKindOfTheFuture"), upstream_failed("Oops.")),
         (CodexFailure("Oops."), upstream_failed("Oops.")),

@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import ValidationError, convert
 
-from codex_rpc.quota import Quota, RateLimit, Window, exhausted_until, read_rate_limit, updated
+from codex_rpc.quota import Quota, RateLimit, Window, exhausted_until, updated
 from codex_rpc.wire.calls import rate_limits_read
-from codex_rpc.wire.protocol import QuotaReported, read_event
 
 SNAPSHOT: dict[str, Any] = {
     "limitId": "codex",
@@ -20,26 +20,24 @@ LIMIT = RateLimit("codex", None, "plus", Window(43, 300, 1795636652), Window(7, 
 
 
 def test_a_snapshot_is_read_as_its_limit() -> None:
-    assert read_rate_limit(SNAPSHOT) == LIMIT
+    assert convert(SNAPSHOT, RateLimit) == LIMIT
     assert LIMIT.windows == {"primary": LIMIT.primary, "secondary": LIMIT.secondary}
 
 
-def test_a_snapshot_without_anything_is_the_main_limit_of_which_nothing_is_known() -> None:
-    assert read_rate_limit({}) == RateLimit("codex")
-    assert RateLimit("codex").windows == {}
-
-
-def test_an_update_is_an_event() -> None:
-    assert read_event("account/rateLimits/updated", {"rateLimits": SNAPSHOT}) == QuotaReported(LIMIT)
+@pytest.mark.parametrize("snapshot", [{}, {"limitId": None}, {"limitId": ""}])
+def test_a_snapshot_without_an_id_is_the_main_limit(snapshot: dict[str, Any]) -> None:
+    limit = convert(snapshot, RateLimit)
+    assert (limit.id, limit.windows) == ("codex", {})
+    assert updated({}, limit) == {"codex": RateLimit("codex")}
 
 
 @pytest.mark.parametrize("snapshot", [{"primary": {}}, {"primary": {"usedPercent": None}}, {"secondary": "x"}])
 def test_a_malformed_window_is_an_error(snapshot: dict[str, Any]) -> None:
-    with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
-        read_rate_limit(snapshot)
+    with pytest.raises(ValidationError):
+        convert(snapshot, RateLimit)
 
 
-def test_the_answer_to_a_read_has_all_limits_or_the_one_of_older_versions() -> None:
+def test_the_result_of_a_read_has_all_limits_or_in_older_versions_one() -> None:
     read = rate_limits_read().read
     other = {**SNAPSHOT, "limitId": "codex_other", "secondary": None}
     limits = {"codex": SNAPSHOT, "codex_other": other}
@@ -50,7 +48,7 @@ def test_the_answer_to_a_read_has_all_limits_or_the_one_of_older_versions() -> N
     )
 
 
-def test_what_an_update_leaves_out_stays_known() -> None:
+def test_fields_that_an_update_leaves_out_keep_their_values() -> None:
     news = RateLimit("codex", primary=Window(44, 300, 1795636652))
     assert updated({"codex": LIMIT}, news) == {"codex": RateLimit("codex", None, "plus", news.primary, LIMIT.secondary)}
     assert updated({}, news) == {"codex": news}
@@ -69,7 +67,7 @@ def test_what_an_update_leaves_out_stays_known() -> None:
         ((Window(100, 300, None),), None),
     ],
 )
-def test_a_quota_is_there_again_when_its_fullest_window_begins_anew(
+def test_a_quota_is_available_again_when_its_fullest_window_resets(
     windows: tuple[Window, ...], until: int | None
 ) -> None:
     quota: Quota = {str(number): RateLimit(str(number), primary=window) for number, window in enumerate(windows)}

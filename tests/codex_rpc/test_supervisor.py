@@ -1,4 +1,4 @@
-"""One client kept alive: what callers see while codex starts, runs, ends and is started again."""
+"""One client kept alive: what callers get while codex starts, runs, ends and is restarted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_FOUND = CodexNotFoundError("no codex anywhere")
 
 
 class UnusedStream:
-    """A client's stream that nobody may touch."""
+    """A stream that must not be used."""
 
     async def read(self, sink: Sink) -> None:
         raise AssertionError("the supervisor read from codex")
@@ -32,7 +32,7 @@ class UnusedStream:
 
 
 class MortalClient(Client):
-    """A client whose end is brought about by the test."""
+    """A client that the test ends."""
 
     def __init__(self) -> None:
         super().__init__(UnusedStream())
@@ -55,7 +55,7 @@ class MortalClient(Client):
 
 
 class Starts:
-    """Plays `open_client`: after the planned failures each start gives a new client; notes what there was before it."""
+    """Plays `open_client`: after the planned failures each start gives a new client; records the state before it."""
 
     def __init__(self, *failures: CodexError) -> None:
         self.supervisor = Supervisor(self.open)
@@ -80,7 +80,7 @@ class Starts:
     async def open(self) -> AsyncGenerator[Client]:
         self.states_before.append(self.supervisor.state)
         running = len(self.clients) - len(self.closed)
-        assert running < self.together, "more processes of codex at the same time than there may be"
+        assert running < self.together, "too many codex processes at the same time"
         await self.may_start.wait()
         if self.failures:
             raise self.failures.pop(0)
@@ -113,7 +113,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what must happen without the next start: it would come after the test's deadline."""
+    """Delay the next start beyond the test's deadline."""
     monkeypatch.setattr(under_test, "FIRST_PAUSE", 60.0)
     monkeypatch.setattr(under_test, "LONGEST_PAUSE", 60.0)
 
@@ -143,7 +143,7 @@ async def test_the_first_outcome_of_a_failed_start_is_its_failure(monkeypatch: p
         assert await supervisor.first_outcome() == Down(NOT_FOUND, 60.0)
 
 
-async def test_the_first_outcome_waits_for_a_start_that_takes_its_time():
+async def test_the_first_outcome_waits_for_a_slow_start():
     starts = Starts()
     starts.may_start = anyio.Event()
     outcomes: list[State] = []
@@ -170,7 +170,7 @@ async def test_a_caller_without_patience_gets_a_client_that_is_up():
         assert await supervisor.client(patience=0) is starts.clients[0]
 
 
-async def test_a_patient_caller_gets_the_client_of_a_start_under_way():
+async def test_a_patient_caller_gets_the_client_of_the_current_start():
     starts = Starts()
     starts.may_start = anyio.Event()
     got: list[Client] = []
@@ -196,7 +196,7 @@ async def test_a_patient_caller_outlasts_failed_starts():
     assert len(starts.states_before) == 3
 
 
-async def test_a_caller_is_told_why_codex_is_down_and_when_to_come_back(monkeypatch: pytest.MonkeyPatch):
+async def test_the_error_says_why_codex_is_down_and_when_to_retry(monkeypatch: pytest.MonkeyPatch):
     long_pauses(monkeypatch)
     async with supervised(Starts(NOT_FOUND)) as supervisor:
         await supervisor.first_outcome()
@@ -215,7 +215,7 @@ async def test_a_patient_caller_sleeps_between_two_starts(monkeypatch: pytest.Mo
         group.cancel_scope.cancel()
 
 
-async def test_a_caller_whose_patience_ends_while_codex_starts_is_told_so():
+async def test_a_caller_whose_patience_ends_during_the_start_gets_an_error_that_says_so():
     starts = Starts()
     starts.may_start = anyio.Event()
     async with supervised(starts) as supervisor:
@@ -237,7 +237,7 @@ async def test_a_codex_that_ended_is_replaced_by_a_new_one():
     assert starts.states_before == [Starting(), Down(failure, 0.001)]
 
 
-async def test_the_end_of_codex_is_told_while_the_next_start_is_awaited(monkeypatch: pytest.MonkeyPatch):
+async def test_the_state_names_the_failure_until_the_next_start(monkeypatch: pytest.MonkeyPatch):
     long_pauses(monkeypatch)
     starts = Starts()
     async with supervised(starts) as supervisor:
@@ -248,7 +248,7 @@ async def test_the_end_of_codex_is_told_while_the_next_start_is_awaited(monkeypa
         assert starts.closed == starts.clients
 
 
-async def test_a_dead_client_is_not_handed_out_while_its_process_is_being_stopped():
+async def test_a_dead_client_is_not_returned_while_its_process_is_being_stopped():
     starts = Starts()
     starts.may_stop = anyio.Event()
     async with supervised(starts) as supervisor:
@@ -261,7 +261,7 @@ async def test_a_dead_client_is_not_handed_out_while_its_process_is_being_stoppe
         assert await supervisor.client(patience=60) is starts.clients[1]
 
 
-async def test_a_client_that_died_is_not_handed_out_although_nobody_has_noticed_yet():
+async def test_a_dead_client_is_not_returned_even_before_the_supervisor_notices():
     starts = Starts()
     async with supervised(starts) as supervisor:
         dead = await starts.up(1)
@@ -272,7 +272,7 @@ async def test_a_client_that_died_is_not_handed_out_although_nobody_has_noticed_
             await supervisor.client(patience=0)
 
 
-async def test_a_patient_caller_waits_past_a_client_that_died_for_the_next_one():
+async def test_a_patient_caller_waits_for_the_client_after_a_dead_one():
     starts = Starts()
     async with supervised(starts) as supervisor:
         dead = await starts.up(1)
@@ -281,11 +281,11 @@ async def test_a_patient_caller_waits_past_a_client_that_died_for_the_next_one()
         assert await supervisor.client(patience=60) is starts.clients[1]
 
 
-async def test_while_the_end_of_a_client_goes_unnoticed_a_caller_is_told_to_come_back_soon():
+async def test_before_the_supervisor_notices_a_dead_client_the_error_says_to_retry_soon():
     starts = Starts()
     async with supervised(starts) as supervisor:
         client = await starts.up(1)
-        client.end = ConnectionLostError("the supervisor is not told of it")
+        client.end = ConnectionLostError("not noticed yet")
         await anyio.wait_all_tasks_blocked()
         assert supervisor.state == Up(client)
         with pytest.raises(CodexUnavailableError, match="still starting") as caught:
@@ -356,7 +356,7 @@ async def test_a_caller_does_not_get_the_old_client_while_it_is_being_stopped():
         assert await supervisor.client(patience=60) is starts.clients[1]
 
 
-async def test_a_restart_during_a_start_begins_it_anew():
+async def test_a_restart_during_a_start_begins_another_start():
     starts = Starts()
     starts.may_start = anyio.Event()
     async with supervised(starts) as supervisor:
@@ -387,7 +387,7 @@ async def test_a_cancelled_supervisor_stops_codex():
 # ── replacing ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_codex_that_is_replaced_goes_on_until_nobody_uses_it(monkeypatch: pytest.MonkeyPatch):
+async def test_a_replaced_codex_continues_until_it_is_unused(monkeypatch: pytest.MonkeyPatch):
     long_pauses(monkeypatch)
     starts = Starts()
     starts.together = 2
@@ -407,7 +407,7 @@ async def test_a_codex_that_is_replaced_goes_on_until_nobody_uses_it(monkeypatch
         assert supervisor.state == Up(starts.clients[1])
 
 
-async def test_a_replaced_codex_that_dies_is_no_failure_of_the_new_one():
+async def test_a_replaced_codex_that_dies_does_not_affect_the_new_one():
     starts = Starts()
     starts.together = 2
     async with supervised(starts) as supervisor:
@@ -421,7 +421,7 @@ async def test_a_replaced_codex_that_dies_is_no_failure_of_the_new_one():
         assert supervisor.state == Up(starts.clients[1])
 
 
-async def test_a_codex_is_replaced_once_however_often_it_is_asked_for():
+async def test_several_requests_to_replace_a_codex_replace_it_once():
     starts = Starts()
     starts.together = 2
     async with supervised(starts) as supervisor:

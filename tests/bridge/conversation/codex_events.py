@@ -7,6 +7,7 @@ from typing import Any, Literal
 from codex_rpc.wire.protocol import (
     CodexFailure,
     ErrorReported,
+    FinishedTurn,
     MessageDelta,
     RawItemCompleted,
     ReasoningDelta,
@@ -63,4 +64,4 @@ def ended(
     status: Literal["completed", "failed", "interrupted"] = "completed", failure: CodexFailure | None = None
 ) -> TurnCompleted:
     """The end of the turn."""
-    return TurnCompleted(THREAD, TURN, status, failure)
+    return TurnCompleted(THREAD, FinishedTurn(TURN, status, failure))

@@ -44,7 +44,7 @@ def says(text: str) -> list[Event]:
 CALLS = [
     codex_events.item(dict(CALL)),
     used(None),
-    ToolCallAsked("", TURN, "c1", Request("ask c1", "", {}), CALL["name"]),
+    ToolCallAsked("", TURN, "c1", CALL["name"], {}, request=Request("ask c1", "", {})),
 ]
 
 

@@ -30,6 +30,7 @@ from codex_rpc.wire.messages import Request
 from codex_rpc.wire.protocol import (
     CodexFailure,
     Event,
+    FinishedTurn,
     MessageDelta,
     ReasoningDelta,
     TokenUsage,
@@ -96,7 +97,7 @@ def call(call_id: str, name: str = "exec_command") -> Event:
 
 
 def asked(call_id: str, turn_id: str = TURN, name: str = codex_name("exec_command")) -> ToolCallAsked:
-    return ToolCallAsked(THREAD, turn_id, call_id, Request(f"ask {call_id}", "item/tool/call", {"arguments": {}}), name)
+    return ToolCallAsked(THREAD, turn_id, call_id, name, {}, request=Request(f"ask {call_id}", "item/tool/call", {}))
 
 
 async def read(turn: Turn) -> list[TurnEvent]:
@@ -204,7 +205,7 @@ async def test_the_outputs_that_were_handed_over_are_no_part_of_the_answer() -> 
 async def test_events_of_other_turns_are_skipped() -> None:
     stage = Stage()
     turn = stage.turn()
-    other = MessageDelta(THREAD, "turn_0", "msg_1", "old"), TurnCompleted(THREAD, "turn_0", "completed", None)
+    other = MessageDelta(THREAD, "turn_0", "msg_1", "old"), TurnCompleted(THREAD, FinishedTurn("turn_0", "completed"))
     stage.say(*other, delta("new"), *other, used(USAGE), ended())
     assert await read(turn) == [TextDelta("new"), Used(USAGE), Finished("stop")]
 

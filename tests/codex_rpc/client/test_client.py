@@ -1,4 +1,4 @@
-"""A client over a scripted codex: whose answer goes to whom, and what everyone is told when the connection ends."""
+"""A client over a scripted codex: which caller gets which answer, and how every wait ends with the connection."""
 
 from __future__ import annotations
 
@@ -42,7 +42,15 @@ from codex_rpc.wire.calls import (
 )
 from codex_rpc.wire.framing import LineSplitter
 from codex_rpc.wire.messages import Request, Response
-from codex_rpc.wire.protocol import Event, LoginCompleted, MessageDelta, ToolCallAsked, TurnCompleted, tool_call_result
+from codex_rpc.wire.protocol import (
+    Event,
+    FinishedTurn,
+    LoginCompleted,
+    MessageDelta,
+    ToolCallAsked,
+    TurnCompleted,
+    tool_call_result,
+)
 
 T = TypeVar("T")
 
@@ -59,7 +67,7 @@ INJECT, START = thread_inject_items("t", [{"a": 1}]), turn_start("t")
 
 
 class ScriptedCodex:
-    """The other end of a client: answers the calls of its script, in order, and records every line it is told."""
+    """The other end of a client: answers the calls of its script, in order, and records every line it gets."""
 
     def __init__(self, *script: tuple[str, Wire | None]) -> None:
         self.script = deque(script)
@@ -85,7 +93,7 @@ class ScriptedCodex:
         self.say_bytes(b"")
 
     async def was_told(self, count: int) -> None:
-        """Wait until so many lines have been written in all."""
+        """Wait until `count` lines have been written in total."""
         while len(self.told) < count:
             await self._news.wait()
 
@@ -124,7 +132,7 @@ class ScriptedCodex:
 
 @asynccontextmanager
 async def session(codex: ScriptedCodex) -> AsyncGenerator[Client]:
-    """A client after the handshake; the script must have been played to its end."""
+    """A client after the handshake; checks that the whole script was played."""
     client = Client(codex)
     with anyio.fail_after(5):
         async with running(client.read_to_the_end, client.write_forever):
@@ -154,7 +162,7 @@ def tool_call(request_id: int | str, thread_id: str, call_id: str = "c", **more:
 def tool_call_event(wire: Wire) -> ToolCallAsked:
     params = wire["params"]
     request = Request(wire["id"], wire["method"], params)
-    return ToolCallAsked(params["threadId"], params["turnId"], params["callId"], request, params["tool"])
+    return ToolCallAsked(params["threadId"], "u", params["callId"], "add", {"a": 1}, request=request)
 
 
 def refused(request_id: int | str) -> Wire:
@@ -162,7 +170,7 @@ def refused(request_id: int | str) -> Wire:
 
 
 async def take(inbox: Inbox, count: int) -> list[Event]:
-    """Take so many events, however they arrive."""
+    """Take `count` events, however they arrive."""
     events: list[Event] = []
     while len(events) < count:
         events += await inbox.take()
@@ -170,14 +178,14 @@ async def take(inbox: Inbox, count: int) -> list[Event]:
 
 
 async def fails(action: Callable[[], Awaitable[object]], failures: list[CodexError]) -> None:
-    """Note the failure of an action that must fail."""
+    """Record the failure of an action that must fail."""
     with pytest.raises(CodexError) as caught:
         await action()
     failures.append(caught.value)
 
 
 async def keep(action: Callable[[], Awaitable[T]], outcomes: list[T]) -> None:
-    """Note what an action returns."""
+    """Record the result of an action."""
     outcomes.append(await action())
 
 
@@ -208,7 +216,7 @@ async def test_an_answer_is_not_kept_once_its_caller_has_it():
     codex = ScriptedCodex(("thread/start", {"result": result}))
     async with session(codex) as client:
         await client.call(thread_start({}))
-        await anyio.wait_all_tasks_blocked()  # the event loop holds what has woken this task
+        await anyio.wait_all_tasks_blocked()  # until then the event loop holds the message that woke this task
         gc.collect()
         assert not [kept for kept in gc.get_objects() if isinstance(kept, Response) and kept.result == result]
 
@@ -256,7 +264,7 @@ async def test_an_error_answer_is_raised_with_its_code_reason_and_data():
 
 
 @pytest.mark.parametrize("result", [None, {}, [], {"thread": "t"}, {"thread": {"name": "t"}}])
-async def test_a_result_that_is_not_what_the_protocol_promises_is_a_protocol_error(result: Any):
+async def test_a_result_that_does_not_fit_the_schema_is_a_protocol_error(result: Any):
     codex = ScriptedCodex(("thread/start", {"result": result}), ("thread/start", THREAD))
     async with session(codex) as client:
         with pytest.raises(ProtocolError, match="thread/start"):
@@ -264,7 +272,7 @@ async def test_a_result_that_is_not_what_the_protocol_promises_is_a_protocol_err
         assert await client.call(thread_start({})) == "t"
 
 
-async def test_an_overloaded_codex_is_asked_again_until_it_answers(monkeypatch: pytest.MonkeyPatch):
+async def test_an_overloaded_codex_is_called_again_until_it_answers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("codex_rpc.client.caller.OVERLOAD_PAUSE", 0.0001)
     codex = ScriptedCodex(("thread/start", OVERLOADED), ("thread/start", OVERLOADED), ("thread/start", THREAD))
     async with session(codex) as client:
@@ -273,7 +281,7 @@ async def test_an_overloaded_codex_is_asked_again_until_it_answers(monkeypatch: 
     assert codex.told == [asked(request_id, "thread/start", a=1) for request_id in (1, 2, 3)]
 
 
-async def test_an_overloaded_codex_is_not_asked_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch):
+async def test_an_overloaded_codex_is_not_called_again_after_the_deadline(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("codex_rpc.client.caller.OVERLOAD_PAUSE", 60)
     codex = ScriptedCodex(("thread/start", OVERLOADED))
     async with session(codex) as client:
@@ -301,7 +309,7 @@ async def test_a_cancelled_call_forgets_its_id_and_the_late_answer_is_skipped():
         assert await client.call(thread_start({})) == "t"
 
 
-async def test_a_shielded_call_gets_its_answer_though_its_caller_is_cancelled():
+async def test_a_shielded_call_gets_its_answer_even_if_its_caller_is_cancelled():
     codex = ScriptedCodex(("turn/start", None))
     outcomes: list[str] = []
     async with session(codex) as client, anyio.create_task_group() as tasks:
@@ -325,7 +333,7 @@ async def test_a_shielded_call_still_has_its_deadline():
 
 
 @pytest.mark.parametrize("call", [turn_interrupt("t", "u"), thread_unsubscribe("t")], ids=lambda call: call.method)
-async def test_what_ends_something_is_sent_even_for_a_caller_that_has_been_cancelled(call: Call[None]):
+async def test_a_call_that_ends_something_is_sent_even_if_its_caller_has_been_cancelled(call: Call[None]):
     codex = ScriptedCodex((call.method, TAKEN))
     async with session(codex) as client:
         with anyio.CancelScope() as scope:
@@ -335,7 +343,7 @@ async def test_what_ends_something_is_sent_even_for_a_caller_that_has_been_cance
     assert [wire["method"] for wire in codex.told] == [call.method]
 
 
-async def test_codex_is_asked_by_so_many_callers_at_once_that_it_loses_none(monkeypatch: pytest.MonkeyPatch):
+async def test_no_more_callers_than_the_window_have_open_requests(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("codex_rpc.client.caller.WINDOW", 3)
     codex = ScriptedCodex(*[("thread/start", None)] * 4)
     async with session(codex) as client, anyio.create_task_group() as tasks:
@@ -350,7 +358,7 @@ async def test_codex_is_asked_by_so_many_callers_at_once_that_it_loses_none(monk
         tasks.cancel_scope.cancel()
 
 
-async def test_who_waits_for_codex_to_be_asked_is_told_when_it_ends(monkeypatch: pytest.MonkeyPatch):
+async def test_a_caller_that_waits_for_the_window_fails_when_codex_ends(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("codex_rpc.client.caller.WINDOW", 1)
     codex = ScriptedCodex(("thread/start", None))
     failures: list[CodexError] = []
@@ -363,7 +371,7 @@ async def test_who_waits_for_codex_to_be_asked_is_told_when_it_ends(monkeypatch:
     assert [str(failure) for failure in failures] == ["the codex process ended"] * 3
 
 
-async def test_nothing_is_begun_for_who_leaves_before_codex_is_asked(monkeypatch: pytest.MonkeyPatch):
+async def test_a_call_that_is_cancelled_before_it_is_sent_is_never_sent(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("codex_rpc.client.caller.WINDOW", 1)
     codex = ScriptedCodex(("model/list", None))
     outcomes: list[object] = []
@@ -379,7 +387,7 @@ async def test_nothing_is_begun_for_who_leaves_before_codex_is_asked(monkeypatch
     assert [wire["method"] for wire in codex.told] == ["model/list"]
 
 
-async def test_who_has_left_the_queue_leaves_no_place_behind(monkeypatch: pytest.MonkeyPatch):
+async def test_a_cancelled_caller_takes_no_place_in_the_window(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("codex_rpc.client.caller.WINDOW", 1)
     codex = ScriptedCodex(("model/list", None), ("thread/start", THREAD))
     async with session(codex) as client, anyio.create_task_group() as tasks:
@@ -395,7 +403,7 @@ async def test_who_has_left_the_queue_leaves_no_place_behind(monkeypatch: pytest
         assert await client.call(thread_start({})) == "t"
 
 
-async def test_who_leaves_does_not_wait_behind_those_who_come(monkeypatch: pytest.MonkeyPatch):
+async def test_a_call_that_ends_something_does_not_wait_for_other_calls(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("codex_rpc.client.caller.WINDOW", 1)
     monkeypatch.setattr("codex_rpc.client.caller.WAY_OUT", 2)
     interrupt = ("turn/interrupt", None)
@@ -425,7 +433,7 @@ async def test_two_calls_leave_in_one_write_and_in_their_order():
     assert [wire["method"] for wire in codex.told] == ["thread/inject_items", "turn/start"]
 
 
-async def test_of_two_calls_the_second_is_told_of_though_the_first_was_refused():
+async def test_of_two_calls_the_second_has_a_result_even_if_the_first_is_refused():
     codex = ScriptedCodex(("thread/inject_items", REFUSED), ("turn/start", TURN))
     async with session(codex) as client:
         failure, turn_id = await client.call_both(INJECT, START)
@@ -437,7 +445,7 @@ async def test_of_two_calls_the_second_is_told_of_though_the_first_was_refused()
     ("first", "second", "named"),
     [(TAKEN, REFUSED, "turn/start"), (REFUSED, REFUSED, "inject_items"), (TAKEN, OVERLOADED, "turn/start")],
 )
-async def test_of_two_calls_the_first_that_fails_is_named_when_the_second_was_not_taken(
+async def test_of_two_calls_the_first_failure_is_raised_when_the_second_is_refused(
     first: Wire, second: Wire, named: str
 ):
     codex = ScriptedCodex(("thread/inject_items", first), ("turn/start", second))
@@ -446,7 +454,7 @@ async def test_of_two_calls_the_first_that_fails_is_named_when_the_second_was_no
             await client.call_both(INJECT, START)
 
 
-async def test_two_calls_are_answered_though_their_caller_is_cancelled():
+async def test_two_calls_are_answered_even_if_their_caller_is_cancelled():
     codex = ScriptedCodex(("thread/inject_items", TAKEN), ("turn/start", None))
     outcomes: list[object] = []
     async with session(codex) as client, anyio.create_task_group() as tasks:
@@ -462,7 +470,7 @@ async def test_two_calls_that_were_not_written_in_time_are_never_written():
     codex = ScriptedCodex(("thread/start", THREAD))
     async with session(codex) as client:
         codex.gate = anyio.Event()
-        client.answer(Request(9, "", {}), {})  # what the writer is stuck with
+        client.answer(Request(9, "", {}), {})  # this blocks the writer
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(DeadlineExceededError, match=r"thread/inject_items and turn/start within 0\.01"):
             await client.call_both(INJECT, START, 0.01)
@@ -472,7 +480,7 @@ async def test_two_calls_that_were_not_written_in_time_are_never_written():
     assert [wire.get("method") for wire in codex.told] == [None, "thread/start"]
 
 
-async def test_of_two_calls_none_is_written_if_one_cannot_be():
+async def test_of_two_calls_neither_is_written_if_one_is_unsendable():
     codex = ScriptedCodex(("thread/start", THREAD))
     async with session(codex) as client:
         with pytest.raises(UnsendableError):
@@ -485,7 +493,7 @@ async def test_of_two_calls_none_is_written_if_one_cannot_be():
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_waits_to_be_written_leaves_at_once_whole_and_in_order():
+async def test_waiting_lines_are_written_at_once_whole_and_in_order():
     texts = [f"{number} " + "x" * 10_000 * (number % 3) for number in range(20)]
     codex = ScriptedCodex(*[("thread/start", THREAD)] * len(texts))
     codex.gate = anyio.Event()
@@ -496,11 +504,11 @@ async def test_what_waits_to_be_written_leaves_at_once_whole_and_in_order():
         codex.gate.set()
 
     assert codex.told == [asked(number, "thread/start", text=text) for number, text in enumerate(texts, 1)]
-    assert codex.writes == 2, "the first line, then all that had been waiting for it"
+    assert codex.writes == 2, "the first line, then all that waited meanwhile"
 
 
 @pytest.mark.parametrize("text", ["\ud800", [[]]])
-async def test_what_codex_could_not_parse_is_refused_and_not_written(text: Any):
+async def test_a_call_that_codex_could_not_parse_is_not_written(text: Any):
     if isinstance(text, list):
         for _ in range(200):
             text = [text]
@@ -516,7 +524,7 @@ async def test_what_codex_could_not_parse_is_refused_and_not_written(text: Any):
 @pytest.mark.parametrize(
     ("request_id", "method"), [(0, "item/tool/call"), (1, "currentTime/read"), ("q", "brand/new/question")]
 )
-async def test_whatever_codex_asks_is_refused_under_its_id(request_id: int | str, method: str):
+async def test_any_request_of_codex_without_a_subscriber_is_refused_under_its_id(request_id: int | str, method: str):
     codex = ScriptedCodex(("thread/start", None))
     async with session(codex) as client, anyio.create_task_group() as group:
         group.start_soon(client.call, thread_start({}))
@@ -528,10 +536,10 @@ async def test_whatever_codex_asks_is_refused_under_its_id(request_id: int | str
     assert codex.told[1:] == [refused(request_id)]
 
 
-# ── what codex asks ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── requests of codex ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_call_of_a_tool_reaches_the_subscriber_of_its_thread_in_its_place_among_the_events():
+async def test_a_tool_call_reaches_the_subscriber_of_its_thread_in_order_with_the_events():
     codex = ScriptedCodex(("model/list", {"result": {"data": []}}))
     calls = [tool_call(0, "a", "c1"), tool_call("q", "a", "c2"), tool_call(2, "b", "c3")]
     codex.say(delta("a", "A"), calls[0], delta("a", "a"), calls[1], calls[2], completed("a"))
@@ -543,16 +551,18 @@ async def test_a_call_of_a_tool_reaches_the_subscriber_of_its_thread_in_its_plac
             tool_call_event(calls[0]),
             MessageDelta("a", "u", "i", "a"),
             tool_call_event(calls[1]),
-            TurnCompleted("a", "u", "completed", None),
+            TurnCompleted("a", FinishedTurn("u", "completed")),
         ]
         assert await of_b.take() == [tool_call_event(calls[2])]
 
-    assert [wire["method"] for wire in codex.told] == ["model/list"], "what reached a subscriber waits for its answer"
+    assert [wire["method"] for wire in codex.told] == ["model/list"], (
+        "the calls that reached a subscriber are not refused"
+    )
 
 
 @pytest.mark.parametrize("request_id", [0, 7, "q"])
 @pytest.mark.parametrize("output", ["4", [{"type": "input_image", "image_url": "data:image/png;base64,AA=="}]])
-async def test_a_call_of_codex_is_answered_under_its_id(request_id: int | str, output: Any):
+async def test_a_tool_call_is_answered_under_its_id(request_id: int | str, output: Any):
     codex = ScriptedCodex()
     async with session(codex) as client:
         inbox = client.subscribe("a")
@@ -566,7 +576,7 @@ async def test_a_call_of_codex_is_answered_under_its_id(request_id: int | str, o
     assert codex.told == [{"id": request_id, "result": tool_call_result(output)}]
 
 
-async def test_several_calls_of_codex_are_answered_in_any_order_beside_our_own():
+async def test_several_tool_calls_are_answered_in_any_order_while_our_own_call_is_open():
     codex = ScriptedCodex(("thread/start", None))
     async with session(codex) as client, anyio.create_task_group() as group:
         inbox = client.subscribe("a")
@@ -584,7 +594,7 @@ async def test_several_calls_of_codex_are_answered_in_any_order_beside_our_own()
     assert codex.told[1:] == [{"id": 2, "result": "of the second"}, {"id": 1, "result": "of the first"}]
 
 
-async def test_a_call_that_is_given_up_before_it_was_written_is_never_written():
+async def test_a_call_that_is_cancelled_before_it_is_written_is_never_written():
     codex = ScriptedCodex(("account/read", None), ("thread/start", None))
     codex.gate = anyio.Event()
     async with session(codex) as client, anyio.create_task_group() as first:
@@ -602,7 +612,7 @@ async def test_a_call_that_is_given_up_before_it_was_written_is_never_written():
     assert [wire["method"] for wire in codex.told] == ["account/read", "thread/start"]
 
 
-async def test_an_answer_that_comes_while_its_call_is_given_up_harms_nobody():
+async def test_an_answer_that_arrives_while_its_call_is_cancelled_does_no_harm():
     class HandsOver(ScriptedCodex):
         async def read(self, sink: Sink) -> None:
             self.sink = sink
@@ -620,7 +630,7 @@ async def test_an_answer_that_comes_while_its_call_is_given_up_harms_nobody():
         assert client.alive
 
 
-async def test_the_last_answer_before_the_end_of_codex_is_given():
+async def test_the_last_answer_before_the_end_of_codex_reaches_its_caller():
     codex = ScriptedCodex(("account/read", None))
     accounts: list[Account] = []
 
@@ -636,7 +646,7 @@ async def test_the_last_answer_before_the_end_of_codex_is_given():
     assert accounts == [Account(None, None, needs_login=False)]
 
 
-async def test_an_inbox_that_nobody_subscribes_to_any_more_is_not_kept_for_as_long_as_its_consumer_would_have_waited():
+async def test_an_unsubscribed_inbox_is_not_kept_alive_by_its_timer():
     async with session(ScriptedCodex()) as client:
         inbox = client.subscribe("a")
         async with anyio.create_task_group() as consumers:
@@ -652,11 +662,11 @@ async def test_an_inbox_that_nobody_subscribes_to_any_more_is_not_kept_for_as_lo
         assert gone() is None
 
 
-async def test_a_call_of_a_tool_that_nobody_subscribes_to_is_refused():
+async def test_a_tool_call_of_a_thread_without_a_subscriber_is_refused():
     codex = ScriptedCodex()
     async with session(codex) as client:
         inbox = client.subscribe("a")
-        codex.say(tool_call(1, "nobody"), tool_call(2, "a"))
+        codex.say(tool_call(1, "unsubscribed"), tool_call(2, "a"))
         assert await inbox.take() == [tool_call_event(tool_call(2, "a"))]
         await codex.was_told(1)
         client.unsubscribe("a")
@@ -670,7 +680,7 @@ async def test_a_call_of_a_tool_that_nobody_subscribes_to_is_refused():
 @pytest.mark.parametrize(
     "method", ["item/commandExecution/requestApproval", "item/tool/requestUserInput", "currentTime/read"]
 )
-async def test_any_other_call_is_refused_though_its_thread_has_a_subscriber(method: str):
+async def test_any_other_request_is_refused_even_if_its_thread_has_a_subscriber(method: str):
     codex = ScriptedCodex()
     async with session(codex) as client:
         inbox = client.subscribe("a")
@@ -684,18 +694,19 @@ async def test_any_other_call_is_refused_though_its_thread_has_a_subscriber(meth
 @pytest.mark.parametrize(
     "params", [None, [], "a", 7, {}, {"threadId": "a"}, {"threadId": "a", "turnId": "u"}, {"turnId": "u"}]
 )
-async def test_a_call_of_a_tool_that_cannot_be_read_is_refused(params: Any):
+async def test_a_malformed_tool_call_is_refused_with_a_log_line(params: Any, caplog: pytest.LogCaptureFixture):
     codex = ScriptedCodex()
     async with session(codex) as client:
         inbox = client.subscribe("a")
         codex.say({"id": 5, "method": "item/tool/call", "params": params}, completed("a"))
-        assert await inbox.take() == [TurnCompleted("a", "u", "completed", None)]
+        assert await inbox.take() == [TurnCompleted("a", FinishedTurn("u", "completed"))]
         await codex.was_told(1)
 
     assert codex.told == [refused(5)]
+    assert "malformed item/tool/call request from codex: " in caplog.text
 
 
-async def test_calls_of_tools_count_against_what_may_wait(monkeypatch: pytest.MonkeyPatch):
+async def test_tool_calls_count_against_the_limit_of_the_inbox(monkeypatch: pytest.MonkeyPatch):
     line = json.dumps(tool_call(1, "slow"))
     monkeypatch.setattr("codex_rpc.client.client.Inbox", partial(Inbox, 2 * len(line)))
     codex = ScriptedCodex(("thread/start", THREAD))
@@ -707,7 +718,7 @@ async def test_calls_of_tools_count_against_what_may_wait(monkeypatch: pytest.Mo
             await slow.take()
 
 
-async def test_an_answer_that_codex_could_not_parse_is_not_written_and_another_can_be_given():
+async def test_an_answer_that_codex_could_not_parse_is_not_written_and_another_can_follow():
     codex = ScriptedCodex()
     async with session(codex) as client:
         inbox = client.subscribe("a")
@@ -730,7 +741,7 @@ async def test_an_answer_after_the_end_of_the_connection_does_nothing():
         codex.say(tool_call(1, "a"))
         (event,) = await inbox.take()
         assert isinstance(event, ToolCallAsked)
-        client.answer(event.request, "nobody reads it")
+        client.answer(event.request, "unread")
         end = await client.wait_for_end()
         codex.failure = None
         client.answer(event.request, "too late")
@@ -745,16 +756,21 @@ async def test_an_answer_after_the_end_of_the_connection_does_nothing():
 
 async def test_events_reach_only_the_subscriber_of_their_thread():
     codex = ScriptedCodex(("model/list", {"result": {"data": []}}))
-    codex.say(delta("a", "A"), delta("b", "B"), delta("nobody", "N"), completed("b"), delta("a", "a"), completed("a"))
+    codex.say(
+        delta("a", "A"), delta("b", "B"), delta("unsubscribed", "N"), completed("b"), delta("a", "a"), completed("a")
+    )
     async with session(codex) as client:
         of_a, of_b = client.subscribe("a"), client.subscribe("b")
         await client.call(model_list())
         assert await of_a.take() == [
             MessageDelta("a", "u", "i", "A"),
             MessageDelta("a", "u", "i", "a"),
-            TurnCompleted("a", "u", "completed", None),
+            TurnCompleted("a", FinishedTurn("u", "completed")),
         ]
-        assert await of_b.take() == [MessageDelta("b", "u", "i", "B"), TurnCompleted("b", "u", "completed", None)]
+        assert await of_b.take() == [
+            MessageDelta("b", "u", "i", "B"),
+            TurnCompleted("b", FinishedTurn("u", "completed")),
+        ]
 
 
 async def test_a_subscription_lasts_until_it_is_ended_and_a_later_one_starts_empty():
@@ -789,7 +805,7 @@ async def test_the_end_of_one_subscription_leaves_the_others_and_ending_it_twice
         assert await of_b.take() == [MessageDelta("b", "u", "i", "B")]
 
 
-async def test_what_came_before_the_end_of_a_subscription_can_still_be_taken():
+async def test_events_before_the_end_of_a_subscription_can_still_be_taken():
     codex = ScriptedCodex(("model/list", {"result": {"data": []}}))
     codex.say(delta("a", "A"))
     async with session(codex) as client:
@@ -836,14 +852,27 @@ async def test_a_consumer_that_takes_nothing_fails_alone(monkeypatch: pytest.Mon
         b'{"method":"error","params":{"threadId":"a","turnId":"u","error":"text","willRetry":true}}',
     ],
 )
-async def test_what_is_unknown_or_malformed_is_skipped_without_harm(line: bytes):
+async def test_an_unknown_or_malformed_line_is_skipped_without_harm(line: bytes):
     codex = ScriptedCodex(("thread/start", None))
     async with session(codex) as client, anyio.create_task_group() as group:
         inbox = client.subscribe("a")
         group.start_soon(client.call, thread_start({}))
         await codex.was_told(1)
         codex.say(line, completed("a"), {"id": 1, **THREAD})
-        assert await inbox.take() == [TurnCompleted("a", "u", "completed", None)]
+        assert await inbox.take() == [TurnCompleted("a", FinishedTurn("u", "completed"))]
+
+
+async def test_a_malformed_notification_is_logged_with_the_field_that_is_wrong(caplog: pytest.LogCaptureFixture):
+    codex = ScriptedCodex()
+    async with session(codex) as client:
+        inbox = client.subscribe("a")
+        codex.say(
+            {"method": "turn/completed", "params": {"threadId": "a", "turn": {"status": "failed"}}}, completed("a")
+        )
+        await inbox.take()
+
+    reason = "Object missing required field `id` - at `$.turn`"
+    assert caplog.messages == [f"skipped a turn/completed notification from codex: {reason}"]
 
 
 @pytest.mark.parametrize("method", ["account/updated", "account/login/completed"])
@@ -860,8 +889,8 @@ async def test_changes_of_the_account_are_counted(method: str):
 # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def everyone_is_told(codex: ScriptedCodex, client: Client, bring_about: Callable[[], object]) -> str:
-    """End a connection on which many wait, and come to it late; return what all of them are told."""
+async def everyone_gets_the_reason(codex: ScriptedCodex, client: Client, bring_about: Callable[[], object]) -> str:
+    """End a connection on which many wait, and use it afterwards; return the message that all of them get."""
     calls: list[Call[Any]] = [thread_start({}), model_list(), account_read()]
     codex.script.extend((call.method, None) for call in calls)
     failures: list[CodexError] = []
@@ -886,11 +915,15 @@ async def everyone_is_told(codex: ScriptedCodex, client: Client, bring_about: Ca
     return reason
 
 
-async def test_everyone_is_told_of_the_end_of_codex_and_its_last_words_are_logged(caplog: pytest.LogCaptureFixture):
+async def test_the_end_of_codex_fails_everything_that_waits_and_the_end_of_stderr_is_logged(
+    caplog: pytest.LogCaptureFixture,
+):
     caplog.set_level("DEBUG", "codex_rpc.client.client")
     codex = ScriptedCodex()
     async with session(codex) as client:
-        reason = await everyone_is_told(codex, client, lambda: codex.end("thread 'main' panicked\nnote: a backtrace"))
+        reason = await everyone_gets_the_reason(
+            codex, client, lambda: codex.end("thread 'main' panicked\nnote: a backtrace")
+        )
 
     assert reason == "the codex process ended"
     assert "thread 'main' panicked\nnote: a backtrace" in caplog.text
@@ -900,13 +933,13 @@ async def test_an_endless_line_ends_the_connection_for_everyone(monkeypatch: pyt
     monkeypatch.setattr("codex_rpc.client.client.LineSplitter", partial(LineSplitter, 1000))
     codex = ScriptedCodex()
     async with session(codex) as client:
-        reason = await everyone_is_told(codex, client, lambda: codex.say_bytes(b"x" * 600, b"x" * 600))
+        reason = await everyone_gets_the_reason(codex, client, lambda: codex.say_bytes(b"x" * 600, b"x" * 600))
 
     assert reason == "the connection to codex is unusable: codex sent a line longer than 1000 bytes"
 
 
 @pytest.mark.parametrize("failure", [BrokenPipeError(), ConnectionResetError()])
-async def test_a_codex_that_reads_no_more_ends_the_connection_for_everyone(failure: Exception):
+async def test_a_codex_that_no_longer_reads_ends_the_connection_for_everyone(failure: Exception):
     codex = ScriptedCodex()
 
     def deaf() -> None:
@@ -914,12 +947,12 @@ async def test_a_codex_that_reads_no_more_ends_the_connection_for_everyone(failu
         codex.say({"id": 0, "method": "currentTime/read", "params": {}})
 
     async with session(codex) as client:
-        reason = await everyone_is_told(codex, client, deaf)
+        reason = await everyone_gets_the_reason(codex, client, deaf)
 
     assert reason == "the codex process no longer reads its input"
 
 
-async def test_a_codex_that_has_ended_is_said_to_have_ended_even_when_a_write_notices_it_first():
+async def test_a_codex_that_has_ended_is_reported_as_ended_even_if_a_write_fails_first():
     codex = ScriptedCodex()
 
     async def deaf_then_gone() -> None:
@@ -933,7 +966,7 @@ async def test_a_codex_that_has_ended_is_said_to_have_ended_even_when_a_write_no
         assert str(await client.wait_for_end()) == "the codex process ended"
 
 
-async def test_the_first_reason_for_the_end_is_the_one_that_counts():
+async def test_only_the_first_reason_for_the_end_counts():
     codex = ScriptedCodex()
     codex.failure = BrokenPipeError()
     async with session(codex) as client:
@@ -944,7 +977,7 @@ async def test_the_first_reason_for_the_end_is_the_one_that_counts():
         assert await client.wait_for_end() is caught.value
 
 
-async def test_events_before_the_end_are_taken_before_it_is_told():
+async def test_events_before_the_end_are_taken_before_the_failure():
     codex = ScriptedCodex()
     async with session(codex) as client:
         inbox = client.subscribe("a")
@@ -956,7 +989,7 @@ async def test_events_before_the_end_are_taken_before_it_is_told():
             await inbox.take()
 
 
-async def test_a_subscription_that_was_ended_is_not_told_of_the_end():
+async def test_a_subscription_that_was_ended_gets_no_failure():
     codex = ScriptedCodex()
     async with session(codex) as client:
         inbox = client.subscribe("a")
@@ -985,11 +1018,11 @@ async def test_the_handshake_comes_first_and_tells_codex_what_to_leave_out():
     ]
 
 
-async def test_a_refused_handshake_leaves_as_itself():
+async def test_a_refused_handshake_is_raised_unchanged():
     codex = ScriptedCodex(("initialize", {"error": {"code": -32600, "message": "Not today"}}))
     with anyio.fail_after(5), pytest.raises(RequestRefusedError, match="Not today"):
         async with connect(codex, "test", "1.0"):
-            pytest.fail("nobody shook hands")
+            pytest.fail("there was no handshake")
 
 
 async def test_a_codex_that_ends_during_the_handshake_is_a_lost_connection():
@@ -1001,17 +1034,17 @@ async def test_a_codex_that_ends_during_the_handshake_is_a_lost_connection():
 
     with anyio.fail_after(5), pytest.raises(ConnectionLostError, match="the codex process ended"):
         async with running(end), connect(codex, "test", "1.0"):
-            pytest.fail("nobody shook hands")
+            pytest.fail("there was no handshake")
 
 
-async def test_an_exception_of_the_block_leaves_as_itself():
+async def test_an_exception_of_the_block_is_raised_unchanged():
     codex = ScriptedCodex(("initialize", INITIALIZED))
     with anyio.fail_after(5), pytest.raises(LookupError, match="of the block"):
         async with connect(codex, "test", "1.0"):
             raise LookupError("of the block")
 
 
-async def test_nobody_waits_for_a_client_whose_block_was_left():
+async def test_every_wait_fails_after_the_block_of_the_client():
     codex = ScriptedCodex(("initialize", INITIALIZED))
     with anyio.fail_after(5):
         async with connect(codex, "test", "1.0") as client:
@@ -1026,18 +1059,18 @@ async def test_nobody_waits_for_a_client_whose_block_was_left():
 COMPLETED: Wire = {"method": "account/login/completed", "params": {"loginId": "l", "success": True, "error": None}}
 
 
-async def test_the_outcome_of_a_login_is_kept_for_who_began_it():
+async def test_the_outcome_of_a_login_is_kept_until_it_is_read():
     codex = ScriptedCodex()
     async with session(codex) as client:
         other = {**COMPLETED, "params": {"loginId": "other", "success": False, "error": "no"}}
         codex.say(other, COMPLETED)
         with anyio.fail_after(5):
-            assert await client.login_outcome("l") == LoginCompleted("l", None)
-            assert await client.login_outcome("other") == LoginCompleted("other", "no")
+            assert await client.login_outcome("l") == LoginCompleted(success=True, login_id="l")
+            assert await client.login_outcome("other") == LoginCompleted(success=False, login_id="other", error="no")
         assert client.account_changes == 2
 
 
-async def test_who_waits_for_a_login_is_told_when_the_connection_ends():
+async def test_waiting_for_a_login_fails_when_the_connection_ends():
     codex = ScriptedCodex()
     async with session(codex) as client:
         codex.end()

@@ -1,4 +1,4 @@
-"""What waits for one consumer: in order, bounded, a failure told at the end; and deltas joined where it wants that."""
+"""The events that wait for one consumer: in order, bounded, ended by a failure, with deltas joined if it wants that."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from codex_rpc.errors import CodexError, ConnectionLostError, InboxOverflowError
 from codex_rpc.wire.messages import Request
 from codex_rpc.wire.protocol import (
     Event,
+    FinishedTurn,
     MessageDelta,
     RawItemCompleted,
     ReasoningDelta,
@@ -25,11 +26,11 @@ from codex_rpc.wire.protocol import (
     Warned,
 )
 
-COMPLETED = TurnCompleted("t", "u", "completed", None)
+COMPLETED = TurnCompleted("t", FinishedTurn("u", "completed"))
 RESPONSE = ResponseCompleted("t", "u", None)
 ITEM = RawItemCompleted("t", "u", {"type": "function_call"})
 THOUGHT = ReasoningDelta("t", "u", "r", "hm")
-ASKED = ToolCallAsked("t", "u", "c", Request(0, "item/tool/call", {}), "add")
+ASKED = ToolCallAsked("t", "u", "c", "add", {}, request=Request(0, "item/tool/call", {}))
 WARNED = Warned("t", "careful")
 NEXT_TURN = MessageDelta("t", "u2", "i", "b")
 
@@ -75,7 +76,7 @@ deltas = st.builds(delta, st.text("ab"), st.sampled_from(["1", "2"]))
 @settings(deadline=None)
 async def test_joining_loses_nothing_and_leaves_nothing_to_join(events: list[Event]):
     def letters(of: list[Event]) -> list[object]:
-        """Every event, each delta taken apart into its letters."""
+        """All events, each delta split into its letters."""
         return [
             letter
             for event in of
@@ -98,7 +99,7 @@ async def test_joining_loses_nothing_and_leaves_nothing_to_join(events: list[Eve
     assert await filled(*events).take() == events
 
 
-async def test_everything_that_waits_is_taken_at_once_as_it_came_and_only_once():
+async def test_all_waiting_events_are_taken_at_once_in_order_and_only_once():
     inbox = filled(ITEM, delta("a"), delta("b"), THOUGHT, ASKED, WARNED, RESPONSE)
 
     assert await inbox.take() == [ITEM, delta("a"), delta("b"), THOUGHT, ASKED, WARNED, RESPONSE]
@@ -138,7 +139,7 @@ async def test_texts_of_one_message_are_taken_as_deltas_or_joined_in_the_order_o
     ]
 
 
-async def test_texts_that_arrive_after_the_others_were_taken_are_taken_next():
+async def test_texts_that_arrive_after_a_take_are_taken_next():
     first = delta("a")
     inbox = filled(first)
     inbox.put_text(first, "b", 10)
@@ -178,7 +179,7 @@ async def test_a_consumer_of_an_empty_inbox_waits_for_the_next_event():
     assert taken == [[delta("a")], [RESPONSE], [COMPLETED]]
 
 
-async def test_a_waiting_consumer_is_told_of_the_failure_at_once():
+async def test_a_waiting_consumer_gets_the_failure_at_once():
     inbox = Inbox()
     failure = ConnectionLostError("codex ended")
     told: list[CodexError] = []
@@ -197,7 +198,7 @@ async def test_a_waiting_consumer_is_told_of_the_failure_at_once():
     assert told == [failure]
 
 
-async def test_what_arrived_before_a_failure_is_taken_before_it_is_told():
+async def test_events_before_a_failure_are_taken_before_it_is_raised():
     inbox = filled(delta("a"), COMPLETED)
     inbox.fail(ConnectionLostError("codex ended"))
 
@@ -216,7 +217,7 @@ async def test_a_second_failure_does_not_replace_the_first():
         await inbox.take()
 
 
-async def test_what_arrives_after_a_failure_is_dropped():
+async def test_events_after_a_failure_are_dropped():
     inbox = Inbox()
     inbox.fail(ConnectionLostError("codex ended"))
     inbox.put(COMPLETED, 10)
@@ -225,7 +226,7 @@ async def test_what_arrives_after_a_failure_is_dropped():
         await inbox.take()
 
 
-async def test_a_consumer_that_waits_until_a_time_gets_nothing_then_and_loses_nothing():
+async def test_a_take_that_times_out_returns_nothing_and_loses_nothing():
     inbox = Inbox()
 
     assert await inbox.take(until=0) == []
@@ -235,7 +236,7 @@ async def test_a_consumer_that_waits_until_a_time_gets_nothing_then_and_loses_no
     assert await inbox.take(until=0) == [COMPLETED]
 
 
-async def test_a_consumer_may_wait_longer_or_shorter_than_it_waited_before():
+async def test_a_take_may_time_out_later_or_earlier_than_the_one_before():
     inbox = filled(ITEM)
     soon, late = anyio.current_time() + 0.01, anyio.current_time() + 1000
 
@@ -257,7 +258,7 @@ async def test_a_consumer_may_wait_longer_or_shorter_than_it_waited_before():
     inbox.close()
 
 
-async def test_a_closed_inbox_leaves_no_timer_behind():
+async def test_a_closed_inbox_has_no_timer():
     inbox = Inbox()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(inbox.take, anyio.current_time() + 1000)
@@ -278,7 +279,7 @@ async def test_an_inbox_holds_exactly_as_many_bytes_as_it_may():
     assert await inbox.take() == [delta("a"), delta("b"), COMPLETED]
 
 
-async def test_an_inbox_that_outgrows_its_limit_drops_all_for_a_failure():
+async def test_an_overflow_replaces_all_events_by_a_failure():
     inbox = filled(delta("a"), delta("b"), delta("c"), max_waiting=29)
     inbox.put(COMPLETED, 0)
 
@@ -287,9 +288,9 @@ async def test_an_inbox_that_outgrows_its_limit_drops_all_for_a_failure():
             await inbox.take()
 
 
-async def test_an_inbox_that_outgrew_its_limit_holds_no_text_any_more():
+async def test_an_inbox_holds_no_text_after_an_overflow():
     class Text(str):
-        """One that can be watched."""
+        """A string that supports weak references."""
 
         __slots__ = ("__weakref__",)
 
@@ -304,7 +305,7 @@ async def test_an_inbox_that_outgrew_its_limit_holds_no_text_any_more():
     assert gone() is None
 
 
-async def test_what_was_taken_no_longer_counts_against_the_limit():
+async def test_taken_events_no_longer_count_against_the_limit():
     inbox = Inbox(max_waiting=10)
     for _ in range(5):
         inbox.put(COMPLETED, 10)

@@ -1,4 +1,4 @@
-"""A child process at the moments that its own tests cannot choose: what the event loop tells, and when."""
+"""A child process under event-loop callbacks in an order that a real process cannot be made to produce."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FakePipe(asyncio.ReadTransport):
         self.paused.set()
 
     def resume_reading(self) -> None:
-        assert not self._closing, "uvloop refuses to resume what is closed"
+        assert not self._closing, "uvloop refuses to resume a closed pipe"
         self.resumed.set()
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class FakePipe(asyncio.ReadTransport):
 
 
 class FakeTransport(asyncio.SubprocessTransport):
-    """Has two pipes, whose end it passes on as that of a process does."""
+    """Has two pipes; passes on their end as a real subprocess transport does."""
 
     def __init__(self, child: Child) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class FakeTransport(asyncio.SubprocessTransport):
         return self.pipes.get(fd)
 
 
-async def test_the_end_of_a_pipe_does_not_overtake_what_uvloop_tells_after_the_connection_was_made():
+async def test_output_that_uvloop_delivers_after_connection_made_comes_before_the_end_of_the_pipe():
     child, loop, said = Child(), asyncio.get_running_loop(), list[bytes]()
     transport = FakeTransport(child)
 
@@ -80,7 +80,7 @@ async def test_the_end_of_a_pipe_does_not_overtake_what_uvloop_tells_after_the_c
     assert said == [b"one"]
 
 
-async def test_what_a_child_says_before_it_is_connected_is_kept_and_so_is_its_end():
+async def test_output_before_the_connection_and_its_end_are_kept():
     child = Child()
     child.pipe_data_received(STDOUT, b"one")
     child.pipe_data_received(STDERR, b"bad")
@@ -95,7 +95,7 @@ async def test_what_a_child_says_before_it_is_connected_is_kept_and_so_is_its_en
     assert (said, complained) == ([b"one", b"two"], [b"bad"])
 
 
-async def test_what_comes_while_nobody_reads_waits_for_the_next_reader():
+async def test_output_without_a_reader_waits_for_the_next_reader():
     child, first, second = Child(), list[bytes](), list[bytes]()
     async with anyio.create_task_group() as readers:
         readers.start_soon(child.stdout.read, first.append)
@@ -109,7 +109,7 @@ async def test_what_comes_while_nobody_reads_waits_for_the_next_reader():
     assert (first, second) == ([b"one"], [b"two"])
 
 
-async def test_a_reader_that_cannot_go_on_is_told_why_and_is_given_nothing_more():
+async def test_a_reader_that_raises_gets_its_exception_and_no_more_output():
     child, said = Child(), list[bytes]()
 
     def take(data: bytes) -> None:
@@ -131,7 +131,7 @@ async def test_a_reader_that_cannot_go_on_is_told_why_and_is_given_nothing_more(
 
 @contextmanager
 def time_standing_still() -> Generator[list[float]]:
-    """Let no time pass within the block; yield the seconds that timers which were set in it have to wait."""
+    """Stop the event loop's clock within the block; yield the delays of the timers set in it."""
     loop = asyncio.get_running_loop()
     now, call_later, waits = loop.time(), loop.call_later, list[float]()
 
@@ -146,9 +146,7 @@ def time_standing_still() -> Generator[list[float]]:
 
 
 @pytest.mark.parametrize(("size", "at_once"), [(1, IN_A_ROW), (LARGE, IN_A_ROW // 4)])
-async def test_what_comes_faster_than_it_is_worth_to_wake_up_for_stays_in_the_pipe_for_a_moment(
-    size: int, at_once: int
-):
+async def test_output_that_arrives_too_fast_stays_in_the_pipe_for_a_moment(size: int, at_once: int):
     child, said = Child(), list[bytes]()
     transport = FakeTransport(child)
     child.connection_made(transport)
@@ -170,7 +168,7 @@ async def test_what_comes_faster_than_it_is_worth_to_wake_up_for_stays_in_the_pi
         tasks.cancel_scope.cancel()
 
 
-async def test_what_comes_before_there_is_a_pipe_to_leave_it_in_is_read_at_once():
+async def test_output_before_the_pipe_is_known_is_read_at_once():
     child, said = Child(), list[bytes]()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(child.stdout.read, said.append)
@@ -181,7 +179,7 @@ async def test_what_comes_before_there_is_a_pipe_to_leave_it_in_is_read_at_once(
     assert said == [b"one"] * 2 * IN_A_ROW
 
 
-async def test_a_pipe_that_was_closed_meanwhile_is_left_alone():
+async def test_a_pipe_that_was_closed_during_the_pause_is_not_resumed():
     child, said = Child(), list[bytes]()
     transport = FakeTransport(child)
     child.connection_made(transport)

@@ -1,4 +1,4 @@
-"""Codex as a child process: found wherever it was installed, never blocked by its own words, stopped for certain."""
+"""Codex as a child process: found wherever it is installed, never blocked by its stderr, always stopped."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ from codex_rpc.process.process import (
     run_to_end,
 )
 
-# A child says `up` when it is ready for what the test does to it, and leaves a file behind to tell of its end. Even one
-# that a test fails to stop ends soon.
+# Each child prints `up` when it is ready, and writes a file when it ends. It ends soon even if a test fails to stop it.
 ENDS_WITH_STDIN = """
 import sys
 print('up', flush=True)
@@ -90,7 +89,7 @@ async def running_child(code: str) -> AsyncGenerator[Child]:
 
 
 async def read_until(child: CodexProcess, text: bytes) -> None:
-    """Read no further than to this text."""
+    """Read up to this text and no further."""
 
     def take(data: bytes) -> None:
         nonlocal said
@@ -112,7 +111,7 @@ async def read_to_the_end(child: CodexProcess) -> bytes:
 
 @pytest.fixture
 def lifeline(tmp_path: Path) -> Generator[int]:
-    """A FIFO which children in that folder hold: its other end is closed when the last of them is gone."""
+    """A FIFO that the children in a folder hold open: its other end closes when the last of them has ended."""
     path = tmp_path / "lifeline"
     os.mkfifo(path)
     ours = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -120,7 +119,7 @@ def lifeline(tmp_path: Path) -> Generator[int]:
     os.close(ours)
 
 
-async def nobody_holds(lifeline: int) -> None:
+async def is_released(lifeline: int) -> None:
     with anyio.fail_after(5):
         await anyio.wait_readable(lifeline)
     assert os.read(lifeline, 1) == b""
@@ -146,16 +145,16 @@ async def test_megabytes_pass_both_ways_unchanged():
     assert received == sent
 
 
-async def test_the_end_of_what_the_child_says_is_told_again_and_again():
+async def test_every_read_after_the_end_of_the_output_ends_at_once():
     async with child_that("print('bye')") as child:
         assert await read_to_the_end(child) == b"bye\n"
         assert [await read_to_the_end(child), await read_to_the_end(child)] == [b"", b""]
 
 
-async def test_writing_to_a_child_that_is_gone_is_an_error():
+async def test_writing_to_a_child_that_has_ended_is_an_error():
     async def keep_writing() -> None:
         while True:
-            await child.send(b"is anybody there?\n")
+            await child.send(b"hello\n")
 
     async with child_that("pass") as child:
         await read_to_the_end(child)
@@ -213,7 +212,7 @@ async def test_megabytes_of_stderr_do_not_block_the_child(text: str):
         (b"before\n" + b"x" * 5_000_000 + b"\n", "before\n" + "x" * 2000),
     ],
 )
-async def test_the_last_lines_of_stderr_are_kept_for_a_person_to_read(stderr: bytes, words: str):
+async def test_the_last_lines_of_stderr_are_kept_without_colours(stderr: bytes, words: str):
     code = "import sys; sys.stderr.buffer.write(sys.stdin.buffer.read())"
     with anyio.fail_after(30):
         async with running_child(code) as child:
@@ -226,7 +225,7 @@ async def test_the_last_lines_of_stderr_are_kept_for_a_person_to_read(stderr: by
     assert codex.last_words() == words
 
 
-async def test_what_the_child_writes_to_stderr_is_logged_line_by_line_however_the_pipe_cuts_it(
+async def test_stderr_is_logged_line_by_line_however_the_pipe_cuts_it(
     caplog: pytest.LogCaptureFixture,
 ):
     caplog.set_level("DEBUG", "codex_rpc.process.process")
@@ -241,9 +240,7 @@ async def test_what_the_child_writes_to_stderr_is_logged_line_by_line_however_th
 # ── stopping ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_child_that_ends_with_its_stdin_is_left_to_end_by_itself(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+async def test_a_child_that_ends_with_its_stdin_gets_no_signal(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     async with child_that(ENDS_WITH_STDIN, tmp_path) as child:
         await read_until(child, b"up\n")
 
@@ -265,7 +262,7 @@ async def test_a_child_that_ignores_the_end_of_its_stdin_is_terminated(
     async with child_that(NOTES_SIGTERM, tmp_path) as child:
         await read_until(child, b"up\n")
 
-    await nobody_holds(lifeline)
+    await is_released(lifeline)
     assert (tmp_path / "terminated").exists()
     assert caplog.messages == [f"codex (pid {child.pid}) did not end when its stdin was closed; sending SIGTERM"]
 
@@ -277,7 +274,7 @@ async def test_a_child_that_ignores_sigterm_as_well_is_killed(
     async with child_that(IGNORES_SIGTERM, tmp_path) as child:
         await read_until(child, b"up\n")
 
-    await nobody_holds(lifeline)
+    await is_released(lifeline)
     assert (tmp_path / "terminated").exists()
     assert caplog.messages == [
         f"codex (pid {child.pid}) did not end when its stdin was closed; sending SIGTERM",
@@ -285,11 +282,11 @@ async def test_a_child_that_ignores_sigterm_as_well_is_killed(
     ]
 
 
-async def test_what_the_child_started_and_left_behind_is_killed(tmp_path: Path, lifeline: int):
+async def test_processes_that_the_child_started_and_left_are_killed(tmp_path: Path, lifeline: int):
     async with child_that(LEAVES_A_GRANDCHILD, tmp_path) as child:
         await read_until(child, b"up\n")
 
-    await nobody_holds(lifeline)
+    await is_released(lifeline)
     with anyio.fail_after(5):
         assert await read_to_the_end(child) == b""
         await child.drain_stderr()
@@ -304,7 +301,7 @@ async def test_a_child_that_reads_nothing_of_what_it_was_sent_is_stopped(
         with anyio.move_on_after(0.01):
             await child.send(b"x" * 1_000_000)
 
-    await nobody_holds(lifeline)
+    await is_released(lifeline)
 
 
 async def test_a_child_is_stopped_though_another_process_holds_its_stdin_and_reads_nothing(
@@ -316,11 +313,11 @@ async def test_a_child_is_stopped_though_another_process_holds_its_stdin_and_rea
         with anyio.move_on_after(0.01):
             await child.send(b"x" * 1_000_000)
 
-    with pytest.raises(BlockingIOError):  # It is still there: nobody has waited for it.
+    with pytest.raises(BlockingIOError):  # The stranger still holds it.
         os.read(lifeline, 1)
 
 
-async def test_a_cancelled_block_stops_the_child_all_the_same(tmp_path: Path):
+async def test_a_cancelled_block_stops_the_child(tmp_path: Path):
     with anyio.CancelScope() as scope:
         async with child_that(ENDS_WITH_STDIN, tmp_path) as child:
             await read_until(child, b"up\n")
@@ -330,9 +327,7 @@ async def test_a_cancelled_block_stops_the_child_all_the_same(tmp_path: Path):
     assert (tmp_path / "ended by itself").exists()
 
 
-async def test_a_child_that_is_given_up_while_it_starts_is_left_to_end_by_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_child_that_is_cancelled_while_it_starts_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("codex_rpc.process.process.EXIT_GRACE", 20)
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -342,7 +337,7 @@ async def test_a_child_that_is_given_up_while_it_starts_is_left_to_end_by_itself
     assert (tmp_path / "ended by itself").exists()
 
 
-async def test_an_exception_of_the_block_leaves_as_itself_after_the_child_was_stopped(tmp_path: Path):
+async def test_an_exception_of_the_block_is_raised_unchanged_after_the_child_was_stopped(tmp_path: Path):
     async def fail() -> None:
         async with child_that(ENDS_WITH_STDIN, tmp_path) as child:
             await read_until(child, b"up\n")
@@ -384,7 +379,7 @@ def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, WHEEL_MODULE, None)
 
 
-def test_the_codex_that_was_asked_for_comes_before_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_explicit_codex_is_preferred_to_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     wheel_with(monkeypatch, tmp_path / "wheel")
     on_path = executable(tmp_path / "bin" / NATIVE)
     explicit = executable(tmp_path / "elsewhere" / f"my-{NATIVE}")
@@ -392,14 +387,14 @@ def test_the_codex_that_was_asked_for_comes_before_any_other(tmp_path: Path, mon
     assert find_codex(str(explicit), path=str(on_path.parent)) == explicit
 
 
-def test_the_codex_that_was_asked_for_may_be_a_name_on_the_path(tmp_path: Path):
+def test_an_explicit_codex_may_be_a_name_on_the_path(tmp_path: Path):
     executable(tmp_path / NATIVE)
     nightly = executable(tmp_path / f"nightly-{NATIVE}")
 
     assert find_codex(nightly.name, path=str(tmp_path)) == nightly
 
 
-def test_no_other_codex_replaces_the_one_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_other_codex_replaces_a_missing_explicit_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     wheel_with(monkeypatch, tmp_path / "wheel")
     executable(tmp_path / NATIVE)
     missing = str(tmp_path / "missing")
@@ -420,21 +415,21 @@ def test_the_first_executable_on_the_path_is_taken(tmp_path: Path, monkeypatch: 
     assert find_codex(path=path) == first
 
 
-def test_without_a_given_path_that_of_the_environment_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_default_path_is_that_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     codex = executable(tmp_path / NATIVE)
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert find_codex() == codex
 
 
-def test_the_wheel_serves_when_nothing_is_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_wheel_is_used_when_there_is_no_codex_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     wheel_with(monkeypatch, tmp_path / "wheel" / NATIVE)
 
     assert find_codex(path=str(tmp_path)) == tmp_path / "wheel" / NATIVE
 
 
 @pytest.mark.parametrize("with_wheel", [False, True])
-def test_where_there_is_no_codex_the_error_says_how_to_get_one(
+def test_without_any_codex_the_error_says_how_to_get_one(
     with_wheel: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     if with_wheel:
@@ -458,7 +453,7 @@ NPM_LAYOUTS = [
 
 
 def npm_shim(prefix: Path) -> Path:
-    """What `npm install -g` puts on the PATH of a POSIX system."""
+    """The files that `npm install -g` puts on the PATH of a POSIX system."""
     script = executable(prefix / NPM_PACKAGE / "bin" / "codex.js")
     shim = prefix / "bin" / "codex"
     shim.parent.mkdir()
@@ -467,7 +462,7 @@ def npm_shim(prefix: Path) -> Path:
 
 
 @pytest.mark.parametrize("layout", NPM_LAYOUTS)
-def test_behind_the_shim_of_npm_the_native_codex_is_found(layout: str, tmp_path: Path):
+def test_the_native_codex_of_an_npm_shim_is_found(layout: str, tmp_path: Path):
     shim = npm_shim(tmp_path)
     native = executable(tmp_path / layout / "codex")
     executable(tmp_path / layout / "codex-linux-sandbox")
@@ -478,7 +473,7 @@ def test_behind_the_shim_of_npm_the_native_codex_is_found(layout: str, tmp_path:
     assert find_codex(str(shim.resolve()), path="") == native
 
 
-def test_the_shim_itself_is_taken_when_there_is_nothing_native_behind_it(tmp_path: Path):
+def test_a_shim_without_a_native_codex_is_used_itself(tmp_path: Path):
     shim = npm_shim(tmp_path)
     (tmp_path / NPM_LAYOUTS[0] / "codex").mkdir(parents=True)
     executable(tmp_path / "lib/node_modules/@other/codex-linux-x64/vendor/any/bin/codex")
@@ -486,7 +481,7 @@ def test_the_shim_itself_is_taken_when_there_is_nothing_native_behind_it(tmp_pat
     assert find_codex(path=str(shim.parent)) == shim
 
 
-def test_a_link_to_a_native_codex_is_taken_as_it_is(tmp_path: Path):
+def test_a_link_to_a_native_codex_is_used_unresolved(tmp_path: Path):
     real = executable(tmp_path / "Cellar" / "codex" / "0.169.0" / "bin" / "codex")
     link = tmp_path / "bin" / "codex"
     link.parent.mkdir()
@@ -497,9 +492,7 @@ def test_a_link_to_a_native_codex_is_taken_as_it_is(tmp_path: Path):
 
 @pytest.mark.parametrize("suffix", [".cmd", ".ps1"])
 @pytest.mark.parametrize("package", ["@openai/codex/node_modules/@openai", "@openai"])
-def test_behind_the_shims_that_npm_makes_on_windows_the_native_codex_is_found(
-    suffix: str, package: str, tmp_path: Path
-):
+def test_the_native_codex_of_an_npm_shim_on_windows_is_found(suffix: str, package: str, tmp_path: Path):
     shim = executable(tmp_path / f"codex{suffix}")
     native = executable(
         tmp_path / "node_modules" / package / "codex-win32-x64/vendor/x86_64-pc-windows-msvc/bin" / NATIVE
@@ -523,7 +516,7 @@ def test_behind_the_shims_that_npm_makes_on_windows_the_native_codex_is_found(
         ("", None),
     ],
 )
-def test_the_first_version_of_a_text_is_codexs(text: str, version: tuple[int, int, int] | None):
+def test_the_first_version_in_a_text_is_the_version_of_codex(text: str, version: tuple[int, int, int] | None):
     assert read_version(text) == version
 
 
@@ -548,7 +541,7 @@ def test_a_codex_at_the_floor_or_above_or_without_a_version_passes(version: str)
 
 
 @pytest.mark.parametrize("version", [dotted(FLOOR[0], FLOOR[1] - 1, 999), "0.9.0", "0.0.1"])
-def test_an_older_codex_is_refused_with_both_versions_and_the_way_out(version: str):
+def test_an_older_codex_is_refused_with_both_versions_and_the_command_to_update(version: str):
     with pytest.raises(CodexTooOldError) as caught:
         check_version(f"codex-cli {version}", Path("/opt/codex"))
     assert str(caught.value) == (
@@ -563,7 +556,7 @@ async def test_a_command_is_run_to_its_end(tmp_path: Path) -> None:
     assert (status, printed.strip(), complained.strip()) == (3, b"out", b"err")
 
 
-async def test_a_command_that_is_given_up_while_it_starts_is_started_and_then_killed(
+async def test_a_command_that_is_cancelled_while_it_starts_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Child] = []

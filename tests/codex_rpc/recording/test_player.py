@@ -41,7 +41,7 @@ def recorded(*messages: tuple[bool, Message]) -> Session:
 
 
 def by_items(*sessions: Session) -> Callable[[ModelView], PlayPosition | None]:
-    """Choose the step whose model sees as many items as the one that is to go on."""
+    """Choose the step whose view has as many items as the current one."""
 
     def choose(view: ModelView) -> PlayPosition | None:
         positions = (PlayPosition(one, step) for one in sessions for step in one.steps)
@@ -51,7 +51,7 @@ def by_items(*sessions: Session) -> Callable[[ModelView], PlayPosition | None]:
 
 
 class Client:
-    """Our end, by hand: gives lines, reads what is due, looks at a clock of its own."""
+    """A client driven by the test: writes lines, reads the due ones, has its own clock."""
 
     def __init__(self, player: Player) -> None:
         self.player = player
@@ -70,7 +70,7 @@ class Client:
         return [orjson.loads(line) for line in self.player.take(self.now)]
 
     def begin(self, *items: dict[str, Any]) -> list[dict[str, Any]]:
-        """Start a thread with these items and a turn on it; return what follows the answer to the latter."""
+        """Start a thread with these items and a turn on it; return the lines after the answer to `turn/start`."""
         [answer] = self.call("thread/start", model="m")
         self.thread = answer["result"]["thread"]["id"]
         self.call("thread/inject_items", threadId=self.thread, items=list(items))
@@ -89,18 +89,18 @@ def at_once(*sessions: Session) -> Client:
 
 
 def brief(events: list[dict[str, Any]]) -> list[str]:
-    """What the events are, shortened."""
+    """The events, shortened."""
     return [event["params"].get("delta") or event["params"].get("callId") or event["method"] for event in events]
 
 
-def test_what_the_process_is_asked_about_itself_is_answered() -> None:
+def test_calls_about_the_process_are_answered_from_the_facts() -> None:
     client = at_once()
     assert client.call("account/read") == [{"id": 1, "result": {"account": None}}]
     [refused] = client.call("thread/fork", threadId="?")
     assert refused["error"]["message"] == "the replay has no such thread"
 
 
-def test_a_line_comes_only_after_the_line_of_ours_that_it_followed() -> None:
+def test_a_line_is_played_only_after_our_line_that_it_followed() -> None:
     client = at_once(recorded(*LOOP))
     first = client.begin(user("go"))
     assert brief(first) == ["hm", "rawResponseItem/completed", "rawResponseItem/completed", "b"]
@@ -140,7 +140,7 @@ def test_a_turn_that_was_not_recorded_is_refused() -> None:
     assert client.refused == {"code": -32600, "message": "there is no recording of this turn", "data": None}
 
 
-def test_a_step_that_nobody_knows_is_the_next_one_of_the_session() -> None:
+def test_a_step_that_is_not_found_is_the_next_one_of_the_session() -> None:
     one = recorded(*LOOP)
     client = Client(
         Player(lambda view: PlayPosition(one, one.steps[0]) if len(view.items) == 1 else None, FACTS, float("inf"))
@@ -149,10 +149,10 @@ def test_a_step_that_nobody_knows_is_the_next_one_of_the_session() -> None:
     assert brief(client.give(second[-1]))[-1] == "turn/completed"
 
 
-def test_outputs_that_nothing_follows_end_the_turn_with_what_was_expected() -> None:
+def test_outputs_at_the_end_of_a_recording_end_the_turn_with_its_name() -> None:
     client = at_once(recorded(*LOOP[:8]))
     question = client.begin(user("go"))[-1]
-    client.write({"id": 99, "result": {}})  # answers nothing that was asked
+    client.write({"id": 99, "result": {}})  # answers no request
     assert client.give(question) == []
     only = at_once(recorded(*LOOP[:6], asks(5, "a")))
     [ended] = only.give(only.begin(user("go"))[-1])
@@ -168,7 +168,7 @@ def test_a_recording_that_ends_in_the_middle_ends_the_turn() -> None:
     assert events[-1]["params"]["turn"]["error"] == {"message": "The recording ends here."}
 
 
-def test_an_answer_that_codex_waited_for_holds_the_rest_up_also_when_it_is_a_refusal() -> None:
+def test_an_answer_that_codex_waited_for_is_awaited_even_if_it_is_a_refusal() -> None:
     approval = asks(7, "approval")
     client = at_once(recorded(*LOOP[:4], approval, refuses(7, "no"), delta("well"), completed()))
     [question] = client.begin(user("go"))
@@ -176,7 +176,7 @@ def test_an_answer_that_codex_waited_for_holds_the_rest_up_also_when_it_is_a_ref
     assert brief(client.write(refusal)) == ["well", "turn/completed"]
 
 
-def test_an_interrupt_ends_the_turn_and_what_was_still_to_come() -> None:
+def test_an_interrupt_ends_the_turn_and_drops_its_remaining_lines() -> None:
     client = Client(Player(by_items(recorded(*LOOP[:4], delta("one"), delta("two"), completed())), FACTS))
     client.begin(user("go"))
     client.now = 1.0
@@ -190,7 +190,7 @@ def test_an_interrupt_ends_the_turn_and_what_was_still_to_come() -> None:
     assert refused["error"]["message"] == "no active turn to interrupt"
 
 
-def test_nothing_comes_after_a_thread_was_let_go() -> None:
+def test_nothing_is_played_after_a_thread_is_unsubscribed() -> None:
     client = Client(Player(by_items(recorded(*LOOP)), FACTS))
     client.begin(user("go"))
     [answer] = client.call("thread/unsubscribe", threadId=client.thread)
@@ -211,12 +211,12 @@ def test_pauses_are_the_recorded_ones_divided_by_the_pace() -> None:
     assert seen == [(0.25, ["one"]), (0.5, ["two"]), (0.75, ["turn/completed"])]
 
 
-def test_what_codex_only_repeats_is_not_played() -> None:
+def test_echoes_of_injected_items_are_not_played() -> None:
     echo = raw("auto-compact-1", **user("go"))
     assert brief(at_once(recorded(*LOOP[:4], echo, completed())).begin(user("go"))) == ["turn/completed"]
 
 
-def test_what_is_no_message_and_what_wants_no_answer_gets_none() -> None:
+def test_notifications_and_lines_that_are_not_messages_get_no_answer() -> None:
     client = at_once(recorded(*LOOP))
     client.player.feed(b"{", 0)
     assert client.write({"method": "initialized"}) == []

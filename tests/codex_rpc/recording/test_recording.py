@@ -9,7 +9,7 @@ from codex_rpc.recording.replay import ReplayedCodex
 
 
 class Scripted:
-    """Gives what it was told to, and records what it is sent."""
+    """Returns the given output and records what is sent to it."""
 
     def __init__(self, *chunks: bytes) -> None:
         self._chunks = chunks
@@ -26,7 +26,7 @@ class Scripted:
         return "bye"
 
 
-async def test_a_recorded_stream_passes_everything_on_and_tells_each_whole_line() -> None:
+async def test_a_recorded_stream_passes_everything_on_and_notes_each_whole_line() -> None:
     noted: list[tuple[bool, bytes]] = []
     inner = Scripted(b"one\ntw", b"o\nthree")
     stream = RecordedStream(inner, lambda to_codex, line: noted.append((to_codex, line)))
@@ -39,7 +39,7 @@ async def test_a_recorded_stream_passes_everything_on_and_tells_each_whole_line(
     assert stream.last_words() == "bye"
 
 
-async def test_a_played_codex_answers_when_it_is_asked_and_waits_until_then() -> None:
+async def test_a_played_codex_waits_for_a_call_and_answers_it() -> None:
     stream = ReplayedCodex(Player(lambda _: None, {"account/read": {}}))
     received: list[bytes] = []
     with anyio.fail_after(5):

@@ -55,7 +55,7 @@ def test_a_line_that_cannot_be_read_is_named(text: bytes) -> None:
         read_lines(b'{"t":0,"dir":"to","msg":{"method":"m"}}\n' + text)
 
 
-def test_a_connection_is_sorted_by_thread_and_a_start_waits_for_the_id() -> None:
+def test_the_lines_of_a_connection_are_split_by_thread_and_a_start_waits_for_its_id() -> None:
     lines = session(
         [
             start(7),
@@ -85,7 +85,7 @@ def test_a_connection_is_sorted_by_thread_and_a_start_waits_for_the_id() -> None
         ErrorResponse(3, 1, "x"),
     ],
 )
-def test_what_concerns_the_process_belongs_to_no_thread(message: Message) -> None:
+def test_messages_about_the_process_belong_to_no_thread(message: Message) -> None:
     assert Splitter().feed(Line(0, False, message)) is None
 
 
@@ -96,7 +96,7 @@ def test_a_refused_start_belongs_to_no_thread() -> None:
     assert splitter.feed(Line(0, False, Response(1, {"thread": {"id": "t"}}))) is None
 
 
-def test_both_sides_count_their_requests_on_their_own() -> None:
+def test_each_side_numbers_its_own_requests() -> None:
     splitter = Splitter()
     for message in (Request(1, "turn/start", {"threadId": "ours"}), Notification("x", {})):
         splitter.feed(Line(0, True, message))
@@ -107,7 +107,7 @@ def test_both_sides_count_their_requests_on_their_own() -> None:
     assert splitter.feed(answer) == ("theirs", [answer])
 
 
-def test_what_was_injected_is_echoed_under_turn_ids_of_their_own() -> None:
+def test_an_echo_of_an_injected_item_is_recognised_by_its_turn_id() -> None:
     assert is_echo(raw("auto-compact-3", type="message")[1])
     assert not is_echo(raw(type="message")[1])
     assert not is_echo(Notification("x", None))

@@ -46,36 +46,36 @@ def _short(item: dict[str, Any]) -> str:
 OPENING = (start(effort="low"), started(), inject(2, user("go")), turn(3))
 
 
-def test_a_turn_begins_a_step_with_all_that_was_injected_and_said() -> None:
+def test_a_turn_begins_a_step_with_all_injected_and_answered_items() -> None:
     one, other = found(*OPENING, said("gone"), completed(), inject(4, user("on")), turn(5))
     assert (one.line, texts(one)) == (3, ["go"])
     assert one.view.start == {"model": "m", "effort": "low"}
     assert (other.line, texts(other)) == (7, ["go", "gone", "on"])
 
 
-def test_the_last_missing_output_begins_a_step_and_none_before_does() -> None:
+def test_only_the_last_missing_output_begins_a_step() -> None:
     calls = (*OPENING, called("a"), called("b"), asks(0, "b"), gives(0, "2"), asks(1, "a"), gives(1, "1"))
     _, resumed = found(*calls)
     assert (resumed.line, texts(resumed)) == (9, ["go", "call a", "call b", "output b 2", "output a 1"])
 
 
-def test_what_is_injected_beside_outputs_stands_behind_them() -> None:
+def test_items_injected_while_outputs_are_missing_are_placed_after_them() -> None:
     _, resumed = found(*OPENING, called("a"), asks(0, "a"), inject(4, user("also")), gives(0, "1"))
     assert texts(resumed) == ["go", "call a", "output a 1", "also"]
 
 
-def test_a_refused_call_has_the_refusal_for_an_output() -> None:
+def test_the_output_of_a_refused_call_is_the_refusal() -> None:
     _, resumed = found(*OPENING, called("a"), asks(0, "a"), refuses(0, "no"))
     assert texts(resumed) == ["go", "call a", "output a no"]
 
 
-def test_a_call_that_codex_answers_itself_holds_nobody_up() -> None:
+def test_the_model_does_not_wait_for_a_call_that_codex_answers_itself() -> None:
     own = raw(type="function_call_output", call_id="x", output=[{"text": "unknown"}])
     _, later = found(*OPENING, called("x"), own, said("well"), completed(), inject(4, user("on")), turn(5))
     assert texts(later) == ["go", "call x", "output x unknown", "well", "on"]
 
 
-def test_what_codex_echoes_is_not_counted_twice() -> None:
+def test_echoes_of_injected_items_are_not_counted_twice() -> None:
     echo = raw("auto-compact-0", **user("go"))
     output = raw(type="function_call_output", call_id="a", output="1")
     opening = (start(), started(), inject(2, user("go")), echo, turn(3))

@@ -6,7 +6,7 @@ from codex_rpc.wire.messages import ErrorResponse, Notification, Request, Respon
 from tests.codex_rpc.recording.thread_lines import THREAD, TURN
 
 
-def test_ids_are_numbered_and_times_and_places_go() -> None:
+def test_ids_are_numbered_and_times_and_paths_are_removed() -> None:
     lines = [
         Line(100.0, True, Request(40, "thread/start", {"model": "m", "cwd": "/secret/place"})),
         Line(100.5, False, Response(40, {"thread": {"id": THREAD, "createdAt": 1, "cliVersion": "0.1"}, "cwd": "/x"})),
@@ -33,7 +33,7 @@ def test_ids_are_numbered_and_times_and_places_go() -> None:
     ]
 
 
-def test_tidying_twice_changes_nothing_and_nothing_is_left_of_nothing() -> None:
+def test_tidying_twice_changes_nothing_and_an_empty_session_stays_empty() -> None:
     lines = [Line(5.0, True, Request(3, "turn/start", {"threadId": THREAD, "turnId": "auto-compact-1"}))]
     once = tidy(lines)
     assert once == [Line(0.0, True, Request(1, "turn/start", {"threadId": "thread-1", "turnId": "auto-compact-1"}))]

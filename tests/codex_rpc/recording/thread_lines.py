@@ -1,4 +1,4 @@
-"""The lines of one made-up thread, as codex and we write them."""
+"""The lines of one made-up thread, as written by codex and by us."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def completed() -> tuple[bool, Message]:
 
 
 def session(messages: Iterable[tuple[bool, Message]]) -> list[Line]:
-    """One line each second."""
+    """The messages as lines, one each second."""
     return [Line(float(at), to_codex, message) for at, (to_codex, message) in enumerate(messages)]
 
 

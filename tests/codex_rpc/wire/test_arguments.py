@@ -1,4 +1,4 @@
-"""Which arguments of a tool call codex parses; `tests/integration/test_tools.py` asks the real one."""
+"""Which arguments of a tool call codex parses; `tests/integration/test_tools.py` checks the real codex."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_codex_parses_json_of_any_type_and_numbers_of_any_size(arguments: str) -
 
 
 @pytest.mark.parametrize("arguments", UNREADABLE)
-def test_codex_does_not_parse_what_is_no_json_or_too_deep(arguments: str) -> None:
+def test_codex_parses_neither_invalid_json_nor_too_deep_nesting(arguments: str) -> None:
     assert not codex_can_parse(arguments)
 
 
@@ -64,5 +64,5 @@ def test_codex_does_not_parse_what_is_no_json_or_too_deep(arguments: str) -> Non
         st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
     )
 )
-def test_codex_parses_all_json_that_is_written_properly(value: object) -> None:
+def test_codex_parses_all_valid_json(value: object) -> None:
     assert codex_can_parse(json.dumps(value))

@@ -1,4 +1,4 @@
-"""Lines that are read by their beginning say exactly what a full parse of them says."""
+"""Lines that are read by their beginning give exactly what a full parse of them gives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def line(
 
 
 def parsed(one: bytes) -> MessageDelta | None:
-    """What the full parse makes of a line; None unless it is a delta."""
+    """The delta that a full parse of the line gives; None for any other line."""
     try:
         message = decode(one)
         event = read_event(message.method, message.params) if isinstance(message, Notification) else None
@@ -86,17 +86,17 @@ def test_the_ids_may_hold_anything():
         b"}",
     ],
 )
-def test_any_other_line_is_left_to_the_full_parse(other: bytes):
+def test_any_other_line_must_be_parsed(other: bytes):
     assert knowing(line("first")).read(other) is None
 
 
-def test_a_line_that_is_laid_out_otherwise_is_never_known():
+def test_a_line_with_another_layout_is_never_recognised():
     spaced = line("first").replace(b'"params":', b'"params": ')
 
     assert knowing(spaced).read(spaced) is None
 
 
-def test_a_new_message_of_a_thread_takes_the_place_of_the_one_before():
+def test_a_new_message_of_a_thread_replaces_the_one_before():
     known = knowing(line(item="1"), line(thread="other"), line(item="2"))
 
     assert known.read(line(item="1")) is None
@@ -104,7 +104,7 @@ def test_a_new_message_of_a_thread_takes_the_place_of_the_one_before():
     assert known.read(line(thread="other")) is not None
 
 
-def test_a_thread_that_is_forgotten_is_known_no_longer():
+def test_a_forgotten_thread_is_no_longer_recognised():
     known = knowing(line(), line(thread="other"))
 
     known.forget("t")
@@ -138,7 +138,7 @@ pieces = st.sampled_from(
 @example(b"word", b"", 0)
 @example(b"1", b"}", 31)
 @settings(deadline=None, max_examples=500)
-def test_whatever_is_read_is_what_the_full_parse_reads(inserted: bytes, tail: bytes, removed: int):
+def test_a_recognised_line_has_the_text_that_a_full_parse_gives(inserted: bytes, tail: bytes, removed: int):
     first, middle = line("first"), line("first").index(b"first")
     changed = first[:middle] + inserted + first[middle + 5 :]
     changed = changed[: len(changed) - removed] + tail
@@ -152,7 +152,7 @@ def test_whatever_is_read_is_what_the_full_parse_reads(inserted: bytes, tail: by
 
 @given(st.text(), st.text(), st.integers(0, 10**12))
 @settings(deadline=None)
-def test_every_text_that_codex_can_send_is_read(first: str, text: str, stamp: int):
+def test_every_text_that_codex_can_send_is_recognised(first: str, text: str, stamp: int):
     read = knowing(line(first)).read(line(text, stamp=stamp + 1))
 
     assert read is not None

@@ -1,4 +1,4 @@
-"""Chunks of bytes become complete lines, however they are cut."""
+"""Chunks of bytes become the same complete lines wherever they are cut."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_stream_fed_byte_by_byte_gives_the_same_lines_as_fed_whole(data: bytes
 
 @given(st.lists(streams, max_size=8))
 @settings(deadline=None)
-def test_the_cuts_between_chunks_leave_no_trace_in_the_lines(chunks: list[bytes]):
+def test_the_cuts_between_chunks_do_not_change_the_lines(chunks: list[bytes]):
     lines = [line for lines in fed(LineSplitter(), *chunks) for line in lines]
 
     assert lines == LineSplitter().feed(b"".join(chunks))

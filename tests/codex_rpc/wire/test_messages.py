@@ -1,4 +1,4 @@
-"""A line of the wire and its value, both ways; nothing is written that codex could not parse."""
+"""Lines are read as messages and messages written as lines; nothing is written that codex could not parse."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_message_is_written_as_its_line(line: bytes, message: Message):
         (b'{"id":1,"result":null,"error":{"code":1,"message":"no"}}', ErrorResponse(1, 1, "no", None)),
     ],
 )
-def test_what_a_line_may_leave_out_or_add_does_not_matter(line: bytes, message: Message):
+def test_optional_and_unknown_fields_of_a_line_do_not_matter(line: bytes, message: Message):
     assert decode(line) == message
 
 
@@ -120,7 +120,7 @@ def test_what_a_line_may_leave_out_or_add_does_not_matter(line: bytes, message: 
         b"[" * 2000 + b"]" * 2000,
     ],
 )
-def test_a_line_that_is_no_message_is_a_protocol_error(line: bytes):
+def test_a_line_that_is_not_a_message_is_a_protocol_error(line: bytes):
     with pytest.raises(ProtocolError):
         decode(line)
 
@@ -170,7 +170,7 @@ def test_random_values_are_written_as_one_line_of_json_or_are_unsendable(params:
         nested_lists(100_000),
     ],
 )
-def test_what_codex_could_not_parse_is_unsendable(params: Any):
+def test_a_value_that_codex_could_not_parse_is_unsendable(params: Any):
     with pytest.raises(UnsendableError):
         encode(Request(1, "m", params))
 
@@ -185,7 +185,7 @@ def test_the_whole_line_may_be_nested_as_deep_as_the_limit_and_no_deeper(nested:
         encode(Response(1, nested(MAX_DEPTH - envelope + 1)))
 
 
-def test_a_value_that_holds_itself_is_unsendable():
+def test_a_value_that_contains_itself_is_unsendable():
     ring: list[Any] = []
     ring.append(ring)
 
@@ -213,7 +213,7 @@ def test_an_answer_that_cannot_be_read_is_a_failure_of_its_call(line: bytes):
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400])
-def test_a_call_with_a_number_beyond_all_bounds_is_still_a_call(number: str) -> None:
+def test_a_request_with_a_number_of_any_size_is_still_a_request(number: str) -> None:
     line = b'{"id":0,"method":"item/tool/call","params":{"arguments":{"n":%b}}}' % number.encode()
     message = decode(line)
     assert isinstance(message, Request)

@@ -1,4 +1,4 @@
-"""One end of the connection as a value: which answers somebody waits for."""
+"""One end of the connection: which answers belong to an open call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_answers_are_told_apart_by_id_in_any_order():
 
 
 @pytest.mark.parametrize("answer", [Response(1, "again"), ErrorResponse(1, 1, "again")])
-def test_a_second_answer_to_a_call_is_nobodys(answer: Response | ErrorResponse):
+def test_a_second_answer_to_a_call_is_skipped(answer: Response | ErrorResponse):
     peer = Peer()
     peer.call("model/list", {})
     peer.receive(encode(Response(1, None)))
@@ -41,7 +41,7 @@ def test_a_second_answer_to_a_call_is_nobodys(answer: Response | ErrorResponse):
 
 
 @pytest.mark.parametrize("request_id", [0, 2, -1, "1", ""])
-def test_an_answer_to_a_call_never_made_is_nobodys_and_closes_no_other(request_id: int | str):
+def test_an_answer_to_a_call_never_made_is_skipped_and_closes_no_other(request_id: int | str):
     peer = Peer()
     peer.call("model/list", {})
 
@@ -49,7 +49,7 @@ def test_an_answer_to_a_call_never_made_is_nobodys_and_closes_no_other(request_i
     assert peer.receive(encode(Response(1, "ours"))) == Response(1, "ours")
 
 
-def test_a_forgotten_call_is_no_longer_answered():
+def test_the_answer_to_a_forgotten_call_is_skipped():
     peer = Peer()
     forgotten, _ = peer.call("model/list", {})
     kept, _ = peer.call("model/list", {})
@@ -60,7 +60,7 @@ def test_a_forgotten_call_is_no_longer_answered():
     assert peer.receive(encode(Response(kept, None))) == Response(kept, None)
 
 
-def test_a_call_that_cannot_be_sent_leaves_nothing_behind():
+def test_an_unsendable_call_is_not_open():
     peer = Peer()
 
     with pytest.raises(UnsendableError):
@@ -85,7 +85,7 @@ def test_a_notification_passes_through():
     )
 
 
-def test_a_line_that_is_no_message_closes_no_call():
+def test_a_line_that_is_not_a_message_closes_no_call():
     peer = Peer()
     request_id, _ = peer.call("model/list", {})
 
@@ -113,7 +113,7 @@ def test_a_notification_is_written_without_an_id():
 
 @given(st.lists(st.tuples(st.sampled_from(["call", "answer", "forget"]), st.integers(1, 6)), max_size=30))
 @settings(deadline=None)
-def test_an_answer_reaches_somebody_exactly_while_its_call_is_open(steps: list[tuple[str, int]]):
+def test_an_answer_is_passed_on_exactly_while_its_call_is_open(steps: list[tuple[str, int]]):
     peer = Peer()
     opened = 0
     waiting: set[int] = set()

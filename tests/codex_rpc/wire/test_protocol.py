@@ -1,14 +1,17 @@
-"""Calls with their parameters and results, and notifications as events, in codex's own words."""
+"""Calls with their parameters and results, notifications and tool calls as events: in the form that codex uses."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import ValidationError, convert
 
+from codex_rpc.quota import RateLimit, Window
 from codex_rpc.wire.calls import (
     UNWANTED,
     Account,
@@ -28,10 +31,14 @@ from codex_rpc.wire.messages import Request
 from codex_rpc.wire.protocol import (
     AccountChanged,
     CodexFailure,
+    CompactionStarted,
     ErrorReported,
     Event,
+    FailureDetails,
+    FinishedTurn,
     LoginCompleted,
     MessageDelta,
+    QuotaReported,
     RawItemCompleted,
     ReasoningDelta,
     ResponseCompleted,
@@ -40,15 +47,14 @@ from codex_rpc.wire.protocol import (
     TurnCompleted,
     Warned,
     read_event,
-    read_failure,
     read_request,
     tool_call_result,
 )
 
-NEWS_OF_THE_ACCOUNT = (AccountChanged, LoginCompleted)
+ACCOUNT_EVENTS = (AccountChanged, LoginCompleted)
 
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
-"""What the client takes for a malformed message of codex."""
+"""The exceptions that the client handles as a malformed result of codex."""
 
 ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
 TURN: dict[str, Any] = {"id": "u", "items": [], "status": "completed", "error": None}
@@ -202,11 +208,16 @@ EVENTS: list[tuple[str, dict[str, Any], Event]] = [
         {"threadId": "t", "turnId": "u", "error": {"message": "Reconnecting... 1/5"}, "willRetry": True},
         ErrorReported("t", "u", CodexFailure("Reconnecting... 1/5"), will_retry=True),
     ),
-    ("turn/completed", {"threadId": "t", "turn": TURN}, TurnCompleted("t", "u", "completed", None)),
+    (
+        "item/started",
+        {"threadId": "t", "turnId": "u", "item": {"type": "contextCompaction", "id": "i"}, "startedAtMs": 1},
+        CompactionStarted("t", "u"),
+    ),
+    ("turn/completed", {"threadId": "t", "turn": TURN}, TurnCompleted("t", FinishedTurn("u", "completed"))),
     (
         "turn/completed",
         {"threadId": "t", "turn": {"id": "u", "items": [], "status": "interrupted"}},
-        TurnCompleted("t", "u", "interrupted", None),
+        TurnCompleted("t", FinishedTurn("u", "interrupted")),
     ),
     (
         "turn/completed",
@@ -219,12 +230,28 @@ EVENTS: list[tuple[str, dict[str, Any], Event]] = [
                 "error": {"message": "cut", "codexErrorInfo": {"responseStreamDisconnected": {"httpStatusCode": 502}}},
             },
         },
-        TurnCompleted("t", "u", "failed", CodexFailure("cut", "responseStreamDisconnected", 502)),
+        TurnCompleted(
+            "t",
+            FinishedTurn("u", "failed", CodexFailure("cut", {"responseStreamDisconnected": FailureDetails(502)})),
+        ),
     ),
     ("account/updated", {"authMode": "chatgpt", "planType": "plus"}, AccountChanged()),
-    ("account/login/completed", {"loginId": "l", "success": True, "error": None}, LoginCompleted("l", None)),
-    ("account/login/completed", {"loginId": "l", "success": False, "error": "no"}, LoginCompleted("l", "no")),
-    ("account/login/completed", {"success": False}, LoginCompleted(None, "codex does not say why")),
+    (
+        "account/login/completed",
+        {"loginId": "l", "success": True, "error": None},
+        LoginCompleted(success=True, login_id="l"),
+    ),
+    (
+        "account/login/completed",
+        {"loginId": "l", "success": False, "error": "no"},
+        LoginCompleted(success=False, login_id="l", error="no"),
+    ),
+    ("account/login/completed", {"success": False}, LoginCompleted(success=False)),
+    (
+        "account/rateLimits/updated",
+        {"rateLimits": {"limitId": "codex", "primary": {"usedPercent": 43}}},
+        QuotaReported(RateLimit("codex", primary=Window(43))),
+    ),
 ]
 METHODS = sorted({method for method, _, _ in EVENTS})
 
@@ -232,21 +259,22 @@ LEFT_OPEN: dict[tuple[str, str], Event | None] = {
     ("rawResponse/completed", "usage"): ResponseCompleted("t", "u", None),
     ("warning", "threadId"): None,
 }
-"""Parameters that the schema leaves open, and what a notification without them means."""
+"""Optional parameters, and the meaning of a notification without them."""
 
 UNREAD = {
     ("rawResponse/completed", "responseId"),
     ("item/reasoning/summaryTextDelta", "summaryIndex"),
     ("item/reasoning/summaryPartAdded", "summaryIndex"),
     ("item/reasoning/textDelta", "contentIndex"),
+    ("item/started", "startedAtMs"),
 }
-"""Parameters that make no difference to us."""
+"""Parameters that we do not read."""
 
 TOOL_CALL = {"threadId": "t", "turnId": "u", "callId": "c", "tool": "add", "arguments": {"a": 1}, "namespace": None}
 
 
 @pytest.mark.parametrize(("call", "method", "params", "result", "value"), CALLS)
-def test_a_call_carries_its_parameters_and_reads_its_result(
+def test_a_call_has_its_parameters_and_reads_its_result(
     call: Call[Any], method: str, params: dict[str, Any], result: Any, value: Any
 ):
     assert (call.method, call.params) == (method, params)
@@ -257,7 +285,7 @@ def test_a_call_carries_its_parameters_and_reads_its_result(
     "call", [initialize("n", "1"), account_read(), config_read(), model_list(), thread_start({}), turn_start("t")]
 )
 @pytest.mark.parametrize("result", ["null", "{}", "[]", '"text"', '{"thread":{}}', '{"turn":null}', '{"data":[{}]}'])
-def test_a_result_without_what_the_protocol_promises_is_malformed(call: Call[Any], result: str):
+def test_a_result_that_does_not_fit_the_schema_is_malformed(call: Call[Any], result: str):
     with pytest.raises(MALFORMED):
         call.read(json.loads(result))
 
@@ -271,7 +299,7 @@ def test_a_result_without_what_the_protocol_promises_is_malformed(call: Call[Any
         (Account(None, None, needs_login=True), False),
     ],
 )
-def test_codex_can_answer_when_somebody_is_logged_in_or_nobody_needs_to_be(account: Account, ready: bool):
+def test_codex_is_ready_with_a_login_or_without_the_need_of_one(account: Account, ready: bool):
     assert account.ready is ready
 
 
@@ -281,24 +309,57 @@ def test_a_notification_is_read_as_its_event(method: str, params: dict[str, Any]
 
 
 @pytest.mark.parametrize("method", ["thread/tokenUsage/updated", "brand/new", "", "Error"])
-def test_a_notification_that_we_do_not_use_is_skipped_unread(method: str):
+def test_an_unused_notification_is_skipped_unread(method: str):
     assert read_event(method, None) is None
 
 
-def test_the_echo_of_an_injected_item_is_no_event():
+def test_the_echo_of_an_injected_item_is_not_an_event():
     echo = {"threadId": "t", "turnId": "auto-compact-0", "item": ITEM}
 
     assert read_event("rawResponseItem/completed", echo) is None
 
 
-def test_a_new_part_of_a_summary_is_an_empty_piece():
+def test_a_new_part_of_a_summary_is_an_empty_delta():
     part = {"threadId": "t", "turnId": "u", "itemId": "i", "summaryIndex": 0}
 
     assert read_event("item/reasoning/summaryPartAdded", part) == ReasoningDelta("t", "u", "i", "")
 
 
+@pytest.mark.parametrize("method", sorted({method for method, _, _ in EVENTS}))
+@pytest.mark.parametrize("params", [None, [], "text", 7])
+def test_parameters_that_are_not_an_object_are_malformed(method: str, params: Any):
+    with pytest.raises(ValidationError):
+        read_event(method, params)
+
+
+@pytest.mark.parametrize(
+    ("method", "changed", "path"),
+    [
+        ("item/agentMessage/delta", {"delta": 7}, "delta"),
+        ("item/agentMessage/delta", {"threadId": ["t"]}, "threadId"),
+        ("rawResponseItem/completed", {"item": "text"}, "item"),
+        ("rawResponse/completed", {"usage": {**USAGE, "inputTokens": None}}, "usage.inputTokens"),
+        ("error", {"error": "text"}, "error"),
+        ("turn/completed", {"turn": {**TURN, "id": None}}, "turn.id"),
+        ("account/rateLimits/updated", {"rateLimits": {"planType": 5}}, "rateLimits.planType"),
+    ],
+)
+def test_the_reason_why_a_notification_is_malformed_names_the_parameter(
+    method: str, changed: dict[str, Any], path: str
+):
+    params = next(params for name, params, _ in EVENTS if name == method)
+
+    with pytest.raises(ValidationError, match=re.escape(f"`$.{path}`")):
+        read_event(method, {**params, **changed})
+
+
+@pytest.mark.parametrize("kind", ["agentMessage", "reasoning", "kindOfTheFuture"])
+def test_the_start_of_any_other_item_is_not_an_event(kind: str):
+    assert read_event("item/started", {"threadId": "t", "turnId": "u", "item": {"type": kind}}) is None
+
+
 @pytest.mark.parametrize("params", [{"message": "careful"}, {"threadId": None, "message": "careful"}])
-def test_a_warning_that_is_about_no_thread_is_no_event(params: dict[str, Any]):
+def test_a_warning_that_is_not_about_a_thread_is_not_an_event(params: dict[str, Any]):
     assert read_event("warning", params) is None
 
 
@@ -307,11 +368,11 @@ def test_a_warning_that_is_about_no_thread_is_no_event(params: dict[str, Any]):
     [
         (method, params, event, key)
         for method, params, event in EVENTS
-        if not isinstance(event, NEWS_OF_THE_ACCOUNT)
+        if not isinstance(event, ACCOUNT_EVENTS)
         for key in params
     ],
 )
-def test_a_notification_may_lack_only_what_the_schema_leaves_open_or_we_do_not_read(
+def test_a_notification_may_lack_only_parameters_that_are_optional_or_unread(
     method: str, params: dict[str, Any], event: Event, missing: str
 ):
     rest = {key: value for key, value in params.items() if key != missing}
@@ -320,14 +381,14 @@ def test_a_notification_may_lack_only_what_the_schema_leaves_open_or_we_do_not_r
     elif (method, missing) in UNREAD:
         assert read_event(method, rest) == event
     else:
-        with pytest.raises(KeyError):
+        with pytest.raises(ValidationError, match=missing):
             read_event(method, rest)
 
 
 names = st.sampled_from(
     [
         *("threadId", "turnId", "callId", "itemId", "id", "turn", "item", "delta", "summaryIndex"),
-        *("message", "usage", "error", "willRetry"),
+        *("message", "usage", "error", "willRetry", "tool", "arguments"),
     ]
 )
 garbage = st.recursive(
@@ -342,65 +403,86 @@ garbage = st.recursive(
 def test_random_parameters_are_an_event_or_malformed(method: str, params: Any):
     try:
         event = read_event(method, params)
-    except MALFORMED:
+    except ValidationError:
         return
     assert event is None or isinstance(event, Event)
 
 
 @pytest.mark.parametrize(
-    ("info", "failure"),
+    ("info", "kind", "http_status"),
     [
-        ("contextWindowExceeded", CodexFailure("m", "contextWindowExceeded", None)),
-        (None, CodexFailure("m", "other", None)),
-        ({"httpConnectionFailed": {"httpStatusCode": 503}}, CodexFailure("m", "httpConnectionFailed", 503)),
-        ({"httpConnectionFailed": {"httpStatusCode": None}}, CodexFailure("m", "httpConnectionFailed", None)),
-        ({"responseTooManyFailedAttempts": {}}, CodexFailure("m", "responseTooManyFailedAttempts", None)),
-        ({"brandNew": None}, CodexFailure("m", "brandNew", None)),
-        ({"activeTurnNotSteerable": {"turnKind": "review"}}, CodexFailure("m", "activeTurnNotSteerable", None)),
-        ({}, CodexFailure("m", "other", None)),
+        ("contextWindowExceeded", "contextWindowExceeded", None),
+        (None, "other", None),
+        ({"httpConnectionFailed": {"httpStatusCode": 503}}, "httpConnectionFailed", 503),
+        ({"httpConnectionFailed": {"httpStatusCode": None}}, "httpConnectionFailed", None),
+        ({"responseTooManyFailedAttempts": {}}, "responseTooManyFailedAttempts", None),
+        ({"brandNew": None}, "brandNew", None),
+        ({"activeTurnNotSteerable": {"turnKind": "review"}}, "activeTurnNotSteerable", None),
+        ({}, "other", None),
     ],
 )
-def test_a_failure_is_known_by_its_name_whether_it_has_details_or_not(info: Any, failure: CodexFailure):
-    assert read_failure({"message": "m", "codexErrorInfo": info}) == failure
+def test_a_failure_has_a_kind_with_or_without_details(info: Any, kind: str, http_status: int | None):
+    failure = convert({"message": "m", "codexErrorInfo": info}, CodexFailure)
+
+    assert (failure.message, failure.kind, failure.http_status) == ("m", kind, http_status)
 
 
-def test_a_failure_without_a_name_is_some_other_one():
-    assert read_failure({"message": "m"}) == CodexFailure("m", "other", None)
+def test_a_failure_without_a_kind_is_of_the_kind_other():
+    assert convert({"message": "m"}, CodexFailure).kind == "other"
+
+
+@pytest.mark.parametrize(
+    ("completed", "failure"),
+    [
+        (LoginCompleted(success=True), None),
+        (LoginCompleted(success=False, error="no"), "no"),
+        (LoginCompleted(success=False), "codex does not say why"),
+    ],
+)
+def test_a_failed_login_has_a_reason(completed: LoginCompleted, failure: str | None):
+    assert completed.failure == failure
 
 
 @pytest.mark.parametrize("request_id", [0, 7, "q"])
-def test_a_call_of_a_tool_keeps_the_request_that_is_to_be_answered(request_id: int | str):
+def test_a_tool_call_keeps_the_request_that_must_be_answered(request_id: int | str):
     request = Request(request_id, "item/tool/call", TOOL_CALL)
 
-    assert read_request(request) == ToolCallAsked("t", "u", "c", request, "add")
+    assert read_request(request) == ToolCallAsked("t", "u", "c", "add", {"a": 1}, request=request)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', '{"a": "é 😀"}', "[1e400, 123456789012345678901234567890]", "null"])
+def test_the_arguments_of_a_tool_call_are_written_again_as_json(text: str):
+    asked = read_request(Request(1, "item/tool/call", {**TOOL_CALL, "arguments": json.loads(text)}))
+
+    assert asked is not None
+    assert json.loads(asked.arguments) == json.loads(text)
 
 
 @pytest.mark.parametrize(
     "method", ["currentTime/read", "item/commandExecution/requestApproval", "item/tool/requestUserInput", ""]
 )
-def test_a_call_that_we_do_not_serve_is_skipped_unread(method: str):
+def test_a_request_that_we_do_not_serve_is_skipped_unread(method: str):
     assert read_request(Request(1, method, None)) is None
 
 
-@pytest.mark.parametrize("missing", ["threadId", "turnId", "callId", "tool"])
-def test_a_call_of_a_tool_names_its_thread_its_turn_and_itself(missing: str):
+@pytest.mark.parametrize("missing", ["threadId", "turnId", "callId", "tool", "arguments"])
+def test_a_tool_call_without_a_required_parameter_is_malformed(missing: str):
     rest = {key: value for key, value in TOOL_CALL.items() if key != missing}
 
-    with pytest.raises(KeyError):
+    with pytest.raises(ValidationError, match=missing):
         read_request(Request(1, "item/tool/call", rest))
 
 
 @given(garbage)
 @settings(deadline=None)
-def test_random_parameters_are_a_call_of_a_tool_or_malformed(params: Any):
+def test_random_parameters_are_a_tool_call_or_malformed(params: Any):
     request = Request(1, "item/tool/call", params)
     try:
         asked = read_request(request)
-    except (KeyError, TypeError):
+    except ValidationError:
         return
-    assert asked == ToolCallAsked(
-        params["threadId"], params["turnId"], params["callId"], request, params["tool"], params.get("namespace")
-    )
+    ids, call = (params["threadId"], params["turnId"], params["callId"]), (params["tool"], params["arguments"])
+    assert asked == ToolCallAsked(*ids, *call, params.get("namespace"), request=request)
 
 
 @pytest.mark.parametrize(
@@ -424,14 +506,14 @@ def test_random_parameters_are_a_call_of_a_tool_or_malformed(params: Any):
         ),
     ],
 )
-def test_the_output_of_a_tool_becomes_the_content_of_its_answer(output: Any, items: list[dict[str, Any]]):
+def test_the_output_of_a_tool_becomes_content_items(output: Any, items: list[dict[str, Any]]):
     assert tool_call_result(output) == {"contentItems": items, "success": True}
 
 
-def test_usages_add_up_part_by_part():
+def test_usages_are_added_field_by_field():
     assert TokenUsage(1, 2, 3, 4) + TokenUsage(10, 20, 30, 40) == TokenUsage(11, 22, 33, 44)
 
 
-def test_codex_is_never_asked_to_leave_out_what_we_read():
+def test_codex_is_never_asked_to_leave_out_a_notification_that_we_read():
     assert set(UNWANTED).isdisjoint(METHODS)
     assert len(set(UNWANTED)) == len(UNWANTED)
