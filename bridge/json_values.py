@@ -16,6 +16,9 @@ DEEPEST = 128
 LONGEST = 20_000
 """Values in one array. So many messages are a second's work, and beyond every context."""
 
+_NESTED = (dict, list)
+"""The types of values with others inside. (A test of the exact type is three times as fast as `isinstance`.)"""
+
 
 def decode_json(body: bytes) -> Any:
     """Decode a body; half of a surrogate pair, as cutting a string in JavaScript leaves it, becomes U+FFFD.
@@ -67,13 +70,13 @@ def check_size(value: object) -> None:
         below: list[object] = []
         for one in level:
             if isinstance(one, dict):
-                below += [inner for inner in cast("dict[str, object]", one).values() if isinstance(inner, dict | list)]
+                below += [inner for inner in cast("dict[str, object]", one).values() if type(inner) in _NESTED]
             elif isinstance(one, list):
                 many = cast("list[object]", one)
                 if len(many) > LONGEST:
                     message = f"The request body has an array of {len(many)} values; {LONGEST} are the most."
                     raise invalid_request(message, code="too_many_values")
-                below += [inner for inner in many if isinstance(inner, dict | list)]
+                below += [inner for inner in many if type(inner) in _NESTED]
         if not below:
             return
         level = below

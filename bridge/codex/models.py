@@ -27,6 +27,8 @@ class ModelChoice(Struct, frozen=True):
     tier: str | None = None
     tiers: Mapping[str, str] = field(default_factory=dict[str, str])
     """All service tiers of the model: display name in lower case → id."""
+    efforts: tuple[str, ...] = ()
+    """The reasoning efforts of the model; empty if they are not known."""
 
 
 def reverse(name: str) -> str:
@@ -51,7 +53,7 @@ def choose(name: str, models: Sequence[Model]) -> ModelChoice | None:
 def _choose(name: str, models: Mapping[str, Model], most_suffixes: int) -> ModelChoice | None:
     for slug in (name, reverse(name)):
         if slug in models:
-            return ModelChoice(slug, tiers=models[slug].tiers)
+            return ModelChoice(slug, tiers=models[slug].tiers, efforts=models[slug].efforts)
     if not most_suffixes:
         return None
     for rest, suffix in _splits(name):

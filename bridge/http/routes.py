@@ -77,7 +77,8 @@ class Api:
         summary = None if settings.reasoning == "off" else "auto"
         exchange = self._opener.begin(request, body, chat.settings, chat.items, summary=summary, fall_back=cursor)
         answer_id, created = f"chatcmpl-codex-{exchange.ids_and_clock.unique()}", exchange.ids_and_clock.now()
-        answer = ChatAnswer(answer_id, created, chat.settings.model, chat.choices, settings.reasoning, cursor)
+        name, display = chat.settings.model, settings.reasoning
+        answer = ChatAnswer(answer_id, created, name, chat.choices, display, cursor, chat.old_calls)
         headers: dict[str, str] = {}
 
         def new_writer() -> ChatStream | ChatCompletion:

@@ -71,7 +71,7 @@ class Opener:
         is not is replaced by the default one.
 
         Raises:
-            ApiError: 401, nobody is logged in; 404, there is no such model.
+            ApiError: 401, nobody is logged in; 404, there is no such model; 400, it has no such effort.
             CodexError: codex did not take the prompt.
         """
         session = await self._backend.ready_session()
@@ -96,4 +96,5 @@ def _choice(
         logger.warning("there is no model %r; its client gets %s", settings.model, choice.slug)
     if choice is None:
         raise model_not_found(settings.model, listed(models))
+    settings.check_effort(choice)
     return choice

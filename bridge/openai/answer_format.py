@@ -5,20 +5,17 @@ Source: the OpenAI API reference, `response_format` and `text.format`; "Structur
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, cast
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import orjson
 
 from bridge.json_values import is_deeper_than
 from bridge.openai.shapes import Object, Refused, Shape, missing
+from bridge.openai.strict_schema import is_strict
 
 JSON_OBJECT = "Answer with one valid JSON object and nothing else."
 BY_INSTRUCTION = "Answer with one valid JSON value that conforms to this JSON Schema, and nothing else:\n"
-
-_NOT_STRICT = frozenset(
-    {"allOf", "not", "oneOf", "if", "then", "else", "dependentRequired", "dependentSchemas", "definitions"}
-)
-"""Keywords that the upstream refuses in a strict schema, or that this check does not follow."""
 
 DEEPEST = 90
 """Objects and arrays inside each other; codex never answers when they are not many more."""
@@ -35,6 +32,18 @@ class JsonSchema(Shape, frozen=True):
     def __post_init__(self) -> None:
         if is_deeper_than(self.schema, DEEPEST):
             raise Refused("schema", f"'{{where}}' nests more than {DEEPEST} objects and arrays inside each other.")
+
+    @property
+    def for_codex(self) -> tuple[Object | None, str | None]:
+        """The schema for codex if strict mode can take it, else the note for the model, each with the description."""
+        if self.strict is not False and is_strict(self.schema):
+            said = [text for text in (self.description, self.schema.get("description")) if isinstance(text, str)]
+            return ({**self.schema, "description": "\n\n".join(said)} if self.description else self.schema), None
+        about = f"{self.description}\n\n" if self.description else ""
+        return None, about + BY_INSTRUCTION + orjson.dumps(self.schema).decode()
+
+    def without_effect(self) -> Iterable[str]:
+        return ("strict",) if self.strict and self.for_codex[0] is None else ()
 
 
 class TextFormat(Shape, tag_field="type", tag="text", frozen=True):
@@ -58,6 +67,9 @@ class JsonSchemaFormat(Shape, tag_field="type", tag="json_schema", frozen=True):
                 raise missing("schema")
             self.wanted.__post_init__()
 
+    def without_effect(self) -> Iterable[str]:
+        return self.wanted.without_effect() if self.json_schema is None else ()
+
     @property
     def wanted(self) -> JsonSchema:
         """The schema, whichever form it has."""
@@ -69,40 +81,11 @@ Format: TypeAlias = TextFormat | JsonObjectFormat | JsonSchemaFormat
 
 
 def for_codex(form: Format | None) -> tuple[Object | None, str | None]:
-    """Return the schema for codex, or the note for the model, or neither.
-
-    Codex sends each schema as strict; one that strict mode cannot take goes by instruction.
-    """
+    """Return the schema for codex, which sends each as strict, or the note for the model, or neither."""
     match form:
         case None | TextFormat():
             return None, None
         case JsonObjectFormat():
             return None, JSON_OBJECT
-        case JsonSchemaFormat(wanted=JsonSchema(schema=schema, strict=strict)):
-            if strict is not False and schema.get("type") == "object" and _is_strict(schema):
-                return schema, None
-            return None, BY_INSTRUCTION + orjson.dumps(schema).decode()
-
-
-def _is_strict(schema: object) -> bool:
-    """Whether strict mode takes a schema; one that is malformed is left to the model to make sense of."""
-    match schema:
-        case dict():
-            here = cast("dict[str, Any]", schema)
-        case _:
-            return False
-    properties, definitions = here.get("properties", {}), here.get("$defs", {})
-    either, needed = here.get("anyOf", []), here.get("required", [])
-    well_formed = isinstance(properties, dict) and isinstance(definitions, dict) and isinstance(either, list)
-    if not well_formed or not isinstance(needed, list) or not _NOT_STRICT.isdisjoint(here):
-        return False
-    names = set(cast("dict[str, Any]", properties))
-    kind = here.get("type")
-    if names or kind == "object" or (isinstance(kind, list) and "object" in kind):
-        closed = here.get("additionalProperties") is False
-        if not closed or sorted(map(str, cast("list[Any]", needed))) != sorted(names):
-            return False
-    below = [*cast("dict[str, Any]", properties).values(), *cast("dict[str, Any]", definitions).values()]
-    below += cast("list[Any]", either)
-    below += [here["items"]] if "items" in here else []
-    return all(map(_is_strict, below))
+        case JsonSchemaFormat():
+            return form.wanted.for_codex

@@ -13,6 +13,8 @@ from bridge.openai.shapes import Refused, Shape, missing
 
 
 class Text(Shape, frozen=True, tag_field="type", tag="text"):
+    silent = frozenset({"annotations", "logprobs"})
+
     text: str
 
 
@@ -96,7 +98,9 @@ def refuse_images(content: Content) -> None:
     Raises:
         Refused: it does.
     """
-    for number, part in enumerate(content if isinstance(content, list) else ()):
+    if not isinstance(content, list):
+        return
+    for number, part in enumerate(content):
         if isinstance(part, Image):
             raise Refused(f"content[{number}]", "An assistant message cannot hold an image.")
 

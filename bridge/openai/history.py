@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from bridge.conversation.prompt import Item
 from bridge.errors import invalid_request
@@ -17,6 +18,22 @@ def short_id(call_id: str) -> str:
     if len(call_id) <= LONGEST_ID:
         return call_id
     return "call_" + hashlib.blake2b(call_id.encode(), digest_size=20).hexdigest()
+
+
+def with_ids(items: Iterable[tuple[int, Item]]) -> Iterator[Item]:
+    """Yield items, each with the number of its message, and give calls and outputs without an id one by that number.
+
+    The outputs answer the calls in their order. (The old `function_call` has no id.)
+    """
+    nameless: deque[str] = deque()
+    for number, item in items:
+        if item.get("call_id") != "":
+            yield item
+        elif item["type"] == "function_call":
+            nameless.append(f"call_{number}_{len(nameless)}")
+            yield {**item, "call_id": nameless[-1]}
+        else:
+            yield {**item, "call_id": nameless.popleft() if nameless else ""}
 
 
 def check_calls(items: Iterable[Item], param: str) -> None:

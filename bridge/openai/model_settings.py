@@ -5,6 +5,7 @@ Source: the OpenAI API reference, "Create chat completion" and "Create a model r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
@@ -13,6 +14,7 @@ from bridge.codex.models import ModelChoice
 from bridge.conversation.limits import Limits
 from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.tools import Toolbox
+from bridge.errors import invalid_request
 from bridge.openai.answer_format import Format, for_codex
 from bridge.openai.shapes import Object, Refused, Shape
 from bridge.openai.tool_choice import ToolChoice, read_tool_choice
@@ -48,6 +50,10 @@ class StreamOptions(Shape, frozen=True):
     """The field `stream_options`."""
 
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+    def without_effect(self) -> Iterable[str]:
+        return ("include_obfuscation",) if self.include_obfuscation else ()
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):
@@ -56,6 +62,8 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     model: str
     toolbox: Toolbox = field(default_factory=Toolbox)
     effort: str | None = None
+    effort_field: str = "reasoning.effort"
+    """Where the request names the effort."""
     tier: str | None = None
     """The service tier, by codex's id or its display name in lower case."""
     verbosity: str | None = None
@@ -82,6 +90,17 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
             one_call_at_a_time=self.one_call_at_a_time,
             cache_key=self.cache_key,
         )
+
+    def check_effort(self, choice: ModelChoice) -> None:
+        """Accept an effort that the model has; what is not known of a model is left to the upstream.
+
+        Raises:
+            ApiError: 400, naming the efforts of the model.
+        """
+        if self.effort is not None and choice.efforts and self.effort not in choice.efforts:
+            known = ", ".join(choice.efforts)
+            message = f"The model {self.model!r} has no reasoning effort {self.effort!r}; use one of: {known}."
+            raise invalid_request(message, self.effort_field, "unsupported_value")
 
     def tier_of(self, choice: ModelChoice) -> str | None:
         """The tier that the model is run in: the one that the request names, or else the model's name."""
@@ -128,6 +147,10 @@ class SharedFields(Shape, frozen=True):
             message = "This server has no background mode: '{where}' must be false."
             raise Refused("background", message, "unsupported_value")
 
+    def choice(self, toolbox: Toolbox) -> ToolChoice:
+        """Return the choice of a tool; raises ApiError as `settings` does."""
+        return read_tool_choice(self.tool_choice, toolbox)
+
     def settings(self, toolbox: Toolbox) -> ModelSettings:
         """Return the settings; `toolbox` has the tools of the request.
 
@@ -135,13 +158,14 @@ class SharedFields(Shape, frozen=True):
             ApiError: 400, the choice of a tool does not fit the tools.
         """
         text, reasoning = self.text or Text(), self.reasoning or Reasoning()
-        choice = read_tool_choice(self.tool_choice, toolbox)
+        choice = self.choice(toolbox)
         schema, format_note = for_codex(self.response_format or text.format)
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return ModelSettings(
             model=self.model,
-            toolbox=Toolbox() if choice.mode == "none" else toolbox,
-            effort=self.reasoning_effort or reasoning.effort,
+            toolbox=choice.toolbox,
+            effort=self.reasoning_effort or reasoning.effort or None,
+            effort_field="reasoning_effort" if self.reasoning_effort else "reasoning.effort",
             tier=None if self.service_tier in _DEFAULT_TIERS else self.service_tier,
             verbosity=self.verbosity or text.verbosity,
             schema=schema,
@@ -161,5 +185,5 @@ def _choice_note(choice: ToolChoice) -> str | None:
             return MUST_CALL
         case "named":
             return MUST_CALL_ONE.format(name=choice.name)
-        case "auto" | "none":
+        case "auto":
             return None

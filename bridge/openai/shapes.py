@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias, TypeVar, cast
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 from msgspec import Struct, ValidationError, convert, inspect
 
@@ -32,8 +33,19 @@ _WORDS = {
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 
+MOST_NAMES = 32
+"""Names of fields without effect that a response header lists."""
+
+
 class Shape(Struct, frozen=True, kw_only=True):
     """A JSON object whose fields are declared; it may have others."""
+
+    silent: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are not declared because nothing is lost without them."""
+
+    def without_effect(self) -> Iterable[str]:
+        """Return the names of declared fields whose values have no effect."""
+        return ()
 
 
 ShapeT = TypeVar("ShapeT", bound=Shape)
@@ -144,3 +156,52 @@ def _choices(shape: type[Shape], path: str) -> list[str]:
 def _members(kinds: list[inspect.Type]) -> Iterator[inspect.Type]:
     for kind in kinds:
         yield from kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+
+
+def lost(value: Object, shape: Shape, where: str = "") -> list[str]:
+    """Return the paths of all that has no effect in a value: fields that its shape does not declare, unless they are
+    null, and those of which the shape says so. A place in an array inside the shape is `[]`.
+    """
+    paths = _lost(value, shape)
+    return [f"{where}.{path}" for path in paths] if where and paths else paths
+
+
+def _lost(value: Object, shape: Shape) -> list[str]:
+    known, nested, judges = _fields_of(type(shape))
+    paths = [] if value.keys() <= known else [name for name in value if name not in known and value[name] is not None]
+    if judges:
+        paths += shape.without_effect()
+    for name in nested:
+        inner: object = getattr(shape, name)
+        if inner is None or isinstance(inner, str):
+            continue
+        if isinstance(inner, list):
+            each = zip(value[name], cast("list[Shape]", inner), strict=True)
+            paths += [f"{name}[].{path}" for one, shape_of_it in each for path in _lost(one, shape_of_it)]
+        else:
+            paths += [f"{name}.{path}" for path in _lost(value[name], cast("Shape", inner))]
+    return paths
+
+
+@cache
+def _fields_of(kind: type[Shape]) -> tuple[frozenset[str], tuple[str, ...], bool]:
+    """The fields that a shape declares or passes over, those that hold shapes, and whether it names any itself."""
+    struct = inspect.type_info(kind)
+    assert isinstance(struct, inspect.StructType)
+    tag = [struct.tag_field] if struct.tag_field else []
+    nested = tuple(field.name for field in struct.fields if _holds_shapes(field.type))
+    judges = kind.without_effect is not Shape.without_effect
+    return frozenset({*kind.__struct_fields__, *kind.silent, *tag}), nested, judges
+
+
+def _holds_shapes(kind: inspect.Type) -> bool:
+    kinds = [one.item_type if isinstance(one, inspect.ListType) else one for one in _members([kind])]
+    return any(isinstance(one, inspect.StructType) and issubclass(one.cls, Shape) for one in _members(kinds))
+
+
+def listed(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return paths as a header can list them: without indexes, each once, in order, few, of plain characters."""
+    without_indexes = {re.sub(r"\[\d+\]", "[]", path) for path in paths}
+    names = sorted({re.sub(r"[^\w.\[\]-]", "?", path, flags=re.ASCII)[:LONGEST_QUOTE] for path in without_indexes})
+    more = len(names) - MOST_NAMES
+    return (*names[:MOST_NAMES], *([f"and {more} more"] if more > 0 else ()))

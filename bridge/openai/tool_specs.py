@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bridge.conversation.tools import Grammar, Tool, Toolbox
 from bridge.errors import invalid_request
 from bridge.json_values import is_deeper_than
-from bridge.openai.shapes import Object, Refused, Shape, decode, missing
+from bridge.openai.shapes import Object, Refused, Shape, decode, lost, missing
 
 MAX_NAME_LENGTH = 256
 
@@ -33,15 +33,34 @@ MAX_SCHEMA_DEPTH = 60
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
 
 
+_SCHEMAS = ("parameters", "input_schema", "inputSchema")
+
+
 class Function(Shape, frozen=True):
-    """Without parameters it takes no arguments."""
+    """Without a schema it takes no arguments; MCP and Anthropic call the schema by other names."""
+
+    silent = frozenset({"type", "function"})
 
     name: Name
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    input_schema: dict[str, Any] | None = None
+    inputSchema: dict[str, Any] | None = None  # noqa: N815 - as MCP writes it
+    strict: bool | None = None
 
     def __post_init__(self) -> None:
-        _check_parameters(self.parameters)
+        for field in _SCHEMAS:
+            _check_parameters(getattr(self, field), field)
+
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """The schema of the arguments, under the first name that has one."""
+        return next((schema for field in _SCHEMAS if (schema := getattr(self, field)) is not None), None)
+
+    def without_effect(self) -> Iterable[str]:
+        """Codex has no place for `strict`."""
+        others = [field for field in _SCHEMAS if getattr(self, field) not in (None, self.schema)]
+        return [*others, "strict"] if self.strict else others
 
 
 class TextFormat(Shape, frozen=True, tag_field="type", tag="text"):
@@ -64,6 +83,8 @@ class GrammarFormat(Shape, frozen=True, tag_field="type", tag="grammar"):
 class Custom(Shape, frozen=True):
     """A tool that takes raw text."""
 
+    silent = frozenset({"type", "custom"})
+
     name: Name
     description: str | None = None
     format: TextFormat | GrammarFormat | None = None
@@ -83,6 +104,8 @@ class Custom(Shape, frozen=True):
 class ToolSearch(Shape, frozen=True):
     """The client's own search for tools that it has not declared yet."""
 
+    silent = frozenset({"type"})
+
     execution: str | None = None
     description: str | None = None
     parameters: dict[str, Any] | None = None
@@ -91,7 +114,7 @@ class ToolSearch(Shape, frozen=True):
         if self.execution != "client":
             message = "'{where}' is 'tool_search', which is supported with the execution 'client' only."
             raise Refused("type", message, "unsupported_value")
-        _check_parameters(self.parameters)
+        _check_parameters(self.parameters, "parameters")
 
 
 class Filters(Shape, frozen=True):
@@ -119,6 +142,8 @@ class WebSearch(Shape, frozen=True):
 class Namespace(Shape, frozen=True):
     """A group of tools; an empty one, which codex refuses, is no tools."""
 
+    silent = frozenset({"type"})
+
     name: Name
     tools: list[Any]
     """Objects, and once they are read entries."""
@@ -129,15 +154,15 @@ DeclaredTool: TypeAlias = Function | Custom | ToolSearch | WebSearch | Namespace
 """An entry of the field `tools`, in its flat form."""
 
 
-def _check_parameters(schema: Mapping[str, Any] | None) -> None:
+def _check_parameters(schema: Mapping[str, Any] | None, field: str) -> None:
     """Accept the schema of an object that codex can read; null is none."""
     if is_deeper_than(schema, MAX_SCHEMA_DEPTH):
         message = f"'{{where}}' nests more than {MAX_SCHEMA_DEPTH} objects and arrays inside each other."
-        raise Refused("parameters", message, "invalid_function_parameters")
+        raise Refused(field, message, "invalid_function_parameters")
     kind: object = (schema or {}).get("type")
     if kind not in ("object", None) and not (isinstance(kind, list) and "object" in cast("list[object]", kind)):
         message = f"'{{where}}' must be 'object', because the arguments of a tool are one; it is {kind!r}."
-        raise Refused("parameters.type", message, "invalid_function_parameters")
+        raise Refused(f"{field}.type", message, "invalid_function_parameters")
 
 
 # ── The field ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,9 +175,17 @@ class _Typed(Shape, frozen=True):
     type: str | None = None
 
 
+class Tools(Struct, frozen=True):
+    """The field `tools` as it was read."""
+
+    entries: list[DeclaredTool]
+    lost: list[str]
+    """The paths of what has no effect."""
+
+
 def read_tools(
-    tools: Sequence[Object] | None, where: str = "tools", entries: Mapping[str, type[DeclaredTool]] = _ENTRIES
-) -> list[DeclaredTool]:
+    tools: Sequence[Object] | None, where: str = "tools", shapes: Mapping[str, type[DeclaredTool]] = _ENTRIES
+) -> Tools:
     """Read the field; null is no tools.
 
     Raises:
@@ -161,22 +194,28 @@ def read_tools(
     """
     if tools and len(tools) > MOST_TOOLS:
         raise invalid_request(f"'{where}' has {len(tools)} tools; the limit is {MOST_TOOLS}.", where, "array_too_long")
-    return [_read(tool, f"{where}[{number}]", entries) for number, tool in enumerate(tools or ())]
+    read = Tools([], [])
+    for number, tool in enumerate(tools or ()):
+        read.entries.append(_read(tool, f"{where}[{number}]", shapes, read.lost))
+    return read
 
 
-def _read(tool: Object, where: str, entries: Mapping[str, type[DeclaredTool]]) -> DeclaredTool:
+def _read(tool: Object, where: str, shapes: Mapping[str, type[DeclaredTool]], lost_paths: list[str]) -> DeclaredTool:
     # Careless clients leave the type out.
     kind = decode(tool, _Typed, where).type or ("function" if tool.get("custom") is None else "custom")
-    shape = entries.get(WEB_SEARCH if kind.startswith(WEB_SEARCH) else kind)
+    shape = shapes.get(WEB_SEARCH if kind.startswith(WEB_SEARCH) else kind)
     if shape is None:
-        names = ", ".join(entries)
-        raise invalid_request(
-            f"'{where}' has the type {kind!r}; use one of {names}.", f"{where}.type", "unsupported_value"
-        )
+        message = f"'{where}' has the type {kind!r}; use {', '.join(shapes)}."
+        raise invalid_request(message, f"{where}.type", "unsupported_value")
     fields, path = nested(tool, kind, where)
     entry = decode(fields, shape, path)
+    lost_paths += lost(fields, entry, path)
+    if fields is not tool:
+        lost_paths += [f"{where}.{name}" for name in tool.keys() - {"type", kind} if tool[name] is not None]
     if isinstance(entry, Namespace):
-        return replace(entry, tools=read_tools(entry.tools, f"{where}.tools", _IN_NAMESPACES))
+        inside = read_tools(entry.tools, f"{where}.tools", _IN_NAMESPACES)
+        lost_paths += inside.lost
+        return replace(entry, tools=inside.entries)
     return entry
 
 
@@ -205,8 +244,8 @@ def toolbox_of(entries: Iterable[DeclaredTool], where: str = "tools") -> Toolbox
 
 def _declared(entry: DeclaredTool) -> Iterator[Tool]:
     match entry:
-        case Function(name, description, parameters):
-            yield Tool.function(name, description or "", parameters or {})
+        case Function(name, description):
+            yield Tool.function(name, description or "", entry.schema or {})
         case Custom(name, description):
             yield Tool.custom(name, description or "", entry.grammar)
         case ToolSearch(_, description, parameters):

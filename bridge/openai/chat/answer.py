@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -19,10 +20,23 @@ class ChatAnswer(Struct, frozen=True):
     choices: int = 1
     display: ReasoningDisplay = "off"
     cursor: bool = False
+    old_calls: bool = False
+    """Whether a call is told as `function_call`, as it was before there were tools."""
 
     def head(self, kind: str) -> dict[str, Any]:
         """Return the fields that begin each object of the answer."""
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+    def calls(self, events: Sequence[ToolCall], *, first: int | None = None) -> dict[str, Any]:
+        """Return the field of a message that tells of calls, or the field of its delta, which counts them."""
+        if self.old_calls:
+            return {"function_call": {"name": events[0].name, "arguments": events[0].arguments}}
+        calls = [tool_call(event) for event in events]
+        return {"tool_calls": calls if first is None else [{"index": n, **one} for n, one in enumerate(calls, first)]}
+
+    def reason(self, reason: str) -> str:
+        """Return the `finish_reason`."""
+        return "function_call" if self.old_calls and reason == "tool_calls" else reason
 
 
 def tool_call(event: ToolCall) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from bridge.conversation.events import (
     Used,
 )
 from bridge.errors import ApiError
-from bridge.openai.chat.answer import ChatAnswer, tool_call
+from bridge.openai.chat.answer import ChatAnswer
 from bridge.openai.reasoning_text import ReasoningBlocks
 from bridge.openai.usage import NO_USAGE, chat_usage, overflow_usage
 
@@ -32,7 +32,7 @@ class _Choice:
         self.blocks = ReasoningBlocks(answer.display)
         self.text: list[str] = []
         self.reasoning: list[str] = []
-        self.calls: list[dict[str, Any]] = []
+        self.calls: list[ToolCall] = []
         self.finish_reason: str | None = None
 
 
@@ -62,13 +62,13 @@ class ChatCompletion:
                     one.text.append(one.blocks.reasoning(told))
                 case ToolCall():
                     one.text.append(one.blocks.close())
-                    one.calls.append(tool_call(event))
+                    one.calls.append(event)
                 case ItemDone():
                     pass
                 case Used(usage):
                     self._usage += usage
                 case Finished(reason):
-                    one.finish_reason = reason
+                    one.finish_reason = self._answer.reason(reason)
                     one.text.append(one.blocks.close())
                 case Failed(error):
                     return self.fail(error)
@@ -99,8 +99,10 @@ class ChatCompletion:
             "role": "assistant",
             "content": text if text or not one.calls else None,
             "refusal": None,
-            "tool_calls": one.calls or None,
+            "tool_calls": None,
         }
+        if one.calls:
+            message |= self._answer.calls(one.calls)
         if one.reasoning and self._answer.display == "reasoning_content":
             message["reasoning_content"] = "".join(one.reasoning)
         return message

@@ -5,8 +5,8 @@ Source: the OpenAI API reference, "Create chat completion".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from bridge.conversation.prompt import Item, function_call, function_call_output
 from bridge.conversation.tools import Toolbox
@@ -28,6 +28,8 @@ class CustomCall(Shape, frozen=True):
 class ToolCall(Shape, frozen=True):
     """Clients write function and custom calls alike as functions; some write custom ones as such."""
 
+    silent = frozenset({"type", "index"})
+
     id: str
     function: FunctionCall | None = None
     custom: CustomCall | None = None
@@ -36,75 +38,95 @@ class ToolCall(Shape, frozen=True):
         if self.function is None and self.custom is None:
             raise missing("function")
 
+    def item(self, toolbox: Toolbox) -> Item:
+        """Return the item of the prompt."""
+        called = self.custom or self.function
+        assert called is not None
+        text = called.input if isinstance(called, CustomCall) else called.arguments
+        return function_call(short_id(self.id), *toolbox.call_to_codex(called.name, text))
 
-class User(Shape, frozen=True, tag_field="role", tag="user"):
+
+class Message(Shape, frozen=True, tag_field="role"):
+    def items(self, toolbox: Toolbox) -> Iterator[Item]:
+        """Yield the items of the prompt; `toolbox` has the tools of the request."""
+        raise NotImplementedError
+
+
+class User(Message, frozen=True, tag="user"):
     content: Content = None
 
     def __post_init__(self) -> None:
-        if self.content is None or self.content == []:
+        if not self.content and self.content != "":
             raise Refused("content", "'{where}' must not be empty.", "missing_content")
+
+    def items(self, toolbox: Toolbox) -> Iterator[Item]:
+        yield {"type": "message", "role": "user", "content": input_parts(self.content)}
 
 
 class Developer(User, frozen=True, tag="developer"):
-    pass
+    def items(self, toolbox: Toolbox) -> Iterator[Item]:
+        yield {"type": "message", "role": "developer", "content": input_parts(self.content)}
 
 
-class System(User, frozen=True, tag="system"):
-    pass
+class System(Developer, frozen=True, tag="system"):
+    """Codex drops items of the role `system`; `developer` means the same."""
 
 
-class Assistant(Shape, frozen=True, tag_field="role", tag="assistant"):
+class Assistant(Message, frozen=True, tag="assistant"):
     content: Content = None
     tool_calls: list[ToolCall] | None = None
+    refusal: str | None = None
+    function_call: FunctionCall | None = None
+    audio: Any = None
 
     def __post_init__(self) -> None:
         refuse_images(self.content)
+        if self.audio is not None:
+            message = "Codex models take no audio; send its transcript as 'content'."
+            raise Refused("audio", message, "unsupported_content")
+
+    def items(self, toolbox: Toolbox) -> Iterator[Item]:
+        parts, calls = output_parts(self.content), [*(self.tool_calls or ())]
+        if self.function_call:
+            calls.append(ToolCall(id="", function=self.function_call))
+        if self.refusal:
+            parts += output_parts(self.refusal)
+        # Beside calls, a text that is empty was none.
+        if parts and (not calls or any(part["text"] for part in parts)):
+            yield {"type": "message", "role": "assistant", "content": parts}
+        for call in calls:
+            yield call.item(toolbox)
 
 
-class ToolResult(Shape, frozen=True, tag_field="role", tag="tool"):
+class ToolResult(Message, frozen=True, tag="tool"):
+    silent = frozenset({"name"})
+
     tool_call_id: str
     content: Content = None
 
+    def items(self, toolbox: Toolbox) -> Iterator[Item]:
+        yield function_call_output(short_id(self.tool_call_id), tool_output(self.content))
 
-Message: TypeAlias = System | Developer | User | Assistant | ToolResult
+
+class FunctionResult(Message, frozen=True, tag="function"):
+    """What a function gave, as it was written before there were tools: without the id of its call."""
+
+    silent = frozenset({"name"})
+
+    content: Content = None
+
+    def items(self, toolbox: Toolbox) -> Iterator[Item]:
+        yield function_call_output("", tool_output(self.content))
 
 
 class _Messages(Shape, frozen=True):
-    messages: list[Message]
+    messages: list[System | Developer | User | Assistant | ToolResult | FunctionResult]
 
 
-def read_messages(messages: Sequence[Any], first: int = 0) -> list[Message]:
+def read_messages(messages: Sequence[Any], first: int = 0) -> Sequence[Message]:
     """Read messages, of which errors call the first one by this number.
 
     Raises:
         ApiError: 400, `param` leads to the fault.
     """
     return decode({"messages": messages}, _Messages, first=first).messages
-
-
-def items_of(messages: Iterable[Message], toolbox: Toolbox) -> Iterator[Item]:
-    """Yield the items of the prompt; `toolbox` has the tools of the request."""
-    # Patterns with fields in them would cost as much as all the rest.
-    for message in messages:
-        match message:
-            case System() | Developer():
-                # Codex drops items of the role `system`.
-                yield {"type": "message", "role": "developer", "content": input_parts(message.content)}
-            case User():
-                yield {"type": "message", "role": "user", "content": input_parts(message.content)}
-            case Assistant():
-                parts, calls = output_parts(message.content), message.tool_calls or ()
-                # Beside calls, a text that is empty was none.
-                if parts and (not calls or any(part["text"] for part in parts)):
-                    yield {"type": "message", "role": "assistant", "content": parts}
-                for call in calls:
-                    yield _call(call, toolbox)
-            case ToolResult():
-                yield function_call_output(short_id(message.tool_call_id), tool_output(message.content))
-
-
-def _call(call: ToolCall, toolbox: Toolbox) -> Item:
-    called = call.custom or call.function
-    assert called is not None
-    text = called.input if isinstance(called, CustomCall) else called.arguments
-    return function_call(short_id(call.id), *toolbox.call_to_codex(called.name, text))

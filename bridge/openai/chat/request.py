@@ -5,45 +5,25 @@ Source: the OpenAI API reference, "Create chat completion"; the second shape is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.config import ReasoningDisplay
 from bridge.conversation.prompt import Item
 from bridge.conversation.tools import Toolbox
 from bridge.errors import invalid_request
 from bridge.json_values import check_size
-from bridge.openai.chat.messages import items_of, read_messages
-from bridge.openai.history import check_calls
-from bridge.openai.model_settings import ModelSettings, SharedFields
+from bridge.openai.chat.messages import read_messages
+from bridge.openai.history import check_calls, with_ids
+from bridge.openai.model_settings import ModelSettings, Reasoning, SharedFields
 from bridge.openai.reasoning_text import without_blocks
 from bridge.openai.responses.input import Input, Reading, Recent, circumstances, input_values, instructions_as_items
-from bridge.openai.shapes import Refused, body_object, decode
-from bridge.openai.tool_specs import read_tools, toolbox_of
-
-IGNORED = (
-    "audio",
-    "frequency_penalty",
-    "include",
-    "logit_bias",
-    "metadata",
-    "modalities",
-    "prediction",
-    "presence_penalty",
-    "previous_response_id",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "seed",
-    "store",
-    "temperature",
-    "top_logprobs",
-    "top_p",
-    "truncation",
-    "user",
-    "web_search_options",
-)
-"""Parameters that tune or label an answer; codex has no place for them. Each one that was sent is named in a header."""
+from bridge.openai.shapes import Refused, body_object, decode, listed, lost
+from bridge.openai.tool_choice import ToolChoice, read_tool_choice
+from bridge.openai.tool_specs import Function, read_tools, toolbox_of
 
 MOST_CHOICES = 4
 
@@ -52,16 +32,28 @@ class ChatFields(SharedFields, frozen=True):
     """A body without its messages."""
 
     n: int | None = None
-    functions: Any = None
-    function_call: Any = None
+    functions: list[dict[str, Any]] | None = None
+    function_call: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.n is not None and not 1 <= self.n <= MOST_CHOICES:
             raise Refused("n", f"'{{where}}' must be between 1 and {MOST_CHOICES}.", "unsupported_value")
-        for old, new in (("functions", "tools"), ("function_call", "tool_choice")):
-            if getattr(self, old):
-                raise Refused(old, f"'{old}' is not supported; use '{new}'.", "unsupported_parameter")
+
+    @property
+    def old_calls(self) -> bool:
+        """Whether the client knows calls only in their old form: as `function_call`, one at a time."""
+        return bool(self.functions) and not self.tools
+
+    def choice(self, toolbox: Toolbox) -> ToolChoice:
+        if self.tool_choice is None and self.function_call:
+            return read_tool_choice(self.function_call, toolbox, "function_call")
+        return super().choice(toolbox)
+
+    def without_effect(self) -> Iterable[str]:
+        """The server's settings decide how reasoning is shown in a chat."""
+        shown = self.reasoning or Reasoning()
+        return [f"reasoning.{name}" for name in ("summary", "generate_summary") if getattr(shown, name) is not None]
 
 
 class ByMessages(ChatFields, frozen=True, kw_only=True):
@@ -85,6 +77,8 @@ class ChatRequest(Struct, frozen=True):
     stream: bool
     usage_chunk: bool
     """Whether the client asked for the usage in a chunk of its own."""
+    old_calls: bool
+    """Whether the client knows calls only as `function_call`."""
     ignored: tuple[str, ...]
 
 
@@ -102,21 +96,26 @@ def parse(
     if model is not None:
         fields = {"model": model, **fields}
     # An empty or null `messages` may stand beside a real `input`: the content decides.
-    shape, param = (
-        (ByInput, "input") if fields.get("input") and not fields.get("messages") else (ByMessages, "messages")
-    )
+    by_input = fields.get("input") and not fields.get("messages")
+    shape, param, other = (ByInput, "input", "messages") if by_input else (ByMessages, "messages", "input")
+    if not fields.get(other):
+        fields = {name: value for name, value in fields.items() if name != other}
     check_size({name: value for name, value in fields.items() if name != param})
     asked = decode(fields, shape)
     if not fields[param]:
         raise invalid_request(f"'{param}' must hold at least one message.", param, "empty_array")
-    reading = _read(asked, toolbox_of(read_tools(asked.tools)), display, recent or Recent())
+    tools, functions = read_tools(asked.tools), read_tools(asked.functions, "functions", {"function": Function})
+    toolbox = toolbox_of(tools.entries).joined(toolbox_of(functions.entries, "functions"))
+    reading = _read(asked, toolbox, display, recent or Recent())
+    settings = asked.settings(reading.toolbox)
     return ChatRequest(
-        settings=asked.settings(reading.toolbox),
+        settings=replace(settings, one_call_at_a_time=True) if asked.old_calls else settings,
         items=reading.items,
         choices=asked.n or 1,
         stream=asked.stream or False,
         usage_chunk=bool(asked.stream_options and asked.stream_options.include_usage),
-        ignored=tuple(name for name in IGNORED if fields.get(name) is not None),
+        old_calls=asked.old_calls,
+        ignored=listed([*lost(fields, asked), *tools.lost, *functions.lost, *reading.lost]),
     )
 
 
@@ -131,8 +130,11 @@ def _read(asked: ByMessages | ByInput, tools: Toolbox, display: ReasoningDisplay
     if before and start == len(messages):
         return before.value
     check_size({"messages": messages[start:]})
-    new = list(items_of(read_messages(messages[start:], start), tools))
-    check_calls(new, "messages")
-    reading = Reading((*known, *without_blocks(new, display)), tools)
+    new = read_messages(messages[start:], start)
+    items = [*with_ids((number, item) for number, message in enumerate(new, start) for item in message.items(tools))]
+    check_calls(items, "messages")
+    lost_before = before.value.lost if before else frozenset[str]()
+    lost_paths = lost_before.union(*[lost(*pair, "messages[]") for pair in zip(messages[start:], new, strict=True)])
+    reading = Reading((*known, *without_blocks(items, display)), tools, lost=lost_paths)
     recent.keep(before, key, messages, reading)
     return reading

@@ -23,7 +23,7 @@ from bridge.conversation.events import (
 )
 from bridge.errors import ApiError
 from bridge.openai import sse
-from bridge.openai.chat.answer import ChatAnswer, tool_call
+from bridge.openai.chat.answer import ChatAnswer
 from bridge.openai.reasoning_text import ReasoningBlocks
 from bridge.openai.usage import NO_USAGE, chat_usage, overflow_usage
 
@@ -86,8 +86,7 @@ class ChatStream:
                 return self._reasoning(one, one.blocks.paragraph(text))
             case ToolCall():
                 one.calls += 1
-                call = {"index": one.calls - 1, **tool_call(event)}
-                return self._closing(one) + self._chunk(one, {"tool_calls": [call]})
+                return self._closing(one) + self._chunk(one, self._answer.calls([event], first=one.calls - 1))
             case ItemDone():
                 return b""
             case Used(usage):
@@ -95,7 +94,7 @@ class ChatStream:
                 return b""
             case Finished(reason):
                 self._open -= 1
-                return self._closing(one) + self._end(one, reason, last=not self._open)
+                return self._closing(one) + self._end(one, self._answer.reason(reason), last=not self._open)
             case Failed(error):
                 return self.fail(error)
 

@@ -5,7 +5,7 @@ Source: the OpenAI API reference, "Create a model response".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct
@@ -13,21 +13,11 @@ from msgspec import Meta, Struct
 from bridge.json_values import check_size
 from bridge.openai.model_settings import SharedFields
 from bridge.openai.responses.object import ENCRYPTED
-from bridge.openai.shapes import Object, Refused, body_object, decode, wrong_type
+from bridge.openai.shapes import Refused, body_object, decode, lost, wrong_type
+from bridge.openai.tool_specs import DeclaredTool, read_tools
 
-IGNORED = (
-    "context_management",
-    "max_tool_calls",
-    "moderation",
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "temperature",
-    "top_logprobs",
-    "top_p",
-    "user",
-)
-"""Parameters that tune or label an answer; codex has no place for them. Each one that was sent is named in a header."""
+IGNORED = ("max_tool_calls", "safety_identifier", "temperature", "top_p", "user")
+"""Parameters that tune or label an answer and that it repeats; codex has no place for them."""
 
 UNSUPPORTED = {
     "conversation": "use 'previous_response_id', or send the items in 'input'",
@@ -77,16 +67,23 @@ class ResponseFields(SharedFields, frozen=True):
         """Whether the model tells about its reasoning: only when it is asked to, as in the API."""
         return (self.reasoning and (self.reasoning.summary or self.reasoning.generate_summary)) or "none"
 
+    def without_effect(self) -> Iterable[str]:
+        yield from (name for name in IGNORED if getattr(self, name) is not None)
+        if self.truncation == "auto":
+            yield "truncation"
+        yield from (f"include[{name}]" for name in self.include or () if name != ENCRYPTED)
+
 
 class ResponseBody(Struct, frozen=True):
-    """The body of a request, decoded, and the names of what has no effect in it."""
+    """The body of a request, decoded but for the items in it, and the paths of what has no effect in it."""
 
     fields: ResponseFields
-    ignored: tuple[str, ...]
+    tools: Sequence[DeclaredTool]
+    lost: tuple[str, ...]
 
 
 def read_body(body: object) -> ResponseBody:
-    """Read a decoded JSON body but for the items in it.
+    """Read a decoded JSON body.
 
     Raises:
         ApiError: 400, `param` names the field.
@@ -94,11 +91,5 @@ def read_body(body: object) -> ResponseBody:
     raw = body_object(body)
     check_size({name: value for name, value in raw.items() if name != "input"})
     fields = decode(raw, ResponseFields)
-    return ResponseBody(fields, tuple(_ignored(raw, fields)))
-
-
-def _ignored(raw: Object, fields: ResponseFields) -> Iterator[str]:
-    yield from (name for name in IGNORED if raw.get(name) is not None)
-    if fields.truncation == "auto":
-        yield "truncation"
-    yield from (f"include[{name}]" for name in sorted({*(fields.include or ())}) if name != ENCRYPTED)
+    tools = read_tools(fields.tools)
+    return ResponseBody(fields, tools.entries, (*lost(raw, fields), *tools.lost))

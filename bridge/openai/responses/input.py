@@ -23,7 +23,7 @@ from bridge.errors import invalid_request
 from bridge.json_values import check_size
 from bridge.openai.history import check_calls
 from bridge.openai.reasoning_text import without_blocks
-from bridge.openai.responses.items import items_of, read_input, with_declared
+from bridge.openai.responses.items import read_input, with_declared
 from bridge.openai.shapes import Object
 
 NOT_TEXT_ALONE = ("additional_tools", "tool_search_call", "tool_search_output", "web_search_call")
@@ -38,6 +38,8 @@ class Reading(Struct, frozen=True):
     """The tools of the request, and those that its items declare."""
     found: Mapping[int, Object] = field(default_factory=dict[int, Object])
     """The stored items for which values stand, by the place of these."""
+    lost: frozenset[str] = frozenset()
+    """The paths of what has no effect in the values."""
 
 
 class Recent(Prefixes[Reading]):
@@ -118,10 +120,11 @@ class Input(Struct, frozen=True):
         toolbox = with_declared(known, shapes)
         if before and toolbox != known:
             before, shapes = None, read_input(values, -self.own)
-        new = items_of(shapes, toolbox)
+        new = [item for shape in shapes if (item := shape.item.item(toolbox)) is not None]
         check_calls(new, "input")
         head = before.value.items if before else instructions_as_items(self.instructions)
-        reading = Reading((*head, *without_blocks(new, display)), toolbox, found)
+        lost = (before.value.lost if before else frozenset[str]()).union(*[shape.lost for shape in shapes])
+        reading = Reading((*head, *without_blocks(new, display)), toolbox, found, lost)
         self.recent.keep(before, circumstances("input", self.tools, self.instructions), self.values, reading)
         return reading
 

@@ -6,9 +6,10 @@ Source: the OpenAI API reference, "Create a model response"; items that are not 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import orjson
+from msgspec import Struct
 
 from bridge.conversation.prompt import Item, function_call, function_call_output
 from bridge.conversation.tools import TOOL_SEARCH, Toolbox
@@ -16,83 +17,120 @@ from bridge.errors import invalid_request
 from bridge.openai.content import Content, input_parts, output_parts, refuse_images, tool_output
 from bridge.openai.history import short_id
 from bridge.openai.responses.object import source_of
-from bridge.openai.shapes import Object, Refused, Shape, decode
+from bridge.openai.shapes import Object, Refused, Shape, decode, lost
 from bridge.openai.tool_specs import read_tools, toolbox_of
 
-ROLES = {"system": "developer", "developer": "developer", "user": "user"}
-"""Codex drops items of the role `system`; `developer` is what the Responses API calls the same."""
+
+class InputItem(Shape, frozen=True):
+    silent = frozenset({"type", "id", "status", "execution"})
+
+    def item(self, toolbox: Toolbox) -> Item | None:
+        """Return the item of the prompt; `toolbox` has the tools of the request, and those that items declare."""
+        raise NotImplementedError
 
 
-class Message(Shape, frozen=True):
+class Message(InputItem, frozen=True):
     role: Literal["system", "developer", "user", "assistant"]
     content: Content = None
     phase: str | None = None
 
     def __post_init__(self) -> None:
-        if self.content is None or self.content == []:
+        if not self.content and self.content != "":
             raise Refused("content", "'{where}' must not be empty.", "missing_content")
         if self.role == "assistant":
             refuse_images(self.content)
 
+    def item(self, toolbox: Toolbox) -> Item:
+        if self.role != "assistant":
+            # Codex drops items of the role `system`.
+            role = "user" if self.role == "user" else "developer"
+            return {"type": "message", "role": role, "content": input_parts(self.content)}
+        said = {"type": "message", "role": "assistant", "content": output_parts(self.content)}
+        return {**said, "phase": self.phase} if self.phase else said
 
-class FunctionCall(Shape, frozen=True):
+
+class FunctionCall(InputItem, frozen=True):
     call_id: str
     name: str
     arguments: str
     namespace: str | None = None
 
+    def item(self, toolbox: Toolbox) -> Item:
+        called = toolbox.call_to_codex(self.name, self.arguments, self.namespace)
+        return function_call(short_id(self.call_id), *called)
 
-class CustomToolCall(Shape, frozen=True):
+
+class CustomToolCall(InputItem, frozen=True):
     call_id: str
     name: str
     input: str
     namespace: str | None = None
 
+    def item(self, toolbox: Toolbox) -> Item:
+        return function_call(short_id(self.call_id), *toolbox.call_to_codex(self.name, self.input, self.namespace))
 
-class CallOutput(Shape, frozen=True):
+
+class CallOutput(InputItem, frozen=True):
     call_id: str
     output: Content = None
 
+    def item(self, toolbox: Toolbox) -> Item:
+        return function_call_output(short_id(self.call_id), tool_output(self.output))
 
-class ToolSearchCall(Shape, frozen=True):
+
+class ToolSearchCall(InputItem, frozen=True):
     call_id: str
     arguments: dict[str, Any]
 
+    def item(self, toolbox: Toolbox) -> Item:
+        return function_call(short_id(self.call_id), TOOL_SEARCH, orjson.dumps(self.arguments).decode())
 
-class ToolSearchOutput(Shape, frozen=True):
+
+class ToolSearchOutput(InputItem, frozen=True):
     call_id: str
     tools: list[dict[str, Any]]
 
+    def item(self, toolbox: Toolbox) -> Item:
+        return function_call_output(short_id(self.call_id), orjson.dumps(self.tools).decode())
 
-class AdditionalTools(Shape, frozen=True):
+
+class AdditionalTools(InputItem, frozen=True):
+    silent = InputItem.silent | {"role"}
+
     tools: list[dict[str, Any]] | None = None
+
+    def item(self, toolbox: Toolbox) -> None:
+        return None
 
 
 class SummaryText(Shape, frozen=True):
+    silent = frozenset({"type"})
+
     text: str
 
 
-class Reasoning(Shape, frozen=True):
+class Reasoning(InputItem, frozen=True):
     encrypted_content: str | None = None
     id: str | None = None
     summary: list[SummaryText] | None = None
 
+    def item(self, toolbox: Toolbox) -> Item | None:
+        """Only its id could say what reasoning was that is not encrypted, to an upstream that stores it."""
+        if not self.encrypted_content:
+            return None
+        parts = [{"type": "summary_text", "text": part.text} for part in self.summary or ()]
+        source = source_of(self.id or "")
+        known = {"id": source} if source else {}
+        return {"type": "reasoning", "summary": parts, "encrypted_content": self.encrypted_content, **known}
 
-class WebSearchCall(Shape, frozen=True):
+
+class WebSearchCall(InputItem, frozen=True):
     action: dict[str, Any] | None = None
 
+    def item(self, toolbox: Toolbox) -> Item:
+        action = {"action": self.action} if self.action else {}
+        return {"type": "web_search_call", "status": "completed", **action}
 
-InputItem: TypeAlias = (
-    Message
-    | FunctionCall
-    | CustomToolCall
-    | CallOutput
-    | ToolSearchCall
-    | ToolSearchOutput
-    | AdditionalTools
-    | Reasoning
-    | WebSearchCall
-)
 
 _ITEMS: Mapping[str, type[InputItem]] = {
     "message": Message,
@@ -107,8 +145,14 @@ _ITEMS: Mapping[str, type[InputItem]] = {
     "web_search_call": WebSearchCall,
 }
 
-Numbered: TypeAlias = tuple[str, InputItem]
-"""An item with its path in the request."""
+
+class Numbered(Struct, frozen=True):
+    """An item with its path in the request."""
+
+    where: str
+    item: InputItem
+    lost: list[str]
+    """The paths of what has no effect in it, without its number."""
 
 
 def read_input(values: Sequence[Any], first: int = 0) -> list[Numbered]:
@@ -126,7 +170,8 @@ def _read(value: Object, where: str) -> Numbered:
     if shape is None:
         message = f"Items of the type {kind!r} are not supported."
         raise invalid_request(message, f"{where}.type", "unsupported_content")
-    return where, decode(value, shape, where)
+    item = decode(value, shape, where)
+    return Numbered(where, item, lost(value, item, "input[]"))
 
 
 def with_declared(toolbox: Toolbox, items: Sequence[Numbered]) -> Toolbox:
@@ -135,55 +180,8 @@ def with_declared(toolbox: Toolbox, items: Sequence[Numbered]) -> Toolbox:
     Raises:
         ApiError: 400, `param` leads to the fault.
     """
-    for where, item in items:
-        if isinstance(item, AdditionalTools | ToolSearchOutput):
-            path = f"{where}.tools"
-            toolbox = toolbox.joined(toolbox_of(read_tools(item.tools, path), path))
+    for one in items:
+        if isinstance(one.item, AdditionalTools | ToolSearchOutput):
+            path = f"{one.where}.tools"
+            toolbox = toolbox.joined(toolbox_of(read_tools(one.item.tools, path).entries, path))
     return toolbox
-
-
-def items_of(items: Sequence[Numbered], toolbox: Toolbox) -> list[Item]:
-    """Return the items of the prompt; `toolbox` has the tools of the request, and those that items declare."""
-    return [one for _, item in items if (one := _item(item, toolbox)) is not None]
-
-
-def _item(item: InputItem, toolbox: Toolbox) -> Item | None:
-    # Patterns with fields in them would cost as much as all the rest.
-    match item:
-        case Message():
-            return _message(item)
-        case FunctionCall():
-            call = toolbox.call_to_codex(item.name, item.arguments, item.namespace)
-            return function_call(short_id(item.call_id), *call)
-        case CustomToolCall():
-            return function_call(short_id(item.call_id), *toolbox.call_to_codex(item.name, item.input, item.namespace))
-        case CallOutput():
-            return function_call_output(short_id(item.call_id), tool_output(item.output))
-        case Reasoning():
-            return _reasoning(item)
-        case ToolSearchCall():
-            return function_call(short_id(item.call_id), TOOL_SEARCH, orjson.dumps(item.arguments).decode())
-        case ToolSearchOutput():
-            return function_call_output(short_id(item.call_id), orjson.dumps(item.tools).decode())
-        case WebSearchCall():
-            action = {"action": item.action} if item.action else {}
-            return {"type": "web_search_call", "status": "completed", **action}
-        case AdditionalTools():
-            return None
-
-
-def _message(item: Message) -> Item:
-    if item.role != "assistant":
-        return {"type": "message", "role": ROLES[item.role], "content": input_parts(item.content)}
-    said = {"type": "message", "role": "assistant", "content": output_parts(item.content)}
-    return {**said, "phase": item.phase} if item.phase else said
-
-
-def _reasoning(item: Reasoning) -> Item | None:
-    """Nothing for reasoning that is not encrypted: only its id could say what it was, to an upstream that stores it."""
-    if not item.encrypted_content:
-        return None
-    parts = [{"type": "summary_text", "text": part.text} for part in item.summary or ()]
-    source = source_of(item.id or "")
-    known = {"id": source} if source else {}
-    return {"type": "reasoning", "summary": parts, "encrypted_content": item.encrypted_content, **known}

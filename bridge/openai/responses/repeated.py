@@ -62,8 +62,8 @@ def _format(form: Format | None) -> Object:
 def _tool(entry: DeclaredTool) -> Object:
     """A tool flat and with its type; one of the client with all its fields. Codex has no place for `strict`."""
     match entry:
-        case Function(name, description, parameters):
-            described = {"description": description, "parameters": parameters, "strict": False}
+        case Function(name, description):
+            described = {"description": description, "parameters": entry.schema, "strict": False}
             return {"type": "function", "name": name, **described}
         case Custom(name, description):
             form = {"type": "grammar", **to_builtins(entry.grammar)} if entry.grammar else {"type": "text"}

@@ -16,8 +16,8 @@ from bridge.openai.responses.fields import ResponseBody
 from bridge.openai.responses.input import Input, Recent, input_values
 from bridge.openai.responses.object import ENCRYPTED, ResponseFrame
 from bridge.openai.responses.repeated import repeated
-from bridge.openai.shapes import Object
-from bridge.openai.tool_specs import DeclaredTool, read_tools, toolbox_of
+from bridge.openai.shapes import Object, listed
+from bridge.openai.tool_specs import toolbox_of
 
 
 class ResponseRequest(Struct, frozen=True):
@@ -46,7 +46,6 @@ class HalfParsedRequest(Struct, frozen=True):
     """A request that can be read once the items are there that it refers to."""
 
     body: ResponseBody
-    tools: Sequence[DeclaredTool]
     input: Input
 
     def read(self, stored: Mapping[str, Object]) -> ResponseRequest:
@@ -67,8 +66,8 @@ class HalfParsedRequest(Struct, frozen=True):
             store=fields.store is not False,
             previous=fields.previous_response_id,
             encrypted=ENCRYPTED in (fields.include or ()),
-            repeated=repeated(fields, self.tools, settings),
-            ignored=self.body.ignored,
+            repeated=repeated(fields, self.body.tools, settings),
+            ignored=listed([*self.body.lost, *reading.lost]),
         )
 
 
@@ -78,12 +77,9 @@ def begin(body: ResponseBody, history: Sequence[Object] = (), recent: Recent | N
     Raises:
         ApiError: 400, `param` names the field.
     """
-    fields = body.fields
-    tools = read_tools(fields.tools)
+    fields, tools = body.fields, toolbox_of(body.tools)
     values = input_values(fields.input)
-    return HalfParsedRequest(
-        body, tools, Input.begin(history, values, toolbox_of(tools), fields.instructions, recent or Recent())
-    )
+    return HalfParsedRequest(body, Input.begin(history, values, tools, fields.instructions, recent or Recent()))
 
 
 def previous_not_found(previous: str) -> ApiError:

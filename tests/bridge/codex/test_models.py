@@ -22,7 +22,8 @@ SUFFIXES = ("high", "hgih", "low", "wol", "fast", "tsaf", "none", "enon", "", "s
 
 def means(slug: str, effort: str | None = None, tier: str | None = None) -> ModelChoice:
     """What a name means, with all tiers of its model."""
-    return ModelChoice(slug, effort, tier, next(model.tiers for model in MODELS if model.slug == slug))
+    model = next(model for model in MODELS if model.slug == slug)
+    return ModelChoice(slug, effort, tier, model.tiers, model.efforts)
 
 
 MEANINGS = {

@@ -22,7 +22,7 @@ from bridge.conversation.events import (
 from bridge.conversation.prompt import Item
 from bridge.conversation.tools import Tool, Toolbox
 from bridge.errors import ApiError, invalid_request, unavailable, upstream_failed
-from bridge.openai.responses.items import items_of, read_input
+from bridge.openai.responses.items import read_input
 from codex_rpc.wire.protocol import TokenUsage
 
 TEXTS = st.text(max_size=8)
@@ -128,4 +128,4 @@ disorder = st.tuples(st.lists(anything, max_size=12), ends).map(lambda made: [*m
 
 def sent_back(output: Sequence[Any]) -> list[Item]:
     """What the output of a response becomes when it is part of the next input."""
-    return items_of(read_input(output), BOX)
+    return [item for one in read_input(output) if (item := one.item.item(BOX)) is not None]

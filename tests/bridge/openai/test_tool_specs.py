@@ -10,17 +10,12 @@ from hypothesis import strategies as st
 from bridge.conversation.tools import Grammar, Tool, Toolbox
 from bridge.errors import ApiError
 from bridge.openai.model_settings import SharedFields
-from bridge.openai.shapes import decode
-from bridge.openai.tool_choice import ToolChoice, read_tool_choice
+from bridge.openai.shapes import decode, listed
 from bridge.openai.tool_specs import read_tools, toolbox_of
 
 
 def parse_tools(value: object) -> Toolbox:
-    return toolbox_of(read_tools(decode({"model": "", "tools": value}, SharedFields).tools))
-
-
-def parse_tool_choice(value: object, box: Toolbox) -> ToolChoice:
-    return read_tool_choice(decode({"model": "", "tool_choice": value}, SharedFields).tool_choice, box)
+    return toolbox_of(read_tools(decode({"model": "", "tools": value}, SharedFields).tools).entries)
 
 
 SCHEMA = {"type": "object", "properties": {"at": {"type": "string", "minLength": 1}}}
@@ -54,6 +49,9 @@ FORMS: list[tuple[str, dict[str, Any], Tool]] = [
     ),
     ("custom text", {"type": "custom", "name": "t", "format": {"type": "text"}}, Tool.custom("t", "", None)),
     ("custom without a format", {"type": "custom", "name": "t", "format": None}, Tool.custom("t", "", None)),
+    ("schema of Anthropic", {"name": "look", "description": "Looks.", "input_schema": SCHEMA}, LOOK),
+    ("schema of MCP", {"function": {"name": "look", "description": "Looks.", "inputSchema": SCHEMA}}, LOOK),
+    ("one of two schemas", {**LOOK_FIELDS, "inputSchema": {}, "input_schema": None}, LOOK),
     ("longest name", {"name": "n" * 256}, Tool.function("n" * 256, "", {})),
 ]
 
@@ -96,6 +94,12 @@ MALFORMED: list[tuple[Any, str, str]] = [
         "tools[0].parameters",
         "invalid_function_parameters",
     ),
+    ([{"name": "f", "input_schema": []}], "tools[0].input_schema", "invalid_type"),
+    (
+        [{"function": {"name": "f", "inputSchema": {"type": "array"}}}],
+        "tools[0].function.inputSchema.type",
+        "invalid_function_parameters",
+    ),
     ([{"type": "custom", "custom": {"description": "Edits."}}], "tools[0].custom.name", "missing_parameter"),
     ([{"type": "custom", "name": "c", "format": "text"}], "tools[0].format", "invalid_type"),
     ([{"type": "custom", "name": "c", "format": {}}], "tools[0].format.type", "missing_parameter"),
@@ -128,7 +132,7 @@ def test_every_form_of_a_tool_is_read(entry: dict[str, Any], tool: Tool) -> None
 def test_forms_mix_in_their_order_and_a_tool_declared_twice_alike_is_one() -> None:
     mixed = [entry for _, entry, tool in reversed(FORMS) if tool in (LOOK, PATCH)]
     assert len(mixed) > 4
-    assert parse_tools([*mixed, {"name": "f"}]) == Toolbox((PATCH, LOOK, Tool.function("f", "", {})))
+    assert parse_tools([*mixed, {"name": "f"}]) == Toolbox((LOOK, PATCH, Tool.function("f", "", {})))
 
 
 @pytest.mark.parametrize(("tools", "param", "code"), MALFORMED)
@@ -137,7 +141,35 @@ def test_a_malformed_tool_is_refused_where_it_is(tools: object, param: str, code
         parse_tools(tools)
     error = caught.value
     assert (error.status, error.type, error.param, error.code) == (400, "invalid_request_error", param, code)
-    assert param.removesuffix(".parameters.type") in error.message
+    assert param.removesuffix(".type") in error.message
+
+
+@pytest.mark.parametrize(
+    ("tool", "lost"),
+    [
+        (LOOK_FIELDS, []),
+        ({"type": "function", "function": {**LOOK_FIELDS, "strict": False}, "custom": None}, []),
+        ({"type": "function", "function": {**LOOK_FIELDS, "strict": True}}, ["tools[].function.strict"]),
+        ({"type": "function", "function": LOOK_FIELDS, "strict": True}, ["tools[].strict"]),
+        (
+            {**LOOK_FIELDS, "strict": True, "cache_control": {}, "new": None},
+            ["tools[].cache_control", "tools[].strict"],
+        ),
+        ({**LOOK_FIELDS, "input_schema": SCHEMA}, []),
+        ({**LOOK_FIELDS, "input_schema": {}, "inputSchema": {}}, ["tools[].inputSchema", "tools[].input_schema"]),
+        ({"type": "custom", "name": "t", "format": {"type": "grammar", **LARK, "new": 1}}, ["tools[].format.new"]),
+        ({"type": "web_search", "user_location": {"type": "approximate", "zip": "1"}}, ["tools[].user_location.zip"]),
+        ({"type": "web_search", "filters": {"blocked_domains": []}}, ["tools[].filters.blocked_domains"]),
+        ({"type": "tool_search", "execution": "client", "limit": 5}, ["tools[].limit"]),
+        (
+            {"type": "namespace", "name": "n", "icon": "x", "tools": [{**LOOK_FIELDS, "strict": True}]},
+            ["tools[].icon", "tools[].tools[].strict"],
+        ),
+    ],
+    ids=str,
+)
+def test_what_has_no_effect_in_a_tool_is_named(tool: dict[str, Any], lost: list[str]) -> None:
+    assert list(listed(read_tools([{"name": "f"}, tool]).lost)) == lost
 
 
 @pytest.mark.parametrize("kind", ["mcp", "file_search", "tool_search"])
@@ -157,81 +189,10 @@ def test_a_schema_far_too_deep_is_refused_without_exhausting_the_stack() -> None
 
 
 def test_old_functions_are_tools_and_errors_name_their_field() -> None:
-    assert toolbox_of(read_tools([LOOK_FIELDS], "functions"), "functions") == Toolbox((LOOK,))
+    assert toolbox_of(read_tools([LOOK_FIELDS], "functions").entries, "functions") == Toolbox((LOOK,))
     with pytest.raises(ApiError) as caught:
         read_tools([{"description": "Nameless."}], "functions")
     assert caught.value.param == "functions[0].name"
-
-
-@pytest.mark.parametrize(
-    ("value", "choice"),
-    [
-        (None, ToolChoice("auto")),
-        ("auto", ToolChoice("auto")),
-        ("none", ToolChoice("none")),
-        ("required", ToolChoice("required")),
-        ("any", ToolChoice("required")),
-        ({"type": "auto"}, ToolChoice("auto")),
-        ({"type": "none"}, ToolChoice("none")),
-        ({"type": "required"}, ToolChoice("required")),
-        ({"type": "any"}, ToolChoice("required")),
-        ({"type": "function", "function": {"name": "look"}}, ToolChoice("named", "look")),
-        ({"type": "function", "name": "look"}, ToolChoice("named", "look")),
-        ({"type": "function", "function": None, "name": "look"}, ToolChoice("named", "look")),
-        ({"type": "custom", "custom": {"name": "ApplyPatch"}}, ToolChoice("named", "ApplyPatch")),
-        ({"type": "custom", "name": "ApplyPatch"}, ToolChoice("named", "ApplyPatch")),
-        ({"type": "function", "name": "ApplyPatch"}, ToolChoice("named", "ApplyPatch")),
-        ({"name": "look"}, ToolChoice("named", "look")),
-        ({"type": "allowed_tools", "mode": "required", "tools": [{"name": "look"}]}, ToolChoice("required")),
-        ({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": []}}, ToolChoice("required")),
-        ({"type": "allowed_tools", "allowed_tools": {"tools": []}}, ToolChoice("auto")),
-    ],
-    ids=str,
-)
-def test_a_choice_is_read(value: object, choice: ToolChoice) -> None:
-    assert parse_tool_choice(value, BOX) == choice
-
-
-@pytest.mark.parametrize(
-    ("value", "param", "code"),
-    [
-        (5, "tool_choice", "invalid_type"),
-        (["auto"], "tool_choice", "invalid_type"),
-        ("look", "tool_choice", "invalid_value"),
-        ({}, "tool_choice.name", "missing_parameter"),
-        ({"type": 5}, "tool_choice.type", "invalid_type"),
-        ({"type": "function", "function": "look"}, "tool_choice.function", "invalid_type"),
-        ({"type": "function", "function": {}}, "tool_choice.function.name", "missing_parameter"),
-        ({"type": "function", "name": ""}, "tool_choice.name", "invalid_value"),
-        ({"type": "function", "name": "nobody"}, "tool_choice", "invalid_value"),
-        ({"type": "custom", "custom": {"name": "nobody"}}, "tool_choice", "invalid_value"),
-        ({"type": "web_search"}, "tool_choice", "invalid_value"),
-        ({"type": "allowed_tools", "mode": "some"}, "tool_choice.mode", "invalid_value"),
-        (
-            {"type": "allowed_tools", "allowed_tools": {"mode": "some"}},
-            "tool_choice.allowed_tools.mode",
-            "invalid_value",
-        ),
-    ],
-    ids=str,
-)
-def test_a_malformed_choice_is_refused_where_it_is(value: object, param: str, code: str) -> None:
-    with pytest.raises(ApiError) as caught:
-        parse_tool_choice(value, BOX)
-    error = caught.value
-    assert (error.status, error.type, error.param, error.code) == (400, "invalid_request_error", param, code)
-
-
-@pytest.mark.parametrize("value", ["required", {"type": "any"}, {"type": "allowed_tools", "mode": "required"}], ids=str)
-def test_a_call_cannot_be_demanded_where_no_tool_is_declared(value: object) -> None:
-    with pytest.raises(ApiError) as caught:
-        parse_tool_choice(value, Toolbox())
-    assert (caught.value.status, caught.value.param, caught.value.code) == (400, "tool_choice", "invalid_value")
-
-
-@pytest.mark.parametrize("value", [None, "auto", "none"])
-def test_a_choice_that_demands_nothing_needs_no_tools(value: str | None) -> None:
-    assert parse_tool_choice(value, Toolbox()) == ToolChoice("none" if value == "none" else "auto")
 
 
 JSON = st.recursive(
@@ -250,5 +211,3 @@ JSON = st.recursive(
 def test_garbage_gives_tools_or_an_error_of_ours(value: object) -> None:
     with suppress(ApiError):
         parse_tools(value)
-    with suppress(ApiError):
-        parse_tool_choice(value, BOX)

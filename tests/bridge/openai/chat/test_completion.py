@@ -84,6 +84,14 @@ def test_an_answer_may_be_empty_and_an_unknown_usage_is_told_as_none_at_all() ->
     assert json.loads(completion().feed([Finished("stop")])) == body(NOTHING_USED, choice("", "stop"))
 
 
+def test_an_old_client_gets_its_call_as_a_function_call() -> None:
+    writer = ChatCompletion(ChatAnswer("chatcmpl-codex-1", 1768247311, "2.5-tpg", old_calls=True))
+    written = writer.feed([ToolCall("c1", "look", '{"at": 1}'), Finished("tool_calls")])
+    called = choice(None, "function_call", function_call={"name": "look", "arguments": '{"at": 1}'})
+    assert json.loads(written) == body(NOTHING_USED, called)
+    assert json.loads(completion().feed([Finished("length")]))["choices"][0]["finish_reason"] == "length"
+
+
 def test_nothing_is_written_before_the_end() -> None:
     writer = completion()
     assert writer.feed([]) == b""

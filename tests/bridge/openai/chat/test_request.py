@@ -63,6 +63,7 @@ def items(*messages: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def parsed(**changes: Any) -> ChatRequest:
     """The same request as it must be read, with these differences."""
     plain: dict[str, Any] = {"items": (HELLO_ITEM,), "choices": 1, "stream": False, "usage_chunk": False, "ignored": ()}
+    plain["old_calls"] = False
     own = {name: value for name, value in changes.items() if name in plain}
     settings = {name: value for name, value in changes.items() if name not in plain}
     return ChatRequest(settings=replace(ModelSettings(model="2.5-tpg"), **settings), **plain | own)
@@ -77,12 +78,12 @@ def parsed(**changes: Any) -> ChatRequest:
         ({"stream": True, "stream_options": {}}, {"stream": True}),
         ({"stream": True, "stream_options": {"include_usage": False}}, {"stream": True}),
         ({"stream": True, "stream_options": {"include_usage": True}}, {"stream": True, "usage_chunk": True}),
-        ({"reasoning_effort": "high"}, {"effort": "high"}),
+        ({"reasoning_effort": "high"}, {"effort": "high", "effort_field": "reasoning_effort"}),
         ({"n": 1, "logprobs": False, "response_format": {"type": "text"}}, {}),
         ({"n": None, "logprobs": None, "response_format": None}, {}),
         ({"tools": [], "functions": []}, {}),
         ({"tools": None, "functions": None}, {}),
-        ({"a_field_of_the_future": {"deep": [1]}}, {}),
+        ({"a_field_of_the_future": {"deep": [1]}}, {"ignored": ("a_field_of_the_future",)}),
         ({"top_p": 0.5, "temperature": 0, "seed": None, "stop": []}, {"ignored": ("temperature", "top_p")}),
         ({"model": ""}, {"model": ""}),
         ({"background": False, "function_call": None}, {}),
@@ -99,7 +100,7 @@ def parsed(**changes: Any) -> ChatRequest:
         ({"response_format": {"type": "json_object"}}, {"format_note": JSON_OBJECT}),
         ({"response_format": schema_format(STRICT)}, {"schema": STRICT}),
         ({"response_format": schema_format(STRICT, strict=False)}, {"format_note": BY_INSTRUCTION + STRICT_TEXT}),
-        ({"response_format": schema_format(OPEN, strict=True)}, {"format_note": OPEN_NOTE}),
+        ({"response_format": schema_format(OPEN)}, {"format_note": OPEN_NOTE}),
         ({"text": {"format": {"type": "json_schema", "schema": STRICT}}}, {"schema": STRICT}),
         (
             {"text": {"format": {"type": "json_object"}, "verbosity": "low"}},
@@ -110,7 +111,11 @@ def parsed(**changes: Any) -> ChatRequest:
         ({"service_tier": "flex"}, {"tier": "flex"}),
         ({"prompt_cache_key": "mine"}, {"hint": "mine"}),
         ({"reasoning": {"effort": "low"}}, {"effort": "low"}),
-        ({"reasoning": {"effort": "low"}, "reasoning_effort": "high"}, {"effort": "high"}),
+        (
+            {"reasoning": {"effort": "low"}, "reasoning_effort": "high"},
+            {"effort": "high", "effort_field": "reasoning_effort"},
+        ),
+        ({"reasoning": {"effort": ""}}, {}),
         ({"max_tokens": 5}, {"limits": Limits(max_tokens=5)}),
         ({"max_tokens": 5, "max_completion_tokens": 7}, {"limits": Limits(max_tokens=7)}),
         ({"max_output_tokens": 1}, {"limits": Limits(max_tokens=1)}),
@@ -154,6 +159,7 @@ def parsed(**changes: Any) -> ChatRequest:
         "a name for the conversation",
         "effort of Responses",
         "both efforts",
+        "empty effort",
         "old limit",
         "both limits",
         "limit of Responses",
@@ -189,10 +195,129 @@ def test_a_request_is_read(fields: dict[str, Any], changes: dict[str, Any]) -> N
         "truncation",
         "user",
         "web_search_options",
+        "moderation",
+        "prompt_cache_options",
+        "access_programs",
     ],
 )
 def test_a_parameter_that_only_tunes_is_accepted_and_reported(name: str) -> None:
     assert request(**{name: 1}) == parsed(ignored=(name,))
+
+
+WITHOUT_EFFECT: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"reasoning": {"effort": "low", "mode": "x"}}, ("reasoning.mode",)),
+    ({"reasoning": {"summary": "auto"}}, ("reasoning.summary",)),
+    (
+        {"stream_options": {"include_obfuscation": True, "new": 0}},
+        ("stream_options.include_obfuscation", "stream_options.new"),
+    ),
+    ({"stream_options": {"include_obfuscation": False}}, ()),
+    ({"text": {"format": {"type": "text", "new": 1}, "new": 1}}, ("text.format.new", "text.new")),
+    ({"response_format": schema_format(STRICT, strict=True)}, ()),
+    ({"response_format": schema_format(OPEN, strict=True)}, ("response_format.json_schema.strict",)),
+    ({"response_format": {"type": "json_schema", "schema": OPEN, "strict": True}}, ("response_format.strict",)),
+    ({"response_format": schema_format(OPEN)}, ()),
+    ({"tools": [{**TOOLS[1], "strict": True}]}, ("tools[].strict",)),
+    (
+        {"messages": [{**HELLO, "name": "Ann"}, {**HELLO, "cache_control": {}}]},
+        ("messages[].cache_control", "messages[].name"),
+    ),
+    ({"messages": [{**HELLO, "content": [{"type": "text", "text": "", "new": 1}]}]}, ("messages[].content[].new",)),
+    ({"input": "Hello"}, ("input",)),
+    ({"input": []}, ()),
+    ({"ä\r\n": 1}, ("???",)),
+]
+
+
+@pytest.mark.parametrize(("fields", "ignored"), WITHOUT_EFFECT, ids=str)
+def test_every_field_that_has_no_effect_is_named(fields: dict[str, Any], ignored: tuple[str, ...]) -> None:
+    assert request(**fields).ignored == ignored
+
+
+OLD_BOX = Toolbox((LOOK, DOTTED))
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes"),
+    [
+        ({}, {"toolbox": OLD_BOX}),
+        ({"function_call": "auto"}, {"toolbox": OLD_BOX}),
+        ({"function_call": None}, {"toolbox": OLD_BOX}),
+        ({"function_call": "none"}, {}),
+        (
+            {"function_call": {"name": "fs.read"}},
+            {"toolbox": OLD_BOX, "choice_note": MUST_CALL_ONE.format(name="fs.read")},
+        ),
+        ({"function_call": "auto", "tool_choice": "required"}, {"toolbox": OLD_BOX, "choice_note": MUST_CALL}),
+    ],
+    ids=str,
+)
+def test_old_functions_are_tools_of_which_one_is_called_at_a_time(
+    fields: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    functions = [{"name": "look", "description": "Looks."}, {"name": "fs.read"}]
+    expected = parsed(old_calls=True, one_call_at_a_time=True, **changes)
+    assert request(functions=functions, **fields) == expected
+
+
+def test_a_client_that_also_declares_tools_gets_calls_in_their_new_form() -> None:
+    assert request(functions=[{"name": "look", "description": "Looks."}], tools=TOOLS[1:]) == parsed(
+        toolbox=Toolbox((DOTTED, PATCH, LOOK))
+    )
+
+
+def old_call(name: str = "look") -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "function_call": {"name": name, "arguments": "{}"}}
+
+
+def old_result(content: Any = "4") -> dict[str, Any]:
+    return {"role": "function", "name": "look", "content": content}
+
+
+@pytest.mark.parametrize("known", [0, 1, 3, 5])
+def test_old_calls_and_their_results_find_each_other_without_ids(known: int) -> None:
+    recent, messages = Recent(), [HELLO, old_call(), old_result(), old_call("fs.read"), old_result(None)]
+    body = {"model": "m", "functions": [{"name": "look"}], "messages": messages}
+    if known:
+        parse({**body, "messages": messages[:known]}, recent=recent)
+    assert list(parse(body, recent=recent).items) == [
+        HELLO_ITEM,
+        function_call("call_1_0", "look", "{}"),
+        function_call_output("call_1_0", "4"),
+        function_call("call_3_0", codex_name("fs.read"), "{}"),
+        function_call_output("call_3_0", ""),
+    ]
+
+
+def test_calls_with_empty_ids_are_answered_in_their_order() -> None:
+    said = {"role": "assistant", "tool_calls": [call(""), call("", "fs.read"), call("c")]}
+    read = items(said, result("c", "1"), result("", "2"), result("", "3"))
+    assert [(item["call_id"], item.get("output")) for item in read] == [
+        ("call_0_0", None),
+        ("call_0_1", None),
+        ("c", None),
+        ("c", "1"),
+        ("call_0_0", "2"),
+        ("call_0_1", "3"),
+    ]
+
+
+def test_the_fields_that_clients_send_back_with_calls_and_results_are_not_named_as_lost() -> None:
+    said = {"role": "assistant", "content": None, "tool_calls": [{"index": 0, **call("c1")}], "refusal": None}
+    messages = [HELLO, said, {**result("c1"), "name": "look"}]
+    assert request(messages=messages, tools=TOOLS).ignored == ()
+
+
+def test_what_has_no_effect_in_a_known_conversation_is_named_in_each_turn() -> None:
+    recent, messages = Recent(), [{**HELLO, "name": "Ann"}]
+    for more in (
+        [],
+        [{"role": "assistant", "content": "Hi."}, HELLO],
+        [{"role": "assistant", "content": "Hi.", "new": 1}, HELLO],
+    ):
+        messages += more
+        names = ("messages[].name",) if len(messages) < 5 else ("messages[].name", "messages[].new")
+        assert parse({"model": "m", "messages": messages}, recent=recent).ignored == names
 
 
 @pytest.mark.parametrize(
@@ -222,6 +347,10 @@ def test_a_parameter_that_only_tunes_is_accepted_and_reported(name: str) -> None
                 "role": "assistant",
                 "content": [{"type": "output_text", "text": "I "}, {"type": "output_text", "text": "will not."}],
             },
+        ),
+        (
+            {"role": "assistant", "content": None, "refusal": "I will not."},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I will not."}]},
         ),
         (
             {"role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "output_text", "text": "b"}]},
@@ -271,6 +400,7 @@ def test_a_parameter_that_only_tunes_is_accepted_and_reported(name: str) -> None
         "developer",
         "assistant",
         "refusal",
+        "refusal beside no content",
         "parts of Responses",
         "image",
         "image of Responses",
@@ -334,7 +464,9 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"tools": TOOLS, "tool_choice": {"name": "nobody"}}, "tool_choice", "invalid_value"),
     ({"parallel_tool_calls": "no"}, "parallel_tool_calls", "invalid_type"),
     ({"background": True}, "background", "unsupported_value"),
-    ({"function_call": "auto"}, "function_call", "unsupported_parameter"),
+    ({"functions": [{"name": "f"}], "function_call": {"name": "g"}}, "function_call", "invalid_value"),
+    ({"function_call": {"name": "f"}}, "function_call", "invalid_value"),
+    ({"function_call": 5}, "function_call", "invalid_type"),
     ({"max_tokens": 0}, "max_tokens", "invalid_value"),
     ({"max_completion_tokens": "5"}, "max_completion_tokens", "invalid_type"),
     ({"max_output_tokens": -1}, "max_output_tokens", "invalid_value"),
@@ -344,7 +476,10 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"reasoning": "low"}, "reasoning", "invalid_type"),
     ({"reasoning": {"effort": 3}}, "reasoning.effort", "invalid_type"),
     ({"tools": {}}, "tools", "invalid_type"),
-    ({"functions": [{"name": "f"}]}, "functions", "unsupported_parameter"),
+    ({"functions": {}}, "functions", "invalid_type"),
+    ({"functions": [{}]}, "functions[0].name", "missing_parameter"),
+    ({"functions": [{"name": "f"}, {"name": "f", "description": "x"}]}, "functions[1]", "invalid_value"),
+    ({"functions": [{"type": "custom", "name": "f"}]}, "functions[0].type", "unsupported_value"),
     ({"response_format": {}}, "response_format.type", "missing_parameter"),
     ({"response_format": {"type": "xml"}}, "response_format.type", "invalid_value"),
     ({"response_format": {"type": "json_schema"}}, "response_format.schema", "missing_parameter"),
@@ -398,7 +533,11 @@ WRONG_MESSAGES: list[tuple[object, str, str]] = [
     ({"role": "tool", "content": "4"}, "messages[1].tool_call_id", "missing_parameter"),
     ({"role": "tool", "content": "4", "tool_call_id": "1"}, "messages", "invalid_value"),
     ({"role": "tool", "content": 4, "tool_call_id": "1"}, "messages[1].content", "invalid_type"),
-    ({"role": "function", "content": "4", "name": "f"}, "messages[1].role", "invalid_value"),
+    ({"role": "function", "content": "4", "name": "f"}, "messages", "invalid_value"),
+    ({"role": "function", "content": 4, "name": "f"}, "messages[1].content", "invalid_type"),
+    ({"role": "assistant", "function_call": {"name": "f"}}, "messages[1].function_call.arguments", "missing_parameter"),
+    ({"role": "assistant", "function_call": "f"}, "messages[1].function_call", "invalid_type"),
+    ({"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}, "messages", "invalid_value"),
     (with_call("look"), "messages[1].tool_calls[0]", "invalid_type"),
     (with_call({}), "messages[1].tool_calls[0].id", "missing_parameter"),
     (with_call({"id": "1"}), "messages[1].tool_calls[0].function", "missing_parameter"),
@@ -415,6 +554,7 @@ WRONG_MESSAGES: list[tuple[object, str, str]] = [
     ),
     (with_call(call("1")), "messages", "invalid_value"),
     ({"role": "assistant", "tool_calls": {}}, "messages[1].tool_calls", "invalid_type"),
+    ({"role": "assistant", "content": None, "audio": {"id": "audio_1"}}, "messages[1].audio", "unsupported_content"),
     ({"role": "user"}, "messages[1].content", "missing_content"),
     ({"role": "user", "content": None}, "messages[1].content", "missing_content"),
     ({"role": "system", "content": []}, "messages[1].content", "missing_content"),
@@ -481,6 +621,32 @@ def test_an_effort_in_the_request_comes_before_one_in_the_models_name(
 ) -> None:
     chat = request(reasoning_effort=effort)
     assert chat.settings.prompt(chat.items, choice, None) == prompt
+
+
+HIGH_AND_LOW = ModelChoice("gpt-5.2", efforts=("low", "high"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"reasoning_effort": "banana"}, "reasoning_effort"),
+        ({"reasoning": {"effort": "minimal"}}, "reasoning.effort"),
+        ({"reasoning": {"effort": "low"}, "reasoning_effort": "High"}, "reasoning_effort"),
+    ],
+    ids=str,
+)
+def test_an_effort_that_the_model_does_not_have_is_refused_with_those_it_has(
+    fields: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(ApiError, match="use one of: low, high") as caught:
+        request(**fields).settings.check_effort(HIGH_AND_LOW)
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, "unsupported_value")
+
+
+@pytest.mark.parametrize("fields", [{}, {"reasoning_effort": "low"}, {"reasoning": {"effort": "high"}}], ids=str)
+def test_an_effort_that_the_model_has_is_taken_and_any_if_those_are_not_known(fields: dict[str, Any]) -> None:
+    request(**fields).settings.check_effort(HIGH_AND_LOW)
+    request(reasoning_effort="banana").settings.check_effort(ModelChoice("gpt-5.2"))
 
 
 def test_the_prompt_carries_all_that_the_request_asks_of_the_model() -> None:

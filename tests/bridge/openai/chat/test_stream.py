@@ -56,6 +56,14 @@ def stream(
     return ChatStream(answer(choices, display, cursor=cursor), usage_chunk=usage_chunk)
 
 
+def test_an_old_client_gets_its_call_as_a_function_call() -> None:
+    writer = ChatStream(ChatAnswer(ID, CREATED, MODEL, old_calls=True), usage_chunk=False)
+    first, last, done = chunks(writer.feed([ToolCall("c1", "look", '{"at": 1}'), Finished("tool_calls")]))
+    called = {"name": "look", "arguments": '{"at": 1}'}
+    assert first == chunk({"role": "assistant", "refusal": None, "function_call": called})
+    assert (last, done) == (chunk({}, "function_call", usage=NOTHING_USED), "[DONE]")
+
+
 def chunks(written: bytes) -> list[Any]:
     """Return the data of each event; the last one of a complete stream is the text [DONE]."""
     *lines, rest = written.decode().split("\n\n")

@@ -8,12 +8,12 @@ from bridge.conversation.prompt import Item, function_call, function_call_output
 from bridge.conversation.tools import Tool, Toolbox, codex_name
 from bridge.errors import ApiError
 from bridge.openai.history import short_id
-from bridge.openai.responses.items import items_of, read_input
+from bridge.openai.responses.items import read_input
 from bridge.openai.responses.object import ResponseFrame
 
 
 def items(wire: list[Any]) -> list[Item]:
-    return items_of(read_input(wire), BOX)
+    return [item for one in read_input(wire) if (item := one.item.item(BOX)) is not None]
 
 
 BOX = Toolbox((Tool.custom("patch", "", None), Tool.function("exec_command", "", {})))

@@ -195,6 +195,13 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required":
         ),
         ({"tools": [LOOK], "tool_choice": "none"}, {"toolbox": Toolbox(), "choice_note": None}),
         ({"tools": [{"type": "web_search"}]}, {"toolbox": Toolbox((), {"mode": "live"})}),
+        (
+            {
+                "tools": [LOOK, {"type": "web_search"}],
+                "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]},
+            },
+            {"toolbox": Toolbox((), {"mode": "live"}), "choice_note": None},
+        ),
     ],
     ids=str,
 )
@@ -237,7 +244,16 @@ def test_a_field_says_how_to_answer(fields: dict[str, Any], expected: dict[str, 
             {"include": ["web_search_call.action.sources", "file_search_call.results", "reasoning.encrypted_content"]},
             ("include[file_search_call.results]", "include[web_search_call.action.sources]"),
         ),
-        ({"metadata": {"a": "b"}, "stream_options": {"include_obfuscation": False}, "of_the_future": 1}, ()),
+        ({"metadata": {"a": "b"}, "stream_options": {"include_obfuscation": False}, "of_the_future": None}, ()),
+        ({"of_the_future": 1, "moderation": {}, "n": 2}, ("moderation", "n", "of_the_future")),
+        ({"background_options": {}, "reasoning": {"mode": "x"}}, ("background_options", "reasoning.mode")),
+        ({"tools": [{**LOOK, "strict": True}]}, ("tools[].strict",)),
+        ({"input": [{"role": "user", "content": "Hi.", "id": "m", "status": "completed", "type": "message"}]}, ()),
+        ({"input": [{"role": "user", "content": "Hi.", "name": "Ann"}]}, ("input[].name",)),
+        (
+            {"input": [{"type": "reasoning", "encrypted_content": "e", "content": [{"text": "Hm."}], "summary": []}]},
+            ("input[].content",),
+        ),
     ],
     ids=str,
 )
@@ -444,7 +460,7 @@ BARE_LOOK = {"type": "function", "name": "look", "description": None, "parameter
             {"tool_choice": {"type": "custom", "name": "edit"}},
         ),
         (
-            {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}},
+            {"tools": [LOOK], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}},
             {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}},
         ),
     ],
