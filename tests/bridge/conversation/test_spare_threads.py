@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bridge.conversation import spare_threads as spares_module
+from bridge.conversation import spare_threads
 from bridge.conversation.spare_threads import Spares
 from codex_rpc.client.client import Client
 from codex_rpc.client.inbox import Inbox
@@ -24,7 +24,7 @@ ONE, TWO, THREE = ({"model": name} for name in ("one", "two", "three"))
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spares_module, "QUIET", 0)
+    monkeypatch.setattr(spare_threads, "QUIET", 0)
 
 
 class FakeClient:
@@ -149,7 +149,7 @@ async def test_stale_spare_threads_are_unloaded(monkeypatch: pytest.MonkeyPatch)
     spares, client = Spares(2), FakeClient()
     async with keeping(spares):
         await want(spares, client, ONE)
-        monkeypatch.setattr(spares_module, "STALE", 0)
+        monkeypatch.setattr(spare_threads, "STALE", 0)
         await want(spares, client, TWO)
         await want(spares, client, THREE)
 

@@ -11,8 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from bridge.codex.backend import Session
-from bridge.conversation import spare_threads as spares_module
-from bridge.conversation import threads as threads_module
+from bridge.conversation import spare_threads
 from bridge.conversation.events import Failed, Finished
 from bridge.conversation.limits import Limits
 from bridge.conversation.prompt import Item, Prompt, function_call, function_call_output, message
@@ -269,7 +268,7 @@ async def test_with_too_many_threads_the_longest_unused_is_closed() -> None:
 
 
 async def test_unused_threads_are_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads_module, "LOOK_AROUND", 0.001)
+    monkeypatch.setattr("bridge.conversation.threads.LOOK_AROUND", 0.001)
     threads, codex = new_threads(longest=0), FakeCodex()
     async with tidying(threads):
         await ask(threads, codex, Q)
@@ -332,7 +331,7 @@ async def test_an_answer_with_calls_passed_on_one_at_a_time_is_rebuilt_as_sent()
 
 
 async def test_a_spare_thread_that_codex_refuses_is_replaced_by_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spares_module, "QUIET", 0)
+    monkeypatch.setattr(spare_threads, "QUIET", 0)
     threads, codex = Threads("/empty", most=9, longest=600, idle_timeout=60, spares=1), FakeCodex()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(threads.keep_spares)
@@ -357,7 +356,7 @@ async def test_a_spare_thread_that_codex_refuses_is_replaced_by_a_new_one(monkey
 
 
 async def test_a_spare_thread_does_not_count_as_waiting_for_its_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spares_module, "QUIET", 0)
+    monkeypatch.setattr(spare_threads, "QUIET", 0)
     threads, codex = Threads("/empty", most=9, longest=600, idle_timeout=60, spares=1), FakeCodex()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(threads.keep_spares)
