@@ -116,8 +116,8 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
     """Return the types that a schema names or, where codex would guess, those of its values or implied by keywords."""
     named = schema.get("type")
     types = cast("list[object]", named) if isinstance(named, list) else [named]
-    if known := [kind for kind in types if isinstance(kind, str) and kind in _TYPES]:
-        return known
+    if named_types := [kind for kind in types if isinstance(kind, str) and kind in _TYPES]:
+        return named_types
     if "const" in schema:
         return _types_of([schema["const"]])
     if isinstance(schema.get("enum"), list):
