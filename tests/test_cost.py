@@ -327,7 +327,7 @@ def cost_of_a_turn_in_a_chain(turns: int) -> int:
         deciding.decide(asked.settings, asked.items)
         stored = Stored({"id": f"r{turn}", "previous_response_id": previous}, asked.input, said_in(turn)[:2])
         run(store.put(stored))
-        histories.goes_on(stored)
+        histories.extend(stored)
 
     for turn in range(turns):
         take(turn)

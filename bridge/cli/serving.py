@@ -15,7 +15,7 @@ from bridge.cli.cursor_values import show_values
 from bridge.config import PROGRAM, Settings
 from bridge.http.listeners import Listeners, allow_descriptors, listen
 from bridge.recordings.cases import CaseError
-from bridge.recordings.demo import nobody_is_logged_in, shipped_cases
+from bridge.recordings.demo import is_logged_out, shipped_cases
 from bridge.serve import Beside
 from bridge.serve import serve as run_server
 from bridge.store.response import StoreError
@@ -34,7 +34,7 @@ def run(settings: Settings, tunnel: str | None, cloudflared: str | None, *, demo
     Raises:
         click.ClickException: it cannot start, or ended before it was told to.
     """
-    if demo and settings.record is settings.replay is None and anyio.run(nobody_is_logged_in, settings.codex):
+    if demo and settings.record is settings.replay is None and anyio.run(is_logged_out, settings.codex):
         settings = replace(settings, replay=str(shipped_cases()), demo=True, store=None)
     _check_certificate(settings)
     allow_descriptors()

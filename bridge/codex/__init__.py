@@ -1,1 +1,1 @@
-"""The codex that we start: its home, its catalogue, its command line, its models, the live backend."""
+"""Starts codex: its home, catalogue, command line and models, and the live backend."""

@@ -1,4 +1,4 @@
-"""The live codex as the rest of the server needs it: logged in, with its models known."""
+"""The live codex for the rest of the server: its client, its account, its models and its quota."""
 
 from __future__ import annotations
 
@@ -20,60 +20,59 @@ from codex_rpc.wire.calls import Account, Model, account_read, model_list, rate_
 logger = logging.getLogger(__name__)
 
 RESTART_PAUSE = 2.0
-"""Seconds. A running codex does not notice a login made elsewhere: a request starts it anew, but not more often."""
-
+"""Seconds between two restarts that look for a login: a running codex does not notice a login made elsewhere."""
 
 QUOTA_AGE = 60.0
-"""Seconds for which a quota that was asked for is good; asking costs codex a request to its backend."""
+"""Seconds for which a quota is reused; reading it costs codex a request to its backend."""
 
 MODELS_PATIENCE = 2.0
-"""Seconds. The model list is not worth a longer wait for a codex that is starting."""
+"""Seconds that a request for the model list waits for a codex that is starting."""
 
 
 class Session(Struct):
-    """What we know about one codex process."""
+    """One codex process with its account and models."""
 
     client: Client
     account: Account
     models: tuple[Model, ...]
     account_changes: int
-    """How many changes of the account had been told when it was read."""
+    """The number of account changes that codex had reported when the account was read."""
     stamp: object = None
-    """What stood for the login and the home that codex was started with."""
+    """The value of the backend's `stamp` when codex was first asked."""
 
 
 class Backend:
-    """Asks codex about itself, once for each process and again when it says that something changed."""
+    """Reads account and models once for each codex process, and the account again when codex reports a change."""
 
     def __init__(self, supervisor: Supervisor, patience: float, stamp: Callable[[], object] = lambda: None) -> None:
-        """`stamp` returns another value whenever the login or the home that codex has on disk is another one."""
+        """`stamp` returns a different value whenever the login or the home on disk has changed."""
         self._supervisor = supervisor
         self._stamp = stamp
         self._patience = patience
         self._session: Session | None = None
         self._lock = anyio.Lock()
         self._restarted = float("-inf")
-        self._quota_asked = float("-inf")
+        self._quota_read = float("-inf")
 
     @property
     def quota(self) -> Quota:
-        """What is known of the account's quota."""
+        """The last reported quota of the account; empty if there is none."""
         return self._session.client.quota if self._session else {}
 
     async def models(self) -> Sequence[Model]:
-        """Return the models that codex lists; what it last listed when it does not answer, none if it never did."""
+        """Return the models that codex lists; if it does not answer, the last list, which is empty at first."""
         try:
             return (await self.session(MODELS_PATIENCE)).models
         except CodexError as error:
-            logger.warning("the models are not up to date: %s", error)
+            logger.warning("the model list could not be updated: %s", error)
             return self._session.models if self._session else ()
 
     async def session(self, patience: float | None = None) -> Session:
-        """Return the session with the live codex, whoever is logged in; wait up to `patience` seconds for its start.
+        """Return the session with the live codex, logged in or not; wait up to `patience` seconds for its start.
 
         Raises:
-            CodexUnavailableError: codex is not up in time.
-            CodexError: it does not answer as promised.
+            CodexUnavailableError: codex does not start in time.
+            CodexError: codex refuses a call or ends.
         """
         client = await self._supervisor.client(self._patience if patience is None else patience)
         session = self._session
@@ -83,7 +82,7 @@ class Backend:
             session = self._session
             if session is None or session.client is not client:
                 stamp = self._stamp()
-                session = self._session = await _ask(client)
+                session = self._session = await _read_session(client)
                 session.stamp = stamp
             elif session.account_changes != client.account_changes:
                 changes = client.account_changes
@@ -92,19 +91,19 @@ class Backend:
             return session
 
     async def ready_session(self) -> Session:
-        """Return the session with the live codex if it can answer.
+        """Return the session with the live codex, which is logged in.
 
         Raises:
-            ApiError: 401, nobody is logged in.
+            ApiError: 401, codex is not logged in.
             CodexError: as `session`.
         """
         session = await self.session()
         if session.stamp != self._stamp():
-            logger.info("the login or the connection of codex has changed; a new codex takes over")
+            logger.info("the login or the connection of codex has changed; replacing codex")
             self._supervisor.replace(session.client)
             session = await self.session()
         if not session.account.ready and self._may_restart():
-            logger.info("nobody was logged in when codex started; starting it anew to see whether somebody is now")
+            logger.info("codex was not logged in; restarting it to look for a new login")
             self._supervisor.restart()
             session = await self.session()
         if not session.account.ready:
@@ -112,16 +111,16 @@ class Backend:
         return session
 
     async def refresh_quota(self, deadline: float) -> None:
-        """Ask for the quota, unless it was asked for lately or the account has none.
+        """Read the quota, unless it was read recently or the account has none; wait up to `deadline` seconds.
 
         Raises:
-            CodexError: codex cannot be asked.
+            CodexError: the quota cannot be read.
         """
         session = await self.session(deadline)
         now = anyio.current_time()
-        if session.account.kind != "chatgpt" or now - self._quota_asked < QUOTA_AGE:
+        if session.account.kind != "chatgpt" or now - self._quota_read < QUOTA_AGE:
             return
-        self._quota_asked = now
+        self._quota_read = now
         for limit in await session.client.call(rate_limits_read(), deadline):
             session.client.quota = updated(session.client.quota, limit)
 
@@ -133,11 +132,11 @@ class Backend:
         return True
 
     async def warm_up(self) -> None:
-        """Ask what every first request would have to ask; a failure is left to the request."""
+        """Read what the first request would need; a failure is left to that request."""
         try:
             session = await self.session()
         except CodexError as error:
-            logger.debug("codex could not be asked yet: %s", error)
+            logger.debug("codex does not answer yet: %s", error)
             return
         if not session.account.ready:
             logger.warning("%s", not_logged_in())
@@ -145,7 +144,7 @@ class Backend:
             await self.refresh_quota(CALL_DEADLINE)
 
 
-async def _ask(client: Client) -> Session:
+async def _read_session(client: Client) -> Session:
     changes = client.account_changes
     account = await client.call(account_read())
     models = await client.call(model_list())

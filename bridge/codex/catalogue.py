@@ -1,7 +1,7 @@
-"""What makes a Codex thread behave like the plain model: codex's switches, a thread's start, the model catalogue.
+"""Makes a Codex thread behave like the plain model: codex's switches and the model catalogue.
 
-Each entry closes a way by which something foreign would reach the model, or by which the client's words would be cut or
-rewritten. docs/architecture.md says how each was found.
+Each setting prevents codex from adding to the model's input or from cutting or rewriting the client's text.
+docs/architecture.md says how each was found.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bridge.codex.config import to_toml
 from bridge.codex.models import NAMED
 
 UNBOUNDED = 1_000_000_000
-"""Tokens or bytes that no request reaches: codex neither truncates nor compacts below it."""
+"""A number of tokens or bytes that no request reaches; codex neither truncates nor compacts below it."""
 
 _OFF = {"enabled": False}
 
@@ -50,7 +50,7 @@ _SWITCHES: Mapping[str, Any] = {
     "model_context_window": UNBOUNDED,
     "model_auto_compact_token_limit": UNBOUNDED,
     "model_post_turn_compact_threshold_percent": 0,
-    # No text of codex's own, and none of a folder above the working directory.
+    # No text from codex, and none from a folder above the working directory.
     "project_root_markers": [],
     "project_doc_max_bytes": 0,
     "include_environment_context": False,
@@ -58,7 +58,7 @@ _SWITCHES: Mapping[str, Any] = {
     "include_apps_instructions": False,
     "include_collaboration_mode_instructions": False,
     "skills": {"include_instructions": False, "bundled": _OFF},
-    # The client asks for a summary of the reasoning, or gets none.
+    # No reasoning summary unless the client requests one.
     "model_reasoning_summary": "none",
 }
 
@@ -66,12 +66,12 @@ _SWITCHES: Mapping[str, Any] = {
 def command_line(
     codex: str, catalogue: str, overruled: Mapping[str, Any] | None = None, features: Mapping[str, bool] | None = None
 ) -> list[str]:
-    """Return the command that starts app-server; what stands in it is stronger than any config.toml.
+    """Return the command that starts app-server; its settings override every config.toml.
 
     `catalogue` is the path of the rewritten catalogue. `overruled` and `features` replace settings of configuration
-    that is not ours.
+    that this server does not write.
     """
-    # A thread's own `features` would replace these.
+    # Set here because the `features` in a thread's config would replace these.
     off = dict.fromkeys(_FEATURES_OFF, False)
     values = {
         **_SWITCHES,
@@ -84,22 +84,22 @@ def command_line(
 
 
 def plain_catalogue(printed: bytes) -> bytes:
-    """Rewrite the catalogue that `codex debug models` prints, as JSON, and add the named models that it no longer has.
+    """Rewrite the JSON catalogue that `codex debug models` prints, and add the named models that it no longer has.
 
     Raises:
-        ValueError: it is not a catalogue.
+        ValueError: `printed` is not a catalogue.
     """
     catalogue: Any = json.loads(printed)
     try:
         models: list[dict[str, Any]] = [_plain(model) for model in catalogue["models"]]
-        known = {model["slug"] for model in models}
+        slugs = {model["slug"] for model in models}
         pattern = next(model for model in models if not model.get("use_responses_lite"))
     except (KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"not a model catalogue: {error!r}") from error
     models += [
         {**pattern, "slug": slug, "display_name": slug, "description": "", "upgrade": None}
         for slug in NAMED
-        if slug not in known
+        if slug not in slugs
     ]
     return json.dumps({"models": models}).encode()
 
@@ -107,13 +107,13 @@ def plain_catalogue(printed: bytes) -> bytes:
 def _plain(model: dict[str, Any]) -> dict[str, Any]:
     return {
         **model,
-        # No tool, role or text of codex's own.
+        # No tool, role or text from codex.
         "tool_mode": "direct",
         "multi_agent_version": "disabled",
         "apply_patch_tool_type": None,
         "experimental_supported_tools": [],
         "supports_search_tool": False,
-        # Codex's taste for short answers is not the client's; without it the upstream's own default holds.
+        # Without codex's preference for short answers, the upstream's default applies.
         "default_verbosity": None,
         # No silent truncation of tool outputs and no compaction.
         "truncation_policy": {"mode": "bytes", "limit": UNBOUNDED},

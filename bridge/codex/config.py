@@ -1,8 +1,8 @@
-"""What of codex's configuration belongs to the user's connection, and how the rest is kept from the chat mode.
+"""Separates the user's connection settings from the rest of codex's configuration, which chat mode must not use.
 
-1. A private home gets the keys of `CONNECTION_KEYS`, the selected provider, and nothing else: `connection_config`.
-2. Where codex also reads configuration that is not ours (the administrator's, or the user's when the home cannot be
-   private), it is overruled on codex's command line: `overruled`.
+1. A private home gets only the keys in `CONNECTION_KEYS` and the selected provider: `connection_config`.
+2. If codex also reads other configuration (the administrator's, or the user's if the home cannot be private), codex's
+   command line overrides it: `overruled`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ Config: TypeAlias = Mapping[str, Any]
 """The content of a config.toml."""
 
 CONNECTION_KEYS = (
-    # Where to connect.
+    # The address.
     "model_provider",
     "openai_base_url",
     "chatgpt_base_url",
-    # As whom.
+    # The identity.
     "forced_login_method",
     "forced_chatgpt_workspace_id",
-    # Codex 0.163 and newer refuse this old key and say what to do. Without it they would use another provider silently.
+    # Codex 0.163 and newer refuse this old key with instructions. Without it they would silently use another provider.
     "profile",
 )
-"""The keys that say where and as whom codex connects; the table of the selected provider belongs to them."""
+"""The keys for the address and the identity of codex's connection; the selected provider's table is added to them."""
 
 CONNECTION_FEATURES = (
     "enable_request_compression",
@@ -33,23 +33,23 @@ CONNECTION_FEATURES = (
     "system_proxy_fallback",
     "use_agent_identity",
 )
-"""The features that belong to the connection: compression, the system's proxy, the kind of identity."""
+"""The features that concern the connection: compression, the system's proxy, the kind of identity."""
 
 CREDENTIALS_STORE = "cli_auth_credentials_store"
 
 _NEUTRAL = {
-    # The defaults of the OpenAI API. Codex has no value that means "the model's own default".
+    # The defaults of the OpenAI API. Codex has no value for "the model's default".
     "model_reasoning_effort": "medium",
     "model_verbosity": "medium",
     "service_tier": "default",
 }
-"""What replaces a preference in configuration that is not ours."""
+"""The values that replace preferences in other configuration."""
 
 
 def connection_config(config: Config, absolute: Callable[[str], str]) -> dict[str, Any]:
-    """Return what of the user's `config` a private home needs; `absolute` completes a path that it contains.
+    """Return the part of the user's `config` that a private home needs; `absolute` completes its relative paths.
 
-    The login is a file there: in a private home codex would not find it in the system's keyring.
+    The login is always a file: with a private home, codex would not find it in the system's keyring.
     """
     carried = {key: config[key] for key in CONNECTION_KEYS if key in config}
     if provider := _provider(config):
@@ -68,16 +68,16 @@ def provider_variables(config: Config) -> frozenset[str]:
 
 
 def keeps_login_in_keyring(layers: Iterable[Config], *, has_file: bool) -> bool:
-    """Tell whether codex looks for the login in the system's keyring; the first of `layers` that says so decides.
+    """Return whether codex reads the login from the system's keyring; the first of `layers` with a setting decides.
 
-    With "auto" codex writes the file only where the keyring cannot be used, and removes it after writing the keyring.
+    With "auto", codex writes the file only if the keyring cannot be used, and removes it after writing the keyring.
     """
     store = next((layer[CREDENTIALS_STORE] for layer in layers if CREDENTIALS_STORE in layer), "file")
     return store == "keyring" or (store == "auto" and not has_file)
 
 
 def overruled(layers: Sequence[Config]) -> dict[str, Any]:
-    """Return what replaces the preferences, and switches off the MCP servers, of configuration that is not ours."""
+    """Return the settings that replace the preferences, and disable the MCP servers, of other configuration."""
     values: dict[str, Any] = {key: value for key, value in _NEUTRAL.items() if any(key in layer for layer in layers)}
     tables = [_table(layer, "mcp_servers") for layer in layers]
     if servers := {name: _switched_off(_table(table, name)) for table in tables for name in table}:
@@ -86,21 +86,21 @@ def overruled(layers: Sequence[Config]) -> dict[str, Any]:
 
 
 def _switched_off(server: Config) -> dict[str, Any]:
-    """Codex refuses a server without an address, so it has one even when the user removes it from the file."""
+    """Give the server an address, which codex requires even if the user removes the server from the file."""
     address = {"url": "http://127.0.0.1"} if "url" in server else {"command": "false"}
     return {**address, "enabled": False}
 
 
 def read_features(printed: bytes) -> dict[str, bool]:
-    """Return the features that `codex features list` prints, with whether each is on; removed ones are left out.
+    """Return the features that `codex features list` prints, each with whether it is on, without removed ones.
 
     Raises:
-        ValueError: there are none.
+        ValueError: the list has no feature.
     """
     rows = [line.split() for line in printed.decode().splitlines()]
     features = {row[0]: row[-1] == "true" for row in rows if row and "removed" not in row}
     if not features:
-        raise ValueError("the list names none")
+        raise ValueError("the list has no feature")
     return features
 
 
@@ -113,7 +113,7 @@ def to_toml(value: Any) -> str:
         case list():
             return f"[{', '.join(map(to_toml, cast('list[Any]', value)))}]"
         case str():
-            # Of what JSON leaves as it is, TOML refuses this one character.
+            # The only character that JSON does not escape and TOML refuses.
             return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         case _:
             return json.dumps(value, default=str)
@@ -125,7 +125,7 @@ def _provider(config: Config) -> dict[str, Any]:
 
 
 def _with_absolute_paths(provider: dict[str, Any], absolute: Callable[[str], str]) -> dict[str, Any]:
-    """Codex takes relative paths from the folder of the file in which it finds them."""
+    """Complete the provider's paths: codex resolves them against the folder of the file that contains them."""
     changed = {**provider}
     if isinstance(path := provider.get("credential_file"), str):
         changed["credential_file"] = absolute(path)

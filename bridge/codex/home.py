@@ -1,6 +1,6 @@
-"""The CODEX_HOME of the chat mode: a private one that has the user's login and connection, and nothing else.
+"""The CODEX_HOME of chat mode: a private one with only the user's login and connection.
 
-Codex reads its home again for every thread, so whatever is in it, whenever it was written, can reach the model.
+Codex reads its home again for every thread, so any file in it can reach the model at any time.
 docs/decisions/0002-private-codex-home.md has the reasons and the figures.
 """
 
@@ -21,23 +21,23 @@ from bridge.codex.config import Config, connection_config, keeps_login_in_keyrin
 CONFIG = "config.toml"
 CREDENTIALS = "auth.json"
 LINKED = (CREDENTIALS, ".env")
-"""The login, and variables that codex sets for itself, such as a provider's key. Never opened by us.
+"""The login, and the environment variables that codex loads, such as a provider's key. This server never opens them.
 
-They are linked even while they do not exist: a login that is made through the link is written into the user's home.
+They are linked even if they do not exist: a login through the link is written into the user's home.
 """
 
 INSTRUCTIONS = "AGENTS*.md"
-"""Files of its home that codex shows to the model whatever its settings say."""
+"""Files in its home that codex shows to the model whatever its settings."""
 
 MANAGED_CONFIG = Path("/etc/codex/managed_config.toml")
-"""The administrator's configuration that is stronger than the user's and than the command line."""
+"""The administrator's configuration that overrides the user's and the command line."""
 
 SYSTEM_CONFIG = (
     Path(os.environ.get("PROGRAMDATA", "C:/ProgramData")) / "OpenAI/Codex/config.toml"
     if sys.platform == "win32"
     else Path("/etc/codex/config.toml")
 )
-"""The administrator's configuration that is weaker than the user's."""
+"""The administrator's configuration that the user's overrides."""
 
 _PASSED = frozenset(
     {
@@ -56,40 +56,40 @@ _PASSED = frozenset(
         "CODEX_REVOKE_TOKEN_URL_OVERRIDE",
     }
 )
-"""The variables of codex's own that say where and as whom it connects; the others would change what it does."""
+"""Codex's variables for its address and identity; its other variables would change its behaviour."""
 
 
 class CodexHome(Struct, frozen=True):
-    """Where codex runs, and what has to be known about it."""
+    """The home in which codex runs, and the configuration that applies there."""
 
     path: Path
     """The value for CODEX_HOME."""
     private: Path
-    """The home of ours, which is complete even when codex cannot use it."""
+    """The private home, which is complete even if codex cannot use it."""
     foreign: tuple[Config, ...] = ()
-    """The configuration that codex reads there and that is not ours, the strongest first."""
+    """The configuration that codex reads in addition to that of the private home, the strongest first."""
     variables: frozenset[str] = frozenset()
     """The environment variables that the user's provider reads."""
     obstacle: str = ""
-    """Why the home cannot be private; empty when it is."""
+    """Why the home cannot be private; empty if it is."""
 
     def instructions(self) -> list[str]:
-        """Return the names of the files whose text codex shows to the model besides the client's messages."""
+        """Return the names of the files whose text codex adds to the model's input."""
         return sorted(path.name for path in self.path.glob(INSTRUCTIONS)) if self.obstacle else []
 
 
 def real_home(environ: Mapping[str, str]) -> Path:
-    """Return the home that the user's own codex uses."""
+    """Return the home of the user's own codex."""
     return Path(environ.get("CODEX_HOME") or Path.home() / ".codex").absolute()
 
 
 def child_environment(
     environ: Mapping[str, str], home: Path, variables: frozenset[str] = frozenset()
 ) -> dict[str, str]:
-    """Return the environment of a codex child that runs in `home`: the user's own, without what would change codex.
+    """Return the environment of a codex child in `home`: the user's, without variables that change codex's behaviour.
 
-    `variables` are passed on whatever their names. The user's default home is not named: codex makes it if it does not
-    exist, and refuses one that is named and does not exist.
+    `variables` are always passed on. The user's default home is not named: codex creates a missing default home, but
+    refuses a missing home that is named.
     """
     keep = _PASSED | variables
     passed = {
@@ -103,7 +103,7 @@ def child_environment(
 
 
 def file_stamp(path: Path) -> object:
-    """Return what changes whenever something is written to the file, such as a login; it is not opened."""
+    """Return a value that changes whenever the file is written, such as by a login; the file is not opened."""
     try:
         status = path.stat()
     except OSError:
@@ -112,9 +112,9 @@ def file_stamp(path: Path) -> object:
 
 
 def prepare_home(real: Path, private: Path) -> CodexHome:
-    """Write what is missing or out of date in `private`, and say which home codex is to run in.
+    """Write the missing or outdated files in `private`, and return the home for codex.
 
-    Each file is replaced at once as a whole, because another server may run on the same home.
+    Each file is replaced atomically, because another server may use the same home.
 
     Raises:
         OSError: the home cannot be written.
@@ -125,7 +125,7 @@ def prepare_home(real: Path, private: Path) -> CodexHome:
     write_privately(private / CONFIG, _config_text(user, real))
     obstacle = ""
     if keeps_login_in_keyring((managed, user, system), has_file=(real / CREDENTIALS).exists()):
-        obstacle = "the login is in the system's keyring, where codex finds it for this home alone"
+        obstacle = "the login is in the system's keyring, where codex finds it only for this home"
     try:
         for name in LINKED:
             _link(real / name, private / name)
@@ -156,7 +156,7 @@ def _config_text(user: Config, real: Path) -> bytes:
 def _link(target: Path, link: Path) -> None:
     """Link to `target`, which need not exist.
 
-    Windows asks for rights to make symbolic links; a hard link to an existing file serves as well.
+    Symbolic links need special rights on Windows; without them, an existing file is hard-linked.
     """
     if link.is_symlink() and link.readlink() == target:
         return
@@ -170,10 +170,10 @@ def _link(target: Path, link: Path) -> None:
 
 
 def write_privately(path: Path, content: bytes) -> None:
-    """Write a file that its owner alone may read, at once as a whole, unless it has this content already.
+    """Atomically write a file that only its owner may read, unless it has this content already.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
 
     def make(new: Path) -> None:

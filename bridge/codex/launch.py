@@ -1,4 +1,4 @@
-"""Starts codex the way we need it: found, new enough, with a plain catalogue and a private home."""
+"""Finds codex, checks its version, and starts it with a plain catalogue and a private home."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ logger = logging.getLogger(__name__)
 
 CLIENT_NAME = "codex-openai-proxy"
 ASK_DEADLINE = 10.0
-"""Seconds for `codex debug models`, which may ask the network for the newest catalogue."""
-
+"""Seconds for `codex debug models`, which may download the newest catalogue."""
 
 Tap: TypeAlias = Callable[[ByteStream], ByteStream]
 
@@ -44,14 +43,14 @@ Tap: TypeAlias = Callable[[ByteStream], ByteStream]
 class Launcher:
     """Opens connections to new codex children.
 
-    What codex needs is kept in the program's state folder, a folder for each of the user's homes. Each start makes
-    again whatever is missing there, and servers that run at the same time share it.
+    Codex's files are kept in this program's state folder, in one folder for each of the user's homes. Each start
+    restores missing files; servers that run at the same time share the folder.
     """
 
     def __init__(self, codex: str | None = None, tap: Tap = lambda stream: stream, ca_file: str | None = None) -> None:
-        """`codex` is as for `find_codex`. Each client speaks through what `tap` makes of the connection to its codex.
+        """`codex` is as for `find_codex`. `tap` wraps the connection between each client and its codex.
 
-        `ca_file` holds the only certificates that codex is to trust; None leaves it the system's.
+        `ca_file` holds the only certificates that codex trusts; None means the system's.
         """
         self._codex = codex
         self._tap = tap
@@ -64,10 +63,10 @@ class Launcher:
 
     @asynccontextmanager
     async def open_client(self) -> AsyncGenerator[Client]:
-        """Start codex and shake hands; afterwards no process of it is left.
+        """Start codex and perform the handshake; all of its processes end with the block.
 
         Raises:
-            CodexNotFoundError, CodexTooOldError: the machine's set-up is to be mended.
+            CodexNotFoundError, CodexTooOldError: codex must be installed or updated.
             CodexError: codex did not start, or its configuration is wrong; the message says why.
         """
         command, env = await self.prepare()
@@ -75,12 +74,12 @@ class Launcher:
             codex_process(command, env, self.cwd) as process,
             connect(self._tap(process), CLIENT_NAME, __version__) as client,
         ):
-            # Codex starts with settings that it cannot use, and then says that no user is logged in.
+            # With invalid settings, codex starts all the same, but reports that no user is logged in.
             await client.call(config_read())
             yield client
 
     async def prepare(self) -> tuple[list[str], dict[str, str]]:
-        """Return the command and the environment with which codex is to be started in `cwd`.
+        """Return the command and the environment to start codex with in `cwd`.
 
         Raises:
             CodexError: as `open_client`.
@@ -91,32 +90,32 @@ class Launcher:
         check_version(await self.version(codex, env), codex)
         features: dict[str, bool] = {}
         if home.obstacle:
-            _tell(home)
+            _log_home(home)
             private = child_environment(os.environ, home.private, home.variables) | self._trust
             features = await self._default_features(codex, private)
-        # Two codex programs have two catalogues.
+        # Each codex program has its own catalogue.
         catalogue = self._folder / f"models-{_digest(codex)}.json"
         models = await self._plain_catalogue(codex, env)
         try:
             write_privately(catalogue, models)
         except OSError as error:
-            raise _not_made(error) from error
+            raise _not_created(error) from error
         return command_line(str(codex), str(catalogue), overruled(home.foreign), features), env
 
     def stamp(self) -> object:
-        """Return what changes when the user logs in, or when the private home is not what codex started with."""
+        """Return a value that changes when the user logs in, or when the private home changes."""
         return file_stamp(self._real / CREDENTIALS), file_stamp(self._private / CONFIG)
 
     def home(self) -> CodexHome:
-        """Return the home in which codex is to run, with everything in it that it needs.
+        """Return the home for codex, with all the files that it needs.
 
         Raises:
-            CodexError: it cannot be written, or a config.toml cannot be read.
+            CodexError: the home cannot be written, or a config.toml cannot be read.
         """
         try:
             return prepare_home(self._real, self._private)
         except OSError as error:
-            raise _not_made(error) from error
+            raise _not_created(error) from error
         except ValueError as error:
             raise CodexError(str(error)) from error
 
@@ -124,46 +123,46 @@ class Launcher:
         """Return what `codex --version` prints.
 
         Raises:
-            CodexError: it fails.
+            CodexError: the command fails.
         """
-        return (await self._ask(codex, env, "--version")).decode(errors="replace").strip()
+        return (await self._output_of(codex, env, "--version")).decode(errors="replace").strip()
 
     async def _default_features(self, codex: Path, env: dict[str, str]) -> dict[str, bool]:
         try:
-            return read_features(await self._ask(codex, env, "features", "list"))
+            return read_features(await self._output_of(codex, env, "features", "list"))
         except ValueError as error:
             raise CodexError(f"the features of {codex} cannot be read: {error}") from error
 
     async def _plain_catalogue(self, codex: Path, env: dict[str, str]) -> bytes:
         try:
-            return plain_catalogue(await self._ask(codex, env, "debug", "models"))
+            return plain_catalogue(await self._output_of(codex, env, "debug", "models"))
         except (CodexError, ValueError) as error:
             logger.warning("%s; using the model catalogue that codex ships", error)
         try:
-            return plain_catalogue(await self._ask(codex, env, "debug", "models", "--bundled"))
+            return plain_catalogue(await self._output_of(codex, env, "debug", "models", "--bundled"))
         except ValueError as error:
             raise CodexError(f"the model catalogue of {codex} cannot be read: {error}") from error
 
-    async def _ask(self, codex: Path, env: dict[str, str], *arguments: str) -> bytes:
+    async def _output_of(self, codex: Path, env: dict[str, str], *arguments: str) -> bytes:
         try:
             self.cwd.mkdir(mode=0o700, parents=True, exist_ok=True)
             with anyio.fail_after(ASK_DEADLINE):
-                status, printed, complained = await run_to_end([str(codex), *arguments], env, self.cwd)
+                status, printed, errors = await run_to_end([str(codex), *arguments], env, self.cwd)
         except (OSError, TimeoutError) as error:
             raise CodexError(f"`{codex} {' '.join(arguments)}` failed: {str(error) or 'no answer in time'}") from error
         if status != 0:
-            said = complained.decode(errors="replace").strip().splitlines()
-            reason = next((line for line in said if line.startswith("Error: ")), f"status {status}")
+            lines = errors.decode(errors="replace").strip().splitlines()
+            reason = next((line for line in lines if line.startswith("Error: ")), f"status {status}")
             raise CodexError(f"`{codex} {' '.join(arguments)}` failed: {reason.removeprefix('Error: ')}")
         return printed
 
 
 @asynccontextmanager
 async def account_client(codex: str | None) -> AsyncGenerator[Client]:
-    """Start a codex for questions about the account alone, on the user's own home; no thread is to be started on it.
+    """Start a codex in the user's own home to read the account; no thread may be started on it.
 
     Raises:
-        CodexNotFoundError, CodexTooOldError: the machine's set-up is to be mended.
+        CodexNotFoundError, CodexTooOldError: codex must be installed or updated.
         CodexError: codex did not start.
     """
     launch = Launcher(codex)
@@ -178,11 +177,11 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
-def _not_made(error: OSError) -> CodexError:
-    return CodexError(f"the private home of codex in {state_folder()} cannot be made: {error}")
+def _not_created(error: OSError) -> CodexError:
+    return CodexError(f"the private home of codex in {state_folder()} cannot be created: {error}")
 
 
-def _tell(home: CodexHome) -> None:
-    logger.info("codex runs in %s itself: %s", home.path, home.obstacle)
+def _log_home(home: CodexHome) -> None:
+    logger.info("codex runs in %s instead of a private home: %s", home.path, home.obstacle)
     if names := home.instructions():
         logger.warning("the model sees %s of %s; docs/security.md says why", " and ".join(names), home.path)

@@ -1,6 +1,6 @@
-"""Model names as clients write them: plain or reversed, with an effort and a speed behind.
+"""Model names as clients write them: plain or reversed, followed by an effort and a speed.
 
-Reversed, because a name that contains `gpt` makes Cursor use its own backend instead of this server.
+Names may be reversed because Cursor uses its own backend for a name that contains `gpt`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from codex_rpc.wire.calls import Model
 
 NAMED = ("gpt-5.2-codex", "gpt-5.1-codex-max", "gpt-5.1-codex-mini", "gpt-5.2")
-"""The models that this server has always had, the default first, in the order in which they are listed."""
+"""The models that are always listed, in this order; the first is the default."""
 
 FAST = "fast"
-"""The suffix that asks for the model's fast service tier."""
+"""The suffix for the model's fast service tier."""
 
 
 class ModelChoice(Struct, frozen=True):
-    """A model of codex with what its name asked for besides."""
+    """A model of codex with the effort and the service tier that its name asked for."""
 
     slug: str
     effort: str | None = None
@@ -32,20 +32,21 @@ class ModelChoice(Struct, frozen=True):
 
 
 def reverse(name: str) -> str:
-    """Turn a name of codex into the one to type into Cursor, and back."""
+    """Return the name to type into Cursor for a name of codex, or the other way round."""
     return name[::-1]
 
 
 def listed(models: Sequence[Model]) -> list[str]:
-    """The names to show to clients: the four named ones, then what codex lists, all reversed."""
+    """Return the names to show to clients, all reversed: the named models, then those that codex lists."""
     more = (model.slug for model in models if not model.hidden)
     return [reverse(slug) for slug in dict.fromkeys((*NAMED, *more))]
 
 
 def choose(name: str, models: Sequence[Model]) -> ModelChoice | None:
-    """Find the model that a name means; None if there is none.
+    """Return the model that a name means; None if there is none.
 
-    A whole name comes before one with a suffix, plain before reversed: `gpt-5.1-codex-max` is a model, no effort.
+    A whole name takes precedence over one with a suffix, a plain one over a reversed one: `gpt-5.1-codex-max` is a
+    model, not `gpt-5.1-codex` with an effort.
     """
     return _choose(name, {model.slug: model for model in models}, most_suffixes=2)
 
@@ -69,7 +70,7 @@ def _choose(name: str, models: Mapping[str, Model], most_suffixes: int) -> Model
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:
-    """Take a suffix off the end, or off the front of a name that is reversed as a whole."""
+    """Yield the name without its last part and, for a reversed name, without its first part, each with that part."""
     rest, dash, suffix = name.rpartition("-")
     if dash:
         yield rest, suffix

@@ -1,1 +1,1 @@
-"""What a request becomes on a Codex thread, and what the thread's events become."""
+"""Turns requests into items on Codex threads, and the events of these threads into answers."""

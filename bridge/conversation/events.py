@@ -1,4 +1,4 @@
-"""What happens in a turn, in the words that every writer of an answer understands."""
+"""The events of a turn, from which every answer is written."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ FinishReason: TypeAlias = Literal["stop", "length", "content_filter", "tool_call
 
 
 class TextDelta(Struct, frozen=True):
-    """More of the answer's text; `tokens` counts the pieces in which it came from the model."""
+    """More of the answer's text; `tokens` is the number of upstream deltas that it consists of."""
 
     text: str
     tokens: int = 1
 
 
 class ReasoningPart(Struct, frozen=True):
-    """A new paragraph of what the model tells about its reasoning begins; `source` is the upstream's id of the item."""
+    """A new part of the reasoning summary begins; `source` is the upstream's id of the item."""
 
     source: str = ""
 
 
 class ReasoningDelta(Struct, frozen=True):
-    """More of it."""
+    """More text of the current part."""
 
     text: str
     source: str = ""
 
 
 class ToolCall(Struct, frozen=True):
-    """The model calls a tool of the client, whole; names and arguments as the client knows them."""
+    """A complete call of one of the client's tools, with the client's names and arguments."""
 
     call_id: str
     name: str
@@ -45,16 +45,16 @@ class ToolCall(Struct, frozen=True):
 
 
 class ItemDone(Struct, frozen=True):
-    """A message, a reasoning item or a web search of the model is complete: the item as it came from upstream.
+    """A message, a reasoning item or a web search of the model is complete: the item as upstream sent it.
 
-    Text and reasoning have been told before by their deltas.
+    Its text and its reasoning were passed on before, as deltas.
     """
 
     item: Item
 
 
 class Used(Struct, frozen=True):
-    """What one upstream response cost."""
+    """The token usage of one upstream response."""
 
     usage: TokenUsage
 
@@ -72,4 +72,4 @@ class Failed(Struct, frozen=True):
 
 
 TurnEvent: TypeAlias = TextDelta | ReasoningPart | ReasoningDelta | ToolCall | ItemDone | Used | Finished | Failed
-"""One thing that happened in a turn."""
+"""One event of a turn."""

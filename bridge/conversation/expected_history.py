@@ -1,4 +1,4 @@
-"""An answer as its client will send it back: what the next request's history is compared with."""
+"""An answer as the client is expected to send it back; the next request's history is compared with it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bridge.conversation.prompt import Item, function_call, message
 from bridge.conversation.tools import Toolbox
 
 Dialect: TypeAlias = Literal["chat", "responses"]
-"""What an answer is written in: one message with its calls behind, or items as the model made them."""
+"""How an answer is written: `chat` as one message followed by its calls, `responses` as the model's own items."""
 
 
 class ExpectedHistory:
-    """Collects the events of one answer as they go out to the client."""
+    """Collects the events of one answer that are sent to the client."""
 
     def __init__(self, toolbox: Toolbox, dialect: Dialect) -> None:
         self._toolbox = toolbox
@@ -23,7 +23,7 @@ class ExpectedHistory:
         self._items: list[Item] = []
 
     def feed(self, events: Iterable[TurnEvent]) -> None:
-        """Take what goes out."""
+        """Add events that are sent to the client."""
         for event in events:
             match event:
                 case TextDelta(text):
@@ -37,7 +37,7 @@ class ExpectedHistory:
                     pass
 
     def items(self) -> list[Item]:
-        """Return the answer, in the form in which a request is parsed."""
+        """Return the answer as the items that a parsed request would have."""
         if self._dialect == "responses":
             self._end_message()
             return self._items

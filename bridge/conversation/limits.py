@@ -1,4 +1,4 @@
-"""Ends an answer early: at a stop sequence, or after so many tokens. Codex has no place for either."""
+"""Ends an answer at a stop sequence or a token limit. Codex has no parameter for either."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bridge.conversation.events import Failed, Finished, TextDelta, TurnEvent
 
 
 class Limits(Struct, frozen=True):
-    """Where an answer has to end. One text delta of the upstream counts as one token."""
+    """Where an answer must end. One upstream text delta counts as one token."""
 
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
@@ -20,7 +20,7 @@ class Limits(Struct, frozen=True):
 
 
 class Limiter:
-    """Passes the events of one answer on, up to its limit."""
+    """Passes on the events of one answer, up to its limits."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -28,7 +28,7 @@ class Limiter:
         self.tokens = 0
 
     def feed(self, events: Iterable[TurnEvent]) -> list[TurnEvent]:
-        """Return what may go out; text that may be the beginning of a stop sequence waits until it is known."""
+        """Return the events that may be sent. Text that may begin a stop sequence is held until that is decided."""
         out: list[TurnEvent] = []
         for event in events:
             if isinstance(event, TextDelta):
@@ -46,7 +46,7 @@ class Limiter:
         text = self._held + delta.text
         found = [(at + len(stop), at) for stop in self._limits.stop if (at := text.find(stop)) >= 0]
         if found:
-            _, at = min(found)  # the one that is complete first, however the text is cut into deltas
+            _, at = min(found)  # the one that is complete first, whatever the deltas
             return [TextDelta(text[:at], delta.tokens), Finished("stop")]
         full = self._limits.max_tokens is not None and self.tokens >= self._limits.max_tokens
         keep = 0 if full else max((_overlap(text, stop) for stop in self._limits.stop), default=0)
@@ -56,6 +56,6 @@ class Limiter:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of the text may be the beginning of the stop sequence."""
+    """Return how many characters at the end of the text may begin the stop sequence."""
     longest = min(len(text), len(stop) - 1)
     return next((length for length in range(longest, 0, -1) if text.endswith(stop[:length])), 0)

@@ -1,13 +1,14 @@
-"""Decides what becomes of a prompt: continue a living thread, answer the tools of a suspended one, or start afresh.
+"""Decides how to run a prompt: continue a live thread, answer the tool calls of a suspended one, or start a new one.
 
-The client's history is the truth. A thread is known by a hash over everything that the client has seen of it: model,
-tools, settings, and then item after item. It is used again only when its hash is the hash of the beginning of the new
-prompt, so that a thread that is not exactly this conversation is never touched.
+The client's history is authoritative. A thread is identified by a hash over everything that the client has received of
+it: model, tools, settings, and then each item. A thread is reused only if its hash equals the hash of the beginning of
+the new prompt, so a thread with any other conversation is never used.
 
-What many clients never see or do not send back (reasoning, web searches) is no part of the hash. It is remembered by
-the same hashes and put back when a thread is rebuilt. Reasoning that a client does send back must be the thread's own.
+Items that many clients do not receive or do not send back (reasoning, web searches) are not hashed. They are stored by
+the same hashes and inserted again when a thread is rebuilt. Reasoning that a client sends back must belong to the
+thread.
 
-Decides synchronously and does nothing: `threads.py` carries the plans out.
+This module decides synchronously and has no side effects on codex: `threads.py` carries out the plans.
 """
 
 from __future__ import annotations
@@ -29,67 +30,67 @@ from bridge.json_values import is_deeper_than
 H = TypeVar("H")
 
 REMEMBERED = 64 * 1024 * 1024
-"""Bytes of finished answers (JSON) that are kept for rebuilding."""
+"""Bytes of finished answers (JSON) that are kept for rebuilding threads."""
 DEEPEST = 100
-"""Levels of JSON arguments that are compared as values."""
+"""Nesting levels up to which JSON arguments are compared as values."""
 LOST = 4096
-"""Threads that are gone and of which we still know why."""
+"""Number of lost threads whose reason is kept."""
 
 
 # ── Hashes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class HistoryHash(Struct, frozen=True):
-    """What a prompt is recognised by."""
+    """The hashes of a prompt's history, by which its thread is found."""
 
     hashes: Sequence[bytes]
-    """For n items n + 1: the first of the settings alone, each further one of one item more.
+    """n + 1 hashes for n items: the first covers the settings alone, each further one covers one more item.
 
     An item that clients may leave out does not change the hash.
     """
     reasoning_digests: frozenset[bytes]
-    """The marks of the encrypted reasoning among the items."""
+    """The digests of the encrypted reasoning among the items."""
 
     @property
     def end(self) -> bytes:
-        """The hash of all of it."""
+        """The hash of the whole prompt."""
         return self.hashes[-1]
 
 
 class HistoryHashes:
-    """HistoryHashes of prompts; what is new in a prompt whose beginning is known is all that its history_hash costs."""
+    """Hashes prompts; of a prompt that continues a recent one, only the new items are hashed."""
 
     def __init__(self) -> None:
         self._recent: Prefixes[HistoryHash] = Prefixes(operator.is_)
 
     def of(self, prompt: Prompt) -> HistoryHash:
-        """Return the history_hash of a prompt."""
+        """Return the history hash of a prompt."""
         settings = _digest(prompt.thread_settings())
         before = self._recent.find(settings, prompt.items)
-        known = before.value if before else HistoryHash([settings], frozenset())
-        new = prompt.items[len(known.hashes) - 1 :]
+        start = before.value if before else HistoryHash([settings], frozenset())
+        new = prompt.items[len(start.hashes) - 1 :]
         if not new:
-            return known
+            return start
         history_hash = HistoryHash(
-            [*known.hashes[:-1], *_chain(known.end, new)], known.reasoning_digests | digest_reasoning(new)
+            [*start.hashes[:-1], *_chain(start.end, new)], start.reasoning_digests | digest_reasoning(new)
         )
         self._recent.remember(before, settings, prompt.items, history_hash, added=size_of(new))
         return history_hash
 
 
 def history_hash_of(prompt: Prompt) -> HistoryHash:
-    """Return the history_hash of a prompt of which nothing is known."""
+    """Return the history hash of a prompt, computed from all of its items."""
     return HistoryHashes().of(prompt)
 
 
 def advance(start: bytes, items: Sequence[Item]) -> bytes:
-    """Return the hash after further items."""
+    """Return the hash of the history that continues `start` with these items."""
     *_, end = _chain(start, items)
     return end
 
 
 def digest_reasoning(items: Iterable[Item]) -> frozenset[bytes]:
-    """Return a mark for each encrypted reasoning among the items."""
+    """Return a digest of each encrypted reasoning among the items."""
     encrypted = (item.get("encrypted_content") for item in items if item["type"] == "reasoning")
     return frozenset(hashlib.blake2b(one.encode(), digest_size=16).digest() for one in encrypted if one)
 
@@ -97,7 +98,7 @@ def digest_reasoning(items: Iterable[Item]) -> frozenset[bytes]:
 def _chain(start: bytes, items: Sequence[Item]) -> Iterator[bytes]:
     yield start
     for item in items:
-        if not _is_unseen(item):
+        if not _may_be_left_out(item):
             start = hashlib.blake2b(start + _digest(_canonical(item)), digest_size=16).digest()
         yield start
 
@@ -107,7 +108,7 @@ def _digest(value: Any) -> bytes:
 
 
 def _canonical(item: Item) -> Any:
-    """What tells an item from another: clients cut white space off the end of our answers, and lay JSON out anew."""
+    """Return what is hashed of an item: clients strip trailing white space from answers and reformat JSON."""
     match item:
         case {"type": "message", "role": "assistant", "content": parts}:
             return "assistant", "".join(part.get("text", "") for part in parts).rstrip()
@@ -122,11 +123,11 @@ def _canonical(item: Item) -> Any:
 
 
 def _parsed(arguments: str) -> Any:
-    """JSON as a value whose numbers are as they were written; anything else, or anything strange, as the text it is."""
+    """Return JSON as a value with its numbers as written; invalid or unusual JSON as the original text."""
     try:
         value = json.loads(arguments, parse_int=_number, parse_float=_number, parse_constant=_number)
         if r"\u" in arguments:
-            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be written
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate cannot be encoded
     except (ValueError, RecursionError):
         return "text", arguments
     return ("text", arguments) if is_deeper_than(value, DEEPEST) else ("json", value)
@@ -140,19 +141,19 @@ def _number(text: str) -> Any:
 
 
 class CachedThread(Struct, Generic[H], eq=False):
-    """A living thread as it is remembered; `handle` is what the carrier of plans knows it by."""
+    """A live thread that may be reused; `handle` identifies it to the code that carries out the plans."""
 
     handle: H
     end: bytes
-    """The hash of all that the client has seen of it."""
+    """The hash of everything that the client has received of it."""
     notes: tuple[str, ...]
     answer_format: tuple[Any, ...]
     awaits: frozenset[str] = frozenset()
-    """The ids of the calls whose outputs it waits for; empty when its last turn is complete."""
+    """The ids of the calls whose outputs it waits for; empty if its last turn is complete."""
     cache_key: str | None = None
-    """The client's own name for the conversation, if it has one: of equal threads that one is taken."""
+    """The client's own name for the conversation, if it has one; it decides between threads with the same hash."""
     reasoning_digests: frozenset[bytes] = frozenset()
-    """The marks of the encrypted reasoning that it holds."""
+    """The digests of the encrypted reasoning that it holds."""
 
 
 class Continue(Struct, Generic[H], frozen=True):
@@ -163,7 +164,7 @@ class Continue(Struct, Generic[H], frozen=True):
 
 
 class AnswerTools(Struct, Generic[H], frozen=True):
-    """Give the outputs to the suspended turn, which goes on; `items` belong behind the outputs."""
+    """Give the outputs to the suspended turn, which then continues; `items` follow the outputs."""
 
     thread: CachedThread[H]
     outputs: Mapping[str, Any]
@@ -172,7 +173,7 @@ class AnswerTools(Struct, Generic[H], frozen=True):
 
 
 class NewThread(Struct, frozen=True):
-    """Start a thread and give it everything."""
+    """Start a thread and give it all items."""
 
     items: tuple[Item, ...]
     thread_outcome: Literal["new", "rebuilt"]
@@ -183,7 +184,7 @@ ThreadPlan: TypeAlias = Continue[H] | AnswerTools[H] | NewThread
 
 
 class _Answer(Struct, frozen=True):
-    """A finished answer: as the client echoes it (so many hashed items from one hash to another), and as it was."""
+    """A finished answer: the hashes before and after it, its number of hashed items, and its original items."""
 
     start: bytes
     length: int
@@ -193,7 +194,7 @@ class _Answer(Struct, frozen=True):
 
 
 class Conversations(Generic[H]):
-    """What is remembered of threads and answers. A thread that is in use is not remembered until it is put back."""
+    """The cached threads and answers. A thread that is in use is not cached until it is put back."""
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
         self._threads: dict[bytes, list[CachedThread[H]]] = {}
@@ -202,7 +203,7 @@ class Conversations(Generic[H]):
         self._room = remembered
 
     def plan(self, prompt: Prompt, history_hash: HistoryHash) -> ThreadPlan[H]:
-        """Decide for a prompt with its history_hash; the thread of the plan is taken out of the memory."""
+        """Return the plan for a prompt with this history hash, and remove the plan's thread from the cache."""
         for length in range(len(prompt.items), 0, -1):
             newest_first = self._threads.get(history_hash.hashes[length], [])[::-1]
             for thread in sorted(newest_first, key=lambda thread: thread.cache_key != prompt.cache_key):
@@ -210,15 +211,15 @@ class Conversations(Generic[H]):
                 if plan is not None and history_hash.reasoning_digests <= thread.reasoning_digests:
                     self._take(thread)
                     return plan
-        return self._afresh(prompt, history_hash.hashes)
+        return self._new_thread(prompt, history_hash.hashes)
 
     def put(self, thread: CachedThread[H]) -> None:
-        """Remember a thread that is ready for what comes next; the newest of equal threads is found first."""
+        """Cache a thread that is ready for its next request; `plan` finds the newest thread with a hash first."""
         self._threads.setdefault(thread.end, []).append(thread)
         self._lost.pop(thread.end, None)
 
     def lose(self, thread: CachedThread[H], reason: str) -> None:
-        """Forget a thread, if it is remembered at all, and remember why it is gone."""
+        """Remove a thread from the cache, if it is there, and remember the reason."""
         if thread in self._threads.get(thread.end, ()):
             self._take(thread)
         self.lost(thread.end, reason)
@@ -229,12 +230,12 @@ class Conversations(Generic[H]):
         while len(self._lost) > LOST:
             self._lost.popitem(last=False)
 
-    def remember(self, start: bytes, echo: Sequence[Item], items: Sequence[Item]) -> None:
-        """Keep the items of an answer that went from `start`, which the client echoes as `echo`."""
-        if not echo:
+    def remember(self, start: bytes, expected: Sequence[Item], items: Sequence[Item]) -> None:
+        """Keep the items of an answer after the hash `start`; the client is expected to send it back as `expected`."""
+        if not expected:
             return
-        seen = sum(not _is_unseen(item) for item in echo)
-        answer = _Answer(start, seen, advance(start, echo), tuple(items), len(orjson.dumps(list(items))))
+        hashed = sum(not _may_be_left_out(item) for item in expected)
+        answer = _Answer(start, hashed, advance(start, expected), tuple(items), len(orjson.dumps(list(items))))
         self._answers.setdefault(start, []).append(answer)
         self._answers.move_to_end(start)
         self._room -= answer.size
@@ -248,22 +249,22 @@ class Conversations(Generic[H]):
         if not equal:
             del self._threads[thread.end]
 
-    def _afresh(self, prompt: Prompt, chain: Sequence[bytes]) -> NewThread:
-        items = tuple(self._with_what_the_client_never_saw(prompt.items, chain))
+    def _new_thread(self, prompt: Prompt, chain: Sequence[bytes]) -> NewThread:
+        items = tuple(self._with_original_answers(prompt.items, chain))
         if not any(_is_answer(item) for item in prompt.items):
             return NewThread(items, "new", "first-request")
         reasons = (self._lost[one] for one in reversed(chain) if one in self._lost)
         return NewThread(items, "rebuilt", next(reasons, "unknown-history"))
 
-    def _with_what_the_client_never_saw(self, items: Sequence[Item], chain: Sequence[bytes]) -> Iterator[Item]:
-        """An answer that the client has sent back with other reasoning than it had stays as the client has it."""
+    def _with_original_answers(self, items: Sequence[Item], chain: Sequence[bytes]) -> Iterator[Item]:
+        """Replace the client's answers by the original ones, but keep an answer that came back with other reasoning."""
         position = 0
         while position < len(items):
             for answer in self._answers.get(chain[position], ()):
                 after = _after(items, position, answer.length)
                 if after is not None and chain[after] == answer.end:
-                    echo = items[position:after]
-                    yield from answer.items if digest_reasoning(echo) <= digest_reasoning(answer.items) else echo
+                    sent = items[position:after]
+                    yield from answer.items if digest_reasoning(sent) <= digest_reasoning(answer.items) else sent
                     position = after
                     break
             else:
@@ -272,17 +273,17 @@ class Conversations(Generic[H]):
 
 
 def _after(items: Sequence[Item], position: int, length: int) -> int | None:
-    """The position behind so many hashed items; None if there are not so many."""
+    """Return the position after `length` hashed items; None if there are fewer."""
     while length:
         if position == len(items):
             return None
-        length -= not _is_unseen(items[position])
+        length -= not _may_be_left_out(items[position])
         position += 1
     return position
 
 
 def _fitting(thread: CachedThread[H], prompt: Prompt, rest: tuple[Item, ...]) -> ThreadPlan[H] | None:
-    """Return the plan that brings the rest of the prompt to the thread; None if the thread cannot take it."""
+    """Return the plan that gives the rest of the prompt to the thread; None if the thread cannot take it."""
     if any(_is_answer(item) for item in rest):
         return None
     if not thread.awaits:
@@ -298,11 +299,11 @@ def _is_output(item: Item) -> bool:
     return item["type"] == "function_call_output"
 
 
-def _is_unseen(item: Item) -> bool:
-    """Whether clients may leave an item out of the history without changing it."""
+def _may_be_left_out(item: Item) -> bool:
+    """Whether clients may leave the item out of the history without changing its hash."""
     return item["type"] in {"reasoning", "web_search_call"}
 
 
 def _is_answer(item: Item) -> bool:
-    """Whether an item is the model's own."""
-    return item["type"] == "function_call" or item.get("role") == "assistant" or _is_unseen(item)
+    """Whether the item was written by the model."""
+    return item["type"] == "function_call" or item.get("role") == "assistant" or _may_be_left_out(item)

@@ -1,4 +1,4 @@
-"""Remembers what was made of recent sequences, so that a longer one that begins alike costs only what is new in it."""
+"""Caches what was computed from recent sequences, so that a longer sequence with the same beginning costs less."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from msgspec import Struct
 T = TypeVar("T")
 
 MOST = 64
-"""Sequences that are remembered: about as many as there are conversations at a time."""
+"""Number of cached sequences: about the number of concurrent conversations."""
 ROOM = 32 * 1024 * 1024
-"""Bytes of JSON that are remembered, however few sequences that is."""
+"""Bytes of JSON that are cached, whatever the number of sequences."""
 
 
 class Prefix(Struct, Generic[T], frozen=True, eq=False):
-    """A sequence that is known, under which circumstances (`key`), and what was made of it."""
+    """A cached sequence, the `key` under which it holds, and the value that was computed from it."""
 
     key: object
     sequence: tuple[Any, ...]
@@ -25,24 +25,24 @@ class Prefix(Struct, Generic[T], frozen=True, eq=False):
     size: int
     """Bytes of JSON."""
     exact: tuple[int, ...] = ()
-    """Where an element has to be the same as JSON too: to Python, `1` and `True` are equal."""
+    """The positions of elements whose JSON must be equal too: to Python, `1` and `True` are equal."""
 
 
 class Prefixes(Generic[T]):
-    """The sequences of recent requests; `same` tells whether an element is the one of the sequence before."""
+    """The sequences of recent requests; `same` compares an element with a cached one."""
 
     def __init__(self, same: Callable[[Any, Any], bool], room: int = ROOM) -> None:
         self._same = same
         self._room = room
-        self._known: list[Prefix[T]] = []
-        """The one that was used last stands last."""
+        self._recent: list[Prefix[T]] = []
+        """In order of use, the most recent last."""
 
     def find(self, key: object, sequence: Sequence[Any]) -> Prefix[T] | None:
-        """Return the longest known sequence that this one begins with."""
+        """Return the longest cached sequence that this one begins with."""
         try:
             fitting = [one for one in self._likely(sequence) if self._begins_with(one, key, sequence)]
         except RecursionError:
-            return None  # nested deeper than values can be compared
+            return None  # nested too deeply to be compared
         return max(fitting, key=lambda one: len(one.sequence), default=None)
 
     def remember(
@@ -55,31 +55,31 @@ class Prefixes(Generic[T]):
         added: int,
         exact: tuple[int, ...] = (),
     ) -> None:
-        """Remember a sequence, in place of the one before that it goes on with.
+        """Cache a sequence; it replaces `before`, the cached sequence that it continues.
 
-        `added` is the size of what is new in it, `exact` the places in there. Of the elements that were known the old
-        ones are kept, so that equal ones do not pile up.
+        `added` is the size of the new elements in bytes of JSON; `exact` are the positions, among the new elements, of
+        those whose JSON must be equal. Elements that are in `before` are taken from there, to keep one copy in memory.
         """
         size = added
         if before is not None:
             sequence = (*before.sequence, *sequence[len(before.sequence) :])
             size, exact = before.size + added, (*before.exact, *exact)
-        self._known = [one for one in self._known if one is not before]
-        self._known.append(Prefix(key, tuple(sequence), value, size, exact))
-        total = sum([one.size for one in self._known])
-        while self._known and (total > self._room or len(self._known) > MOST):
-            total -= self._known.pop(0).size
+        self._recent = [one for one in self._recent if one is not before]
+        self._recent.append(Prefix(key, tuple(sequence), value, size, exact))
+        total = sum([one.size for one in self._recent])
+        while self._recent and (total > self._room or len(self._recent) > MOST):
+            total -= self._recent.pop(0).size
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._known = []
+        """Forget all sequences."""
+        self._recent = []
 
     def _likely(self, sequence: Sequence[Any]) -> list[Prefix[T]]:
-        """The last element tells most pairs of sequences apart."""
+        """Return the sequences whose last element fits: this check is cheap and rules out most of them."""
         most, same = len(sequence), self._same
         return [
             one
-            for one in self._known
+            for one in self._recent
             if (length := len(one.sequence)) <= most and same(one.sequence[-1], sequence[length - 1])
         ]
 
@@ -92,7 +92,7 @@ class Prefixes(Generic[T]):
 
 
 def size_of(items: Sequence[Any]) -> int:
-    """Return the bytes of items as JSON."""
+    """Return the size of the items in bytes of JSON."""
     return len(_json(list(items)))
 
 

@@ -1,9 +1,9 @@
-"""Threads that are started before anybody asks: a new conversation then finds its connection open and warmed up.
+"""Threads that are started ahead of requests, so that a new conversation finds its connection open and warmed up.
 
-Codex connects when a thread starts, which on a real network takes some hundred milliseconds. As all that the model sees
-is injected later, a thread depends on its start parameters alone. Whoever has begun a conversation with some of them
-(a model and its tools) soon begins another: one spare thread waits for each of the parameters used last. It costs no
-tokens, but a connection and about a megabyte of codex: so there are few, and they go when nobody comes.
+Codex connects when a thread starts, which takes some hundred milliseconds on a real network. The model's input is
+injected later, so a thread depends only on its start parameters. A client that has begun a conversation with some
+parameters (a model and its tools) often begins another soon: one spare thread is kept for each of the parameters used
+last. It costs no tokens, but a connection and about a megabyte in codex; so there are few, and unused ones are closed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from codex_rpc.wire.calls import thread_start, thread_unsubscribe
 logger = logging.getLogger(__name__)
 
 STALE = 300.0
-"""Seconds that a spare thread waits: who begins no conversation for so long has gone away."""
+"""Seconds after which an unused spare thread is closed."""
 LOOK_AROUND = 5.0
-"""Seconds between two looks for stale threads; wishes are noticed at once."""
+"""Seconds between two checks for stale threads; `want` is noticed at once."""
 QUIET = 0.5
-"""Seconds before a wanted thread is started: an agent that answers at once is not to wait for codex to start it."""
+"""Seconds before a wanted thread is started, so that an agent's immediate next request does not have to wait for it."""
 CLEAN_UP = 5.0
 """Seconds that codex may take to unload a thread."""
 
@@ -41,34 +41,34 @@ class _Spare(Struct, frozen=True):
 
 
 class Spares:
-    """At most `most` spare threads, each with start parameters of its own."""
+    """At most `most` spare threads, each with different start parameters."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._wanted: OrderedDict[bytes, Client] = OrderedDict()
-        """The parameters of threads that are to be started, as JSON, and on which codex."""
+        """The parameters of threads to start, as JSON → the codex to start them on."""
         self._ready: OrderedDict[bytes, _Spare] = OrderedDict()
-        self._left: list[LivingThread] = []
-        """Threads to be let go."""
+        self._discarded: list[LivingThread] = []
+        """Threads to unload."""
         self._changed = anyio.Event()
 
     @property
     def ready(self) -> int:
-        """How many threads wait for a conversation to begin."""
+        """The number of threads that are ready for a new conversation."""
         return len(self._ready)
 
     def take(self, client: Client, params: Mapping[str, Any]) -> LivingThread | None:
-        """Return the spare thread with these parameters, if there is one; it belongs to the caller."""
+        """Return the spare thread with these parameters, which then belongs to the caller; None if there is none."""
         spare = self._ready.pop(orjson.dumps(params), None)
         if spare is None:
             return None
         if spare.thread.client is client and client.alive:
             return spare.thread
-        self._let_go(spare)
+        self._discard(spare)
         return None
 
     def want(self, client: Client, params: Mapping[str, Any]) -> None:
-        """Have a spare thread with these parameters, in place of the one whose parameters were used longest ago."""
+        """Request a spare thread with these parameters; it may replace the one that was wanted longest ago."""
         key = orjson.dumps(params)
         if not self._most:
             return
@@ -80,18 +80,18 @@ class Spares:
         while len(self._wanted) > self._most:
             self._wanted.popitem(last=False)
         while len(self._wanted) + len(self._ready) > self._most:
-            self._let_go(self._ready.popitem(last=False)[1])
+            self._discard(self._ready.popitem(last=False)[1])
         self._changed.set()
 
     def forget_other_clients(self, client: Client) -> None:
-        """The threads of a codex that was replaced go with it."""
+        """Drop the threads of every codex other than this one."""
         for key, spare in tuple(self._ready.items()):
             if spare.thread.client is not client:
                 del self._ready[key]
-                self._let_go(spare)
+                self._discard(spare)
 
     async def keep_ready(self) -> None:
-        """Start what is wanted and let go what nobody wants, one after the other, until cancelled."""
+        """Start wanted threads and unload unused ones, one after the other, until cancelled."""
         while True:
             with anyio.move_on_after(LOOK_AROUND):
                 await self._changed.wait()
@@ -99,9 +99,9 @@ class Spares:
             for key, spare in tuple(self._ready.items()):
                 if anyio.current_time() - spare.since >= STALE:
                     del self._ready[key]
-                    self._left.append(spare.thread)
-            while self._left:
-                await _unload(self._left.pop())
+                    self._discarded.append(spare.thread)
+            while self._discarded:
+                await _unload(self._discarded.pop())
             if self._wanted:
                 await anyio.sleep(QUIET)
             while self._wanted:
@@ -111,13 +111,13 @@ class Spares:
         try:
             thread_id = await client.call(thread_start(orjson.loads(key)), shield=True)
         except CodexError as error:
-            logger.debug("no spare thread: %s", error)
+            logger.debug("a spare thread could not be started: %s", error)
             return
         thread = LivingThread(client, thread_id, client.subscribe(thread_id))
         self._ready[key] = _Spare(thread, anyio.current_time())
 
-    def _let_go(self, spare: _Spare) -> None:
-        self._left.append(spare.thread)
+    def _discard(self, spare: _Spare) -> None:
+        self._discarded.append(spare.thread)
         self._changed.set()
 
 

@@ -1,4 +1,4 @@
-"""The start of a thread that shows the model only what is injected."""
+"""Start parameters of a thread whose model input consists only of injected items."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _TOOLS_OFF = {"experimental_request_user_input": _OFF, "update_plan": _OFF}
 
 
 def thread_start_params(prompt: Prompt, cwd: str) -> dict[str, Any]:
-    """Return ThreadStartParams of a thread that shows the model only what is injected.
+    """Return the ThreadStartParams of a thread whose model input consists only of injected items.
 
-    `cwd` is an empty directory. The effort belongs to the thread's config, so that it already holds for the warm-up
-    that codex sends when the thread starts.
+    `cwd` is an empty directory. The effort is part of the thread's config, so that it already applies to the warm-up
+    request that codex sends when the thread starts.
     """
     config: dict[str, Any] = {"web_search": "disabled", "tools": _TOOLS_OFF}
     if prompt.toolbox.web_search is not None:
-        how = {**prompt.toolbox.web_search}
-        config = {"web_search": how.pop("mode"), "tools": {**_TOOLS_OFF, "web_search": how}}
+        settings = {**prompt.toolbox.web_search}
+        config = {"web_search": settings.pop("mode"), "tools": {**_TOOLS_OFF, "web_search": settings}}
     if prompt.effort is not None:
         config["model_reasoning_effort"] = prompt.effort
     if prompt.summary is not None:

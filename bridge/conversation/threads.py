@@ -1,4 +1,4 @@
-"""Carries plans out: starts, continues and resumes threads, keeps them for the next request, lets old ones go."""
+"""Carries out plans: starts, continues and resumes threads, keeps them for the next request, and closes old ones."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from codex_rpc.wire.calls import thread_inject_items, thread_start, thread_unsub
 logger = logging.getLogger(__name__)
 
 _REASONS = {"running": "turn-ended-early", "codex-answered": "unreadable-call"}
-"""Why a thread was given up, by the outcome of its last turn."""
+"""Why a thread was closed, by the outcome of its last turn."""
 
 STARTED = ("new", "rebuilt")
-"""How the thread_outcomes of the turns begin that needed a thread of their own."""
+"""Prefixes of the `thread_outcome` of turns on a new thread."""
 CLEAN_UP = 5.0
-"""Seconds that codex may take to confirm what we tell it on the way out."""
+"""Seconds that codex may take to confirm an interrupt or an unsubscription."""
 LOOK_AROUND = 5.0
-"""Seconds between two looks for threads that are too old; too many are noticed at once."""
+"""Seconds between two checks for threads that are too old; too many threads are noticed at once."""
 
 
 class Threads:
-    """All living threads. `cwd` is the empty directory in which they run.
+    """All live threads. `cwd` is the empty directory in which they run.
 
-    Without `join_deltas` each delta is an event of its own, so that the answers do not depend on when they came.
+    Without `join_deltas`, each delta becomes a separate event, so that answers do not depend on timing.
     """
 
     def __init__(
@@ -71,24 +71,24 @@ class Threads:
         self._join_deltas = join_deltas
         self._conversations: Conversations[LivingThread] = Conversations()
         self._waiting: OrderedDict[LivingThread, tuple[CachedThread[LivingThread], float]] = OrderedDict()
-        """The threads that nobody uses, the longest unused first, with the time since when."""
+        """The unused threads, the longest unused first, with the time of their last use."""
         self._crowded = anyio.Event()
         self._client: Client | None = None
-        """The codex that new threads are started on."""
+        """The codex on which new threads are started."""
         self._running = 0
 
     @property
     def waiting(self) -> int:
-        """How many threads wait for their conversation to go on."""
+        """The number of threads that wait for the next request of their conversation."""
         return len(self._waiting)
 
     @property
     def spares(self) -> int:
-        """How many threads wait for a conversation to begin."""
+        """The number of threads that are ready for a new conversation."""
         return self._spares.ready
 
     def states(self) -> Mapping[str, int]:
-        """How many threads run, are idle between two turns, and wait for the outputs of tools."""
+        """Return how many threads are running, idle between two turns, and suspended until tool outputs arrive."""
         suspended = sum(thread.turn_id is not None for thread in self._waiting)
         return {"running": self._running, "idle": len(self._waiting) - suspended, "suspended": suspended}
 
@@ -96,7 +96,7 @@ class Threads:
     async def answer(
         self, session: Session, prompt: Prompt, limits: Limits, dialect: Dialect = "chat"
     ) -> AsyncGenerator[Turn]:
-        """Run a prompt for the length of the block; the turn's events are the answer, written in `dialect`.
+        """Run a prompt for the duration of the block; the turn's events are the answer, written in `dialect`.
 
         Raises:
             CodexError: codex did not take the prompt.
@@ -119,28 +119,28 @@ class Threads:
                 self._spares.want(session.client, self._start_params(session, prompt))
 
     async def keep_spares(self) -> None:
-        """Have threads ready for new conversations, until cancelled."""
+        """Keep spare threads ready for new conversations, until cancelled."""
         await self._spares.keep_ready()
 
     async def keep_tidy(self) -> None:
-        """Let threads go that are too old or too many, until cancelled."""
+        """Close threads that are too old or too many, until cancelled."""
         while True:
             with anyio.move_on_after(LOOK_AROUND):
                 await self._crowded.wait()
             self._crowded = anyio.Event()
             while self._waiting:
-                thread, (known, since) = next(iter(self._waiting.items()))
+                thread, (cached, since) = next(iter(self._waiting.items()))
                 too_many = len(self._waiting) > self._most
                 if not too_many and anyio.current_time() - since < self._longest:
                     break
                 del self._waiting[thread]
-                self._conversations.lose(known, "evicted" if too_many else "expired")
+                self._conversations.lose(cached, "evicted" if too_many else "expired")
                 await _close(thread)
 
     async def _open(
         self, session: Session, prompt: Prompt, limits: Limits, dialect: Dialect, history_hash: HistoryHash
     ) -> tuple[LivingThread, Turn]:
-        """A living thread that does not go on is replaced by the next that fits, in the end by a new one."""
+        """Try the next fitting thread if codex refuses one, and finally a new thread."""
         while True:
             plan = self._conversations.plan(prompt, history_hash)
             try:
@@ -148,14 +148,14 @@ class Threads:
             except RequestRefusedError as refusal:
                 if isinstance(plan, NewThread):
                     raise
-                logger.warning("a living thread did not go on: %s", refusal)
+                logger.warning("codex refused to continue a thread: %s", refusal)
                 self._conversations.lost(plan.thread.end, "thread-refused")
             except ConnectionLostError:
                 if not isinstance(plan, NewThread):
                     self._conversations.lost(plan.thread.end, "codex-restarted")
                 raise
 
-    # ── carrying out ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Carrying out ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _carry_out(
         self, plan: ThreadPlan[LivingThread], session: Session, prompt: Prompt, limits: Limits, dialect: Dialect
@@ -181,10 +181,10 @@ class Threads:
                     with suppress(RequestRefusedError):
                         return await self._run(spare, turn, prompt, items)
                 thread = await self._start(session, prompt, params)
-            case Continue(known, items):
-                thread, thread_outcome = known.handle, "continued; reason=same-history"
-            case AnswerTools(known, outputs, items):
-                thread, thread_outcome = known.handle, "resumed-tools; reason=outputs-came"
+            case Continue(cached, items):
+                thread, thread_outcome = cached.handle, "continued; reason=same-history"
+            case AnswerTools(cached, outputs, items):
+                thread, thread_outcome = cached.handle, "resumed-tools; reason=outputs-came"
         self._waiting.pop(thread, None)
         turn = Turn(thread, prompt, outputs, limits, self._idle_timeout, dialect=dialect, join_deltas=self._join_deltas)
         turn.thread_outcome = thread_outcome
@@ -194,7 +194,7 @@ class Threads:
         return thread_start_params(prompt, self._cwd)
 
     async def _start(self, session: Session, prompt: Prompt, params: dict[str, Any]) -> LivingThread:
-        # Shielded, because a thread whose start was under way stays loaded until it is unsubscribed by its id.
+        # Shielded: a thread whose start was requested stays loaded until it is unsubscribed by its id.
         thread_id = await session.client.call(thread_start(params), shield=True)
         return LivingThread(session.client, thread_id, session.client.subscribe(thread_id), notes=prompt.notes)
 
@@ -209,9 +209,10 @@ class Threads:
         return thread, turn
 
     async def _begin(self, thread: LivingThread, turn: Turn, prompt: Prompt, items: tuple[Item, ...]) -> None:
-        """Items that are injected while a turn waits for outputs come to stand behind the outputs.
+        """Inject the items and start a turn, or hand over the outputs to the suspended one.
 
-        A turn begins with items: without new ones no thread is continued.
+        Items injected while a turn waits for tool outputs are placed after them. A new turn always has items: without
+        new ones, no thread is continued.
         """
         thread.reasoning_digests |= digest_reasoning(items)
         client, inject = thread.client, thread_inject_items(thread.id, items)
@@ -225,17 +226,17 @@ class Threads:
         if failure is not None:
             raise failure
 
-    # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _put_back(self, thread: LivingThread, turn: Turn, prompt: Prompt, start: bytes) -> bool:
-        """Remember what the turn has said; return whether its thread is kept for the next request."""
+        """Cache the turn's answer; return whether its thread is kept for the next request."""
         thread.reasoning_digests |= digest_reasoning(turn.items)
-        echo = turn.expected_history()
-        end = advance(start, echo)
-        if turn.outcome in {"complete", "suspended", "codex-answered"} and turn.told_everything:
-            self._conversations.remember(start, echo, turn.items)
+        expected = turn.expected_history()
+        end = advance(start, expected)
+        if turn.outcome in {"complete", "suspended", "codex-answered"} and turn.passed_on_every_call:
+            self._conversations.remember(start, expected, turn.items)
         if turn.outcome in {"complete", "suspended"} and not thread.fell_back and thread.client is self._client:
-            known = CachedThread(
+            cached = CachedThread(
                 thread,
                 end,
                 thread.notes,
@@ -244,8 +245,8 @@ class Threads:
                 prompt.cache_key,
                 thread.reasoning_digests,
             )
-            self._conversations.put(known)
-            self._waiting[thread] = known, anyio.current_time()
+            self._conversations.put(cached)
+            self._waiting[thread] = cached, anyio.current_time()
             if len(self._waiting) > self._most:
                 self._crowded.set()
             return True
@@ -253,18 +254,18 @@ class Threads:
         return False
 
     def _forget_other_clients(self, client: Client) -> None:
-        """The threads of a codex that is gone are gone with it; one that was replaced ends when it has none left."""
+        """Drop the unused threads of every other codex; a replaced codex ends when it has no thread left."""
         self._client = client
         self._spares.forget_other_clients(client)
-        for thread, (known, _) in tuple(self._waiting.items()):
+        for thread, (cached, _) in tuple(self._waiting.items()):
             if thread.client is not client:
                 del self._waiting[thread]
-                self._conversations.lose(known, "codex-restarted")
+                self._conversations.lose(cached, "codex-restarted")
                 thread.client.unsubscribe(thread.id)
 
 
 async def _close(thread: LivingThread) -> None:
-    """Interrupt what runs on the thread and let codex unload it; a codex that is gone has done both."""
+    """Interrupt the thread's turn and let codex unload it; if codex has ended, nothing is left to do."""
     with suppress(CodexError):
         if thread.turn_id is not None:
             await thread.client.call(turn_interrupt(thread.id, thread.turn_id), CLEAN_UP, shield=True)

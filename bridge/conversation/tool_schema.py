@@ -1,17 +1,17 @@
-"""A client's JSON schema becomes one that codex passes on as it is; what codex would drop is said in words.
+"""Rewrites a client's JSON schema so that codex passes it on unchanged; what codex would drop is described in words.
 
 Measured on codex 0.163.0 and 0.169.0, which agree:
-- It keeps the keywords of `KEPT` and drops every other without a word; `minItems` it keeps on arrays only.
-- `const` and `enum` without a type become strings whatever their values are, an array without `items` becomes one of
-  strings, and so does each of the schemas `true` and `false`; an unknown `type` is dropped; a bound or a `format`
-  without a type makes a number or a string; of a schema that shows no type at all the description is dropped. Hence
-  types and items are spelt out here.
-- Of a schema over `LIMIT` bytes it drops all descriptions, then the definitions, then what lies deep, then
+- It keeps the keywords of `KEPT` and silently drops every other; it keeps `minItems` on arrays only.
+- `const` and `enum` without a type become strings whatever their values are, an array without `items` becomes an array
+  of strings, the schemas `true` and `false` become strings; an unknown `type` is dropped; a bound or a `format` without
+  a type makes a number or a string; the description of a schema without any hint of a type is dropped. Therefore this
+  module writes out types and items.
+- From a schema over `LIMIT` bytes it drops all descriptions, then the definitions, then deeply nested parts, then
   alternatives, until it fits: such a schema must be repeated elsewhere.
-- `$ref`, `$defs` (those in use), `anyOf`, `oneOf`, `allOf` and arrays of types stay. Properties arrive sorted by name.
+- It keeps `$ref`, `$defs` (those in use), `anyOf`, `oneOf`, `allOf` and arrays of types, and sorts properties by name.
 - `thread/start` refuses, with -32600 and the tool's name: a schema that is null, an array or a string;
   `{"type": "null"}` at the top; keywords of a wrong JSON type (`properties: []`, `required: true`, `description: 5`,
-  `anyOf: {}`). It never answers when objects and arrays nest about 124 deep.
+  `anyOf: {}`). It never answers if objects and arrays are nested about 124 levels deep.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ KEPT = frozenset(
 """The keywords that codex passes on."""
 
 LIMIT = 5000
-"""Bytes of compact JSON up to which codex leaves a schema whole."""
+"""Bytes of compact JSON up to which codex keeps a schema whole."""
 
 _SILENT = frozenset({"$anchor", "$comment", "$id", "$schema", "const"})
-"""Keywords that say nothing of the values; `const` is said by `enum`."""
+"""Keywords that do not restrict values, and `const`, which is expressed by `enum`."""
 
 _DATA = frozenset({"default", "example", "examples"})
-"""Keywords whose value is data: the text `1` and the number 1 must not look alike."""
+"""Keywords whose value is data: the text `1` and the number 1 must look different."""
 
 _TYPES: Mapping[str, type] = {
     "null": type(None),
@@ -61,17 +61,20 @@ _TYPES: Mapping[str, type] = {
 }
 
 _ANY = ["null", "boolean", "number", "string", "array", "object"]
-"""All types: what a schema without one means, but not to codex, which would drop its description."""
+"""All types, written out for a schema without a type, whose description codex would drop."""
 
 _COMPOSED = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
-"""With one of these codex lets a schema without a type be."""
+"""With one of these keywords, codex accepts a schema without a type."""
 
 _IMPLIED = {"properties": "object", "required": "object", "additionalProperties": "object", "items": "array"}
-"""The type that codex reads out of a keyword where none is named."""
+"""The type that codex infers from a keyword of a schema without a type."""
 
 
 def for_codex(schema: object, name: str = "") -> object:
-    """Return the schema as codex will pass it on; `name` is whose schema it is. What is malformed codex may refuse."""
+    """Return the schema as codex will pass it on; `name` is that of its tool or property.
+
+    Malformed parts are kept; codex may refuse them.
+    """
     match schema:
         case True:
             return {}
@@ -110,11 +113,11 @@ def _restated(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:
-    """The types that a schema names or, where codex would guess, those of its values or implied by its keywords."""
+    """Return the types that a schema names or, where codex would guess, those of its values or implied by keywords."""
     named = schema.get("type")
     types = cast("list[object]", named) if isinstance(named, list) else [named]
-    if known := [kind for kind in types if isinstance(kind, str) and kind in _TYPES]:
-        return known
+    if named_types := [kind for kind in types if isinstance(kind, str) and kind in _TYPES]:
+        return named_types
     if "const" in schema:
         return _types_of([schema["const"]])
     if isinstance(schema.get("enum"), list):
@@ -131,7 +134,7 @@ def _types_of(values: list[object]) -> list[str]:
 def _is_kept(key: str, value: object, types: list[str]) -> bool:
     match key:
         case "type":
-            return False  # what is known of it, `_restated` spells out
+            return False  # `_restated` writes the known types
         case "minItems":
             return "array" in types
         case "items":
@@ -155,7 +158,7 @@ def _keyword(key: str, value: object) -> object:
 
 
 def _lost(schema: Mapping[str, Any], types: list[str], name: str) -> Iterator[str]:
-    """Say what codex would drop; a title that only repeats the name, as generators write it, says nothing."""
+    """Yield descriptions of what codex would drop, except titles that only repeat the name."""
     for key, value in schema.items():
         if key in _SILENT or _is_kept(key, value, types):
             continue

@@ -1,11 +1,11 @@
-"""What a client's tool is, and how it and its calls look to codex.
+"""A client's tools, and how they and their calls are translated for codex.
 
-1. Codex takes fewer names than clients give: `codex_name` maps every name, the same way whatever else is declared, so
-   that a call in an old history still means the same tool.
-2. Codex has no custom (grammar) tools: one becomes a function whose only argument `input` is the raw text.
-3. Codex rewrites schemas; `tool_schema` sees to it that nothing is lost. `strict` alone has no place.
-4. Codex has namespaces of tools, but not under every name. `functions` is the upstream's own name for no namespace.
-5. Codex has no tool search of the client's: it becomes a function, and what it finds is declared from then on.
+1. Codex accepts fewer names than clients use: `codex_name` maps each name independently of the other tools, so that a
+   call in an old history still refers to the same tool.
+2. Codex has no custom (grammar) tools: they become functions whose only argument `input` is the raw text.
+3. Codex rewrites schemas; `tool_schema` ensures that nothing is lost except `strict`.
+4. Codex has namespaces of tools, but refuses some names. `functions` is the upstream's name for no namespace.
+5. Codex has no client-side tool search: it becomes a function, and the tools that it finds are declared from then on.
 
 Measured on codex 0.163.0 and 0.169.0.
 """
@@ -25,19 +25,19 @@ from bridge.conversation.tool_schema import LIMIT, compact, for_codex
 from bridge.json_values import json_object
 
 _PLAIN = re.compile(r"(?!(exec_command|shell_command|mcp|mcp__.*|x_.*_[0-9a-f]{8})$)[a-zA-Z0-9_-]{1,128}")
-"""Names that stay: in the letters that codex takes; none that it hides from the model as its own (`…_command`) or that
-it refuses (`mcp…`, with -32600); and none that looks like a mapped one."""
+"""Names that need no mapping: codex accepts their characters, does not hide them from the model as its own
+(`…_command`), and does not refuse them (`mcp…`, with -32600); and they do not look like a mapped name."""
 
 _PLAIN_NAMESPACE = re.compile(
     r"(?!(api_tool|browser|computer|container|file_search|functions|image_gen|multi_tool_use|python"
     r"|python_user_visible|submodel_delegator|terminal|tool_search|web|mcp|mcp__.*|x_.*_[0-9a-f]{8})$)[a-zA-Z0-9_-]{1,64}"
 )
-"""The same for namespaces, of which codex refuses those of the upstream's own tools."""
+"""The same for namespaces; codex refuses those of the upstream's own tools."""
 
 _LONGEST_NAME, _LONGEST_NAMESPACE = 128, 64
 
 NO_NAMESPACE = "functions"
-"""The upstream's name for the tools without a namespace. Responses-Lite models name it in their calls."""
+"""The upstream's name for tools without a namespace. Responses-Lite models use it in their calls."""
 
 TOOL_SEARCH = "tool_search"
 
@@ -45,21 +45,21 @@ Kind: TypeAlias = Literal["function", "custom", "search"]
 
 
 class Grammar(Struct, frozen=True):
-    """What the raw text of a custom tool must look like."""
+    """The grammar that the raw text of a custom tool must match."""
 
     syntax: Literal["lark", "regex"]
     definition: str
 
 
 class Namespace(Struct, frozen=True):
-    """A group of tools under the client's name for it."""
+    """A group of tools; `name` is the client's."""
 
     name: str
     description: str
 
 
 class Tool(Struct, frozen=True):
-    """A tool under the client's name; description and schema are what codex is told."""
+    """A tool under the client's name; `description` and `schema` are those sent to codex."""
 
     name: str
     kind: Kind
@@ -70,10 +70,10 @@ class Tool(Struct, frozen=True):
 
     @classmethod
     def function(cls, name: str, description: str, parameters: Mapping[str, Any]) -> Tool:
-        """A tool whose arguments are a JSON object; `parameters` is the JSON schema of that object.
+        """Return a tool whose arguments are a JSON object; `parameters` is the JSON schema of that object.
 
-        A schema that codex would cut is repeated in the description, which has no limit: one that is too big, and one
-        with a reference inside words, as codex removes definitions that nothing but words refers to.
+        A schema that codex would cut is repeated in the description, which has no limit: a schema that is too large,
+        or one with a reference inside a description, because codex removes definitions that only texts refer to.
         """
         schema = cast("dict[str, Any]", for_codex({**parameters, "type": "object"}, name))
         text = orjson.dumps(schema)
@@ -83,7 +83,7 @@ class Tool(Struct, frozen=True):
 
     @classmethod
     def custom(cls, name: str, description: str, grammar: Grammar | None) -> Tool:
-        """A tool that takes raw text, which a grammar may restrict."""
+        """Return a tool that takes raw text, which a grammar may restrict."""
         note = "`input` is the raw text that this tool takes, as it is: not JSON, no fence around it."
         if grammar:
             note += f" It must match this {grammar.syntax} grammar:\n{grammar.definition}"
@@ -97,20 +97,20 @@ class Tool(Struct, frozen=True):
 
     @classmethod
     def search(cls, description: str, parameters: Mapping[str, Any]) -> Tool:
-        """The client's search for tools that it has not declared yet."""
+        """Return the client's search for tools that it has not declared yet."""
         return replace(cls.function(TOOL_SEARCH, description, parameters), kind="search")
 
     def in_namespace(self, name: str, description: str) -> Tool:
-        """The same tool inside a namespace of the client."""
+        """Return the same tool inside a namespace of the client."""
         return self if without_namespace(name) is None else replace(self, namespace=Namespace(name, description))
 
     @property
     def path(self) -> tuple[str | None, str]:
-        """What no two tools of a request share: the namespace and the name, as the client has them."""
+        """The client's namespace and name; unique among the tools of a request."""
         return self.namespace.name if self.namespace else None, self.name
 
     def spec(self) -> dict[str, Any]:
-        """The tool as an entry of `dynamicTools` in `thread/start`, or of a namespace in there."""
+        """Return the tool as an element of `dynamicTools` in `thread/start`, or of a namespace there."""
         return {
             "type": "function",
             "name": self.codex_name,
@@ -120,14 +120,14 @@ class Tool(Struct, frozen=True):
 
 
 class Toolbox(Struct, frozen=True):
-    """The tools of one request, in the client's order, each name once."""
+    """The tools of one request, in the client's order and with unique names."""
 
     tools: tuple[Tool, ...] = ()
     web_search: Mapping[str, Any] | None = None
-    """The settings of codex's own web search (`mode`, and those of its `tools.web_search`), if the client wants it."""
+    """The settings of codex's web search (`mode`, and those of its `tools.web_search`); None if it is off."""
 
     def specs(self) -> list[dict[str, Any]]:
-        """The value of `dynamicTools` in `thread/start`."""
+        """Return the value of `dynamicTools` in `thread/start`."""
         specs: list[dict[str, Any]] = []
         groups: dict[Namespace, list[dict[str, Any]]] = {}
         for tool in self.tools:
@@ -143,19 +143,19 @@ class Toolbox(Struct, frozen=True):
         return specs
 
     def joined(self, other: Toolbox) -> Toolbox:
-        """Both together; of two tools with one name the other's holds."""
+        """Return a toolbox with the tools of both; of two tools with the same name, it has `other`'s."""
         tools = {tool.path: tool for tool in (*self.tools, *other.tools)}
         return Toolbox(tuple(tools.values()), other.web_search or self.web_search)
 
     def find(self, name: str, namespace: str | None = None) -> Tool | None:
-        """The tool that the client declared under a name."""
+        """Return the tool that the client declared under a name; None if there is none."""
         return next((tool for tool in self.tools if tool.path == (namespace, name)), None)
 
     def call_to_client(self, name: str, arguments: str, namespace: str | None = None) -> tuple[Tool, str] | None:
-        """The tool that the model called and the arguments for the client; None for a tool that is not declared.
+        """Return the tool that the model called and the arguments for the client; None for a tool that is not declared.
 
-        Those of a custom tool are the raw text, or what the model wrote if it is no object with a text `input`. A call
-        without arguments has an empty object. A namespace that repeats the tool's name means no namespace.
+        The arguments of a custom tool are its raw text, or the model's text if it is not an object with a string
+        `input`. A call without arguments gets an empty object. A namespace equal to the tool's name means no namespace.
         """
         namespace = without_namespace(namespace)
         tool = self._declared(name, namespace) or (self._declared(name, None) if namespace == name else None)
@@ -169,9 +169,9 @@ class Toolbox(Struct, frozen=True):
         return next((tool for tool in self.tools if (_codex_namespace(tool), tool.codex_name) == path), None)
 
     def call_to_codex(self, name: str, arguments: str, namespace: str | None = None) -> tuple[str, str, str | None]:
-        """The name, the arguments and the namespace that the model once wrote, from a call in the client's history.
+        """Return the name, the arguments and the namespace that the model wrote, for a call in the client's history.
 
-        For a custom tool's call the client has the raw text or, since clients differ, the object with `input` alone.
+        For a call of a custom tool, clients send either the raw text or the object with `input` alone.
         """
         namespace = without_namespace(namespace)
         tool = self.find(name, namespace)
@@ -181,26 +181,26 @@ class Toolbox(Struct, frozen=True):
 
 
 def without_namespace(namespace: str | None) -> str | None:
-    """Return the namespace, or None for the upstream's ways to say that there is none."""
+    """Return the namespace; None for the upstream's names for no namespace."""
     return None if namespace in {"", NO_NAMESPACE} else namespace
 
 
 def codex_name(name: str) -> str:
-    """The name by which codex knows a client's tool: the same wherever it can be, else one that carries a hash.
+    """Return codex's name for a client's tool: the same name if codex accepts it, else a mapped name with a hash.
 
-    No two names share one; for this a name that looks like a mapped one is mapped itself.
+    Different names have different results; for this reason a name that looks like a mapped one is mapped too.
     """
     return name if _PLAIN.fullmatch(name) else _mapped(name, _LONGEST_NAME)
 
 
 def codex_namespace(name: str) -> str:
-    """The same for the name of a namespace."""
+    """Return codex's name for a client's namespace, by the rules of `codex_name`."""
     return name if _PLAIN_NAMESPACE.fullmatch(name) else _mapped(name, _LONGEST_NAMESPACE)
 
 
 def _mapped(name: str, longest: int) -> str:
-    mark = sha256(name.encode()).hexdigest()[:8]
-    return f"x_{re.sub('[^a-zA-Z0-9_-]', '_', name)[: longest - len('x__') - len(mark)]}_{mark}"
+    digest = sha256(name.encode()).hexdigest()[:8]
+    return f"x_{re.sub('[^a-zA-Z0-9_-]', '_', name)[: longest - len('x__') - len(digest)]}_{digest}"
 
 
 def _codex_namespace(tool: Tool) -> str | None:

@@ -1,12 +1,12 @@
-"""Events of one Codex turn become turn events.
+"""Translates the events of one Codex turn into turn events.
 
-Codex retries a stream that was cut upstream, and its deltas then start again from the first word under a new item id.
-The translator holds back what was already passed on; if the new text differs from it, the answer cannot be saved. What
-the model tells about its reasoning may differ: it is then told anew, unless the client has half of a message already,
-which nothing may divide.
+Codex retries a stream that was cut upstream; the deltas then start again from the first word under a new item id. The
+translator drops text that was already passed on; if the new text differs from it, the answer fails. A reasoning summary
+may differ: it is then passed on again as a new part, unless the client has received part of a message, which must not
+be interrupted.
 
-Codex answers a call by itself when it cannot parse the arguments, or when the tool is not declared. The first is a call
-that the client has to answer: the thread then no longer holds the client's conversation. The second is left to codex.
+Codex itself answers a call whose arguments it cannot parse or whose tool is not declared. In the first case, the client
+must answer the call: the thread then no longer holds the client's conversation. The second case is left to codex.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ from codex_rpc.wire.protocol import (
 )
 
 _INCOMPLETE = re.compile(r"Incomplete response returned, reason: (\w+)")
-"""How codex words an upstream `response.incomplete`, which it has no error kind for."""
+"""Codex's message for an upstream `response.incomplete`, for which it has no error kind."""
 
 _OWN_KINDS = frozenset({"message", "reasoning", "web_search_call", "function_call", "function_call_output"})
 _SEARCH = "web", "run"
-"""The namespace and the name of the search that codex runs itself, for models whose upstream does not."""
+"""Namespace and name of the search that codex runs for models whose upstream has none."""
 
-_OF_CODEX = "internal_chat_message_metadata_passthrough"
-"""What codex writes onto raw items for itself."""
+_CODEX_FIELD = "internal_chat_message_metadata_passthrough"
+"""A field that codex adds to raw items for its own use."""
 
 
 UNDECLARED_CALLS = 4
-"""How many calls of tools that are not declared one answer may have. Codex refuses each and asks the model again."""
+"""Number of calls of undeclared tools after which an answer fails. Codex refuses each and asks the model again."""
 
 
 class Translator:
-    """Holds the state of one answer: from the start of a turn, or from its resumption, to its end or suspension."""
+    """Translates one answer: from the start or resumption of a turn to its end or suspension."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
@@ -70,21 +70,21 @@ class Translator:
         self._calls: set[str] = set()
         self._response_is_complete = False
         self.items: list[Item] = []
-        """What the model really said, encrypted reasoning included, in a form that can be injected."""
+        """The model's items including encrypted reasoning, in a form that can be injected."""
         self.undeclared: list[str] = []
-        """The names of the tools that the model called although they are not declared."""
+        """The names of undeclared tools that the model called."""
         self.codex_answers = False
-        """Whether codex answers, or has answered, a call that is the client's to answer."""
+        """Whether codex answers, or has answered, a call that the client must answer."""
         self.codex_waits = False
         """Whether codex waits for the output of a call before it asks the model again."""
 
     @property
     def calls(self) -> int:
-        """How many calls of the client's tools the model has made."""
+        """The number of calls of the client's tools that the model has made."""
         return len(self._calls)
 
     def feed(self, events: Iterable[Event]) -> list[TurnEvent]:
-        """Return what the events mean; after a `Finished` or `Failed` there is nothing more to feed."""
+        """Return the translated events, up to the first `Finished` or `Failed`, after which nothing more may be fed."""
         out: list[TurnEvent] = []
         for event in events:
             match event:
@@ -99,9 +99,9 @@ class Translator:
                     out += [Used(usage)] if usage is not None else []
                     out += self.suspend()
                 case ToolCallAsked():
-                    out += self._asked(event)
+                    out += self._call_requested(event)
                 case CompactionStarted():
-                    out.append(Failed(upstream_failed("Codex began to compact the conversation by itself.")))
+                    out.append(Failed(upstream_failed("Codex started to compact the conversation.")))
                 case TurnCompleted(turn=FinishedTurn(status=status, failure=failure)):
                     out += self._codex_stopped() or [_ending(status, failure)]
                 case _:
@@ -111,11 +111,11 @@ class Translator:
         return out
 
     def suspend(self) -> list[TurnEvent]:
-        """The model has said all that it says before it has the outputs of its calls, if it made any."""
+        """Return the end of an answer with calls, if the model made any; it waits for their outputs."""
         return [Finished("tool_calls")] if self._calls else []
 
     def _codex_stopped(self) -> list[TurnEvent]:
-        """The turn was interrupted because codex would have answered a call: the calls that came are the answer."""
+        """If the turn was interrupted because codex would have answered a call, end the answer with the calls."""
         return self.suspend() if self.codex_answers else []
 
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
@@ -125,13 +125,13 @@ class Translator:
         return [TextDelta(new, pieces)] if new else []
 
     def _reasoned(self, item_id: str, text: str) -> list[TurnEvent]:
-        if self._text.half_told:
+        if self._text.is_partial:
             return []
         if not text:
             return [] if self._reasoning.repeats(item_id) else [ReasoningPart(item_id)]
         new = self._reasoning.more(item_id, text)
         if new is None:
-            return [ReasoningPart(item_id), ReasoningDelta(self._reasoning.begin_anew(text), item_id)]
+            return [ReasoningPart(item_id), ReasoningDelta(self._reasoning.restart(text), item_id)]
         return [ReasoningDelta(new, item_id)] if new else []
 
     def _item_completed(self, item: Mapping[str, Any]) -> list[TurnEvent]:
@@ -141,7 +141,7 @@ class Translator:
         if kind == "function_call_output":
             return self._codex_answered(item)
         self._response_is_complete = False
-        said = {name: value for name, value in item.items() if name != _OF_CODEX}
+        said = {name: value for name, value in item.items() if name != _CODEX_FIELD}
         match kind:
             case "function_call":
                 return self._called(said)
@@ -153,7 +153,7 @@ class Translator:
             case _:
                 pass
         self.items.append(said)
-        return [] if self._text.half_told else [ItemDone(said)]
+        return [] if self._text.is_partial else [ItemDone(said)]
 
     def _called(self, item: Item) -> list[TurnEvent]:
         call_id, name, namespace = item["call_id"], item["name"], item.get("namespace")
@@ -166,9 +166,9 @@ class Translator:
             return []
         tool, arguments = call
         self.items.append(item if item["arguments"].strip() else {**item, "arguments": "{}"})
-        asked = codex_can_parse(item["arguments"]) and (tool.namespace is not None or namespace != name)
-        self.codex_waits |= asked
-        self.codex_answers |= not asked
+        codex_asks = codex_can_parse(item["arguments"]) and (tool.namespace is not None or namespace != name)
+        self.codex_waits |= codex_asks
+        self.codex_answers |= not codex_asks
         return self._call(call_id, tool, arguments)
 
     def _call(self, call_id: str, tool: Tool, arguments: str) -> list[TurnEvent]:
@@ -176,8 +176,8 @@ class Translator:
         namespace, name = tool.path
         return [ToolCall(call_id, name, arguments, tool.kind, namespace)]
 
-    def _asked(self, event: ToolCallAsked) -> list[TurnEvent]:
-        """Codex knows a call, so it is the client's even if its item was not recognised."""
+    def _call_requested(self, event: ToolCallAsked) -> list[TurnEvent]:
+        """Pass on a call that codex requests, even if its item was not recognised."""
         if event.call_id in self._calls:
             return []
         call = self._toolbox.call_to_client(event.tool, event.arguments, event.namespace)
@@ -192,13 +192,13 @@ class Translator:
         if item["call_id"] in self._calls:
             self.codex_answers = True
             return []
-        self.items.append({name: value for name, value in item.items() if name != _OF_CODEX})
+        self.items.append({name: value for name, value in item.items() if name != _CODEX_FIELD})
         if len(self.undeclared) < UNDECLARED_CALLS:
             return []
         return [Failed(upstream_failed(f"The model keeps calling tools that do not exist: {self.undeclared[-1]}."))]
 
     def _message_completed(self, item: Item) -> list[TurnEvent]:
-        """The whole message is known: pass on what came without deltas, and expect nothing of it again."""
+        """Pass on the part of a complete message that came without deltas."""
         whole = "".join(part.get("text", "") for part in item["content"])
         said = self._text.complete()
         if not whole.startswith(said):
@@ -208,59 +208,59 @@ class Translator:
 
 
 class _Item:
-    """The text of one item as it grows, without what a retry repeats under a new item id."""
+    """The growing text of one item, without the text that a retry repeats under a new item id."""
 
     def __init__(self) -> None:
         self._id: str | None = None
-        self._said: list[str] = []
+        self._passed_on: list[str] = []
         self._to_repeat = ""
 
     @property
-    def half_told(self) -> bool:
-        """Whether something of the item was passed on, and it is not complete."""
-        return bool(self._said)
+    def is_partial(self) -> bool:
+        """Whether a part of the item, but not all of it, was passed on."""
+        return bool(self._passed_on)
 
     def repeats(self, item_id: str) -> bool:
-        """Whether what comes has been said before."""
+        """Whether text for this item id repeats earlier text."""
         return bool(self._to_repeat) or self._id not in {None, item_id}
 
     def more(self, item_id: str, text: str) -> str | None:
-        """Return what of a delta is new; None if it differs from what is to be repeated."""
+        """Return the new part of a delta; None if it differs from the text that it should repeat."""
         if self._id is not None and item_id != self._id:
-            self._to_repeat = "".join(self._said)
+            self._to_repeat = "".join(self._passed_on)
         self._id = item_id
         if self._to_repeat:
-            known = min(len(self._to_repeat), len(text))
-            if text[:known] != self._to_repeat[:known]:
+            length = min(len(self._to_repeat), len(text))
+            if text[:length] != self._to_repeat[:length]:
                 return None
-            self._to_repeat, text = self._to_repeat[known:], text[known:]
+            self._to_repeat, text = self._to_repeat[length:], text[length:]
         if text:
-            self._said.append(text)
+            self._passed_on.append(text)
         return text
 
-    def begin_anew(self, text: str) -> str:
-        """Take a delta that differs as the text's new course; return all of it so far, with what was held back."""
-        said = "".join(self._said)
+    def restart(self, text: str) -> str:
+        """Accept a delta that differs from the earlier text; return the whole new text, dropped parts included."""
+        said = "".join(self._passed_on)
         whole = said[: len(said) - len(self._to_repeat)] + text
-        self._said, self._to_repeat = [whole], ""
+        self._passed_on, self._to_repeat = [whole], ""
         return whole
 
     def complete(self) -> str:
-        """Return what was said of the item; nothing of it is expected again."""
-        said = "".join(self._said)
-        self._id, self._said, self._to_repeat = None, [], ""
+        """Return the item's text so far and forget it: it will not be repeated."""
+        said = "".join(self._passed_on)
+        self._id, self._passed_on, self._to_repeat = None, [], ""
         return said
 
 
 def _web_search(arguments: str) -> Item:
-    """A call of codex's own search tool, which codex runs itself, as the item that other models' searches are."""
-    asked = json_object(arguments)
-    queries = [query["q"] for query in asked.get("search_query") or () if isinstance(query.get("q"), str)]
+    """Return a call of codex's search tool as a web search item, as other models have it."""
+    search = json_object(arguments)
+    queries = [query["q"] for query in search.get("search_query") or () if isinstance(query.get("q"), str)]
     return {"type": "web_search_call", "status": "completed", "action": {"type": "search", "queries": queries}}
 
 
 def _text_changed() -> Failed:
-    return Failed(upstream_failed("The model's stream broke off, and the text differed when it was repeated."))
+    return Failed(upstream_failed("The model's stream was interrupted, and the repeated text differed."))
 
 
 def _ending(status: str, failure: CodexFailure | None) -> TurnEvent:

@@ -1,4 +1,4 @@
-"""One answer on a thread: read as turn events, with the outputs of tools handed over when codex asks for them."""
+"""One answer on a thread: reads its turn events, and gives codex the tool outputs that it asks for."""
 
 from __future__ import annotations
 
@@ -36,41 +36,41 @@ from codex_rpc.wire.protocol import (
 logger = logging.getLogger(__name__)
 
 CALLS_WITHOUT_END = 30.0
-"""Seconds of silence after which an upstream response that has made calls and does not complete counts as cut. The next
-parallel call may take long to write, and codex asks for the first one at once."""
+"""Seconds of silence after which an incomplete upstream response with calls counts as cut. The next parallel call may
+take the model long to write, while codex requests the first one at once."""
 
 BYTES_PER_TOKEN = 4
 """Rough estimate, used only when upstream reports no usage."""
 
 FELL_BACK = "Falling back from WebSockets"
-"""How codex begins the warning that a thread stays on HTTP from now on."""
+"""The beginning of codex's warning that a thread uses HTTP from now on."""
 
 
 class LivingThread(Struct, eq=False):
-    """A thread of codex that we hold, whether somebody uses it or not."""
+    """A loaded thread of codex, in use or not."""
 
     client: Client
     id: str
     inbox: Inbox
     turn_id: str | None = None
-    """The turn that runs or waits for outputs."""
+    """The turn that is running or waiting for outputs."""
     notes: tuple[str, ...] = ()
-    """The words of ours with which it was started."""
-    asked: dict[str, ToolCallAsked] = field(default_factory=dict[str, ToolCallAsked])
-    """The calls that codex waits for, by call id."""
+    """The instructions of this server (`Prompt.notes`) with which it was started."""
+    open_calls: dict[str, ToolCallAsked] = field(default_factory=dict[str, ToolCallAsked])
+    """The calls whose outputs codex waits for, by call id."""
     outputs: dict[str, Any] = field(default_factory=dict[str, Any])
-    """The outputs that codex has not asked for yet, by call id."""
+    """The outputs that codex has not requested yet, by call id."""
     handed_over: set[str] = field(default_factory=set[str])
-    """The calls whose outputs codex has been given and has not yet reported as items of the thread."""
+    """The calls whose outputs codex has received and not yet reported as items of the thread."""
     held_calls: list[ToolCall] = field(default_factory=list[ToolCall])
-    """Calls of the last step that the client, which wants them one at a time, has not been told of."""
+    """Calls of the last step that were not passed on yet, because the client wants one call at a time."""
     reasoning_digests: frozenset[bytes] = frozenset()
-    """The marks of the encrypted reasoning that it holds."""
+    """The digests of the encrypted reasoning that it holds."""
     fell_back: bool = False
 
 
 class Turn:
-    """The part of a turn that one request is answered with."""
+    """The part of a turn that answers one request."""
 
     def __init__(
         self,
@@ -94,17 +94,17 @@ class Turn:
         self._calls: list[ToolCall] = []
         self._cancelled = False
         self._is_over = False
-        """Whether codex has ended the turn, or was told to."""
+        """Whether codex has ended the turn or has been asked to."""
         self._reported_usage = False
         self.thread_outcome = ""
         self.outcome: Literal["running", "complete", "suspended", "codex-answered", "failed"] = "running"
 
     async def next_events(self) -> list[TurnEvent]:
-        """Return what has happened since the last call, waiting until something has.
+        """Wait for the next events and return all that have arrived.
 
         Raises:
             ApiError: 504, the model sent nothing for too long.
-            CodexError: codex ended, or its events were not taken in time.
+            CodexError: codex ended, or its events were not read in time.
         """
         if self._thread.held_calls and not self._calls:
             return self._passed_on(
@@ -113,7 +113,7 @@ class Turn:
         now = asyncio.get_running_loop().time
         deadline = now() + self._idle_timeout
         while True:
-            until = min(deadline, now() + CALLS_WITHOUT_END) if self._thread.asked else deadline
+            until = min(deadline, now() + CALLS_WITHOUT_END) if self._thread.open_calls else deadline
             if arrived := await self._thread.inbox.take(until, joined=self._join_deltas):
                 translated = self._translated(arrived)
                 await self._stop_codex()
@@ -122,14 +122,14 @@ class Turn:
                 if not all(isinstance(event, ErrorReported) for event in arrived):
                     deadline = now() + self._idle_timeout
                 continue
-            if self._thread.asked and (events := self._passed_on(self._translator.suspend())):
-                logger.info("the upstream's response did not complete; ending the answer with the calls that came")
+            if self._thread.open_calls and (events := self._passed_on(self._translator.suspend())):
+                logger.info("the upstream response did not complete; ending the answer with the calls received so far")
                 return events
             if now() >= deadline:
                 raise upstream_timeout(self._idle_timeout)
 
     async def cancel(self) -> None:
-        """Stop the model; the turn's last event then tells so.
+        """Stop the model; the turn then ends with `Finished("cancelled")`.
 
         Raises:
             CodexError: codex did not stop it.
@@ -140,35 +140,35 @@ class Turn:
 
     @property
     def quota(self) -> Quota:
-        """What codex has last told of the account's quota."""
+        """The account's quota as codex last reported it."""
         return self._thread.client.quota
 
     def expected_history(self) -> list[Item]:
-        """Return this answer as the client will send it back, in the form in which a request is parsed."""
+        """Return this answer as the client is expected to send it back, as items of a parsed request."""
         return self._expected.items()
 
     @property
     def thread_id(self) -> str:
-        """The thread that it runs on."""
+        """The id of the thread on which it runs."""
         return self._thread.id
 
     @property
     def items(self) -> list[Item]:
-        """What the model really said."""
+        """The model's items, including those that the client does not receive."""
         return self._translator.items
 
     @property
-    def told_everything(self) -> bool:
-        """Whether the client was told of every call of this step: only then its echo stands for all that was said."""
+    def passed_on_every_call(self) -> bool:
+        """Whether the client received every call of this step, so that its history stands for all items."""
         return self._translator.calls == len(self._calls)
 
     @property
     def awaited(self) -> frozenset[str]:
-        """The ids of the calls that the client was told of."""
+        """The ids of the calls that were passed on to the client."""
         return frozenset(call.call_id for call in self._calls)
 
     def _translated(self, arrived: list[Event]) -> list[TurnEvent]:
-        """Only this turn's events count, and of these only what we have not told codex ourselves."""
+        """Translate this turn's events, without the outputs that this server itself gave to codex."""
         mine: list[Event] = []
         for event in arrived:
             match event:
@@ -185,27 +185,27 @@ class Turn:
                     mine.append(event)
                 case _:
                     pass
-        known = len(self._translator.undeclared)
+        reported = len(self._translator.undeclared)
         translated = self._translator.feed(mine)
-        for name in self._translator.undeclared[known:]:
-            logger.warning("the model called %r, which is not a declared tool; codex tells it so", name)
+        for name in self._translator.undeclared[reported:]:
+            logger.warning("the model called the undeclared tool %r; codex refuses the call", name)
         return translated
 
     def _is_open(self, event: ToolCallAsked) -> bool:
-        """Note a call that codex asks for, in an order of its own; return whether the client has yet to answer it."""
+        """Note a call that codex requests, in any order; return whether the client still has to answer it."""
         thread = self._thread
         if self.prompt.toolbox.call_to_client(event.tool, "", event.namespace) is None:
-            logger.warning("codex asked for the tool %r, which the request does not declare", event.tool)
+            logger.warning("codex requested a call of the undeclared tool %r", event.tool)
             thread.client.answer(event.request, tool_call_failure(f"There is no tool {event.tool}."))
             return False
-        thread.asked[event.call_id] = event
+        thread.open_calls[event.call_id] = event
         self.hand_over()
-        return event.call_id in thread.asked
+        return event.call_id in thread.open_calls
 
     async def _stop_codex(self) -> None:
-        """Interrupt the turn if codex would otherwise ask the model again before the client has answered its calls."""
-        said = self._translator
-        if self._is_over or not said.codex_answers or said.codex_waits or self._thread.turn_id is None:
+        """Interrupt the turn if codex would ask the model again before the client has answered its calls."""
+        translator = self._translator
+        if self._is_over or not translator.codex_answers or translator.codex_waits or self._thread.turn_id is None:
             return
         self._is_over = True
         logger.info("the model wrote a call that codex cannot parse; the client answers it on another thread")
@@ -215,15 +215,15 @@ class Turn:
             logger.debug("the turn had ended: %s", refusal)
 
     def hand_over(self) -> None:
-        """Give codex every output that it has asked for and that we have."""
+        """Give codex every available output that it has requested."""
         thread = self._thread
-        for call_id in [call_id for call_id in thread.asked if call_id in thread.outputs]:
+        for call_id in [call_id for call_id in thread.open_calls if call_id in thread.outputs]:
             result = tool_call_result(thread.outputs.pop(call_id))
             thread.handed_over.add(call_id)
-            thread.client.answer(thread.asked.pop(call_id).request, result)
+            thread.client.answer(thread.open_calls.pop(call_id).request, result)
 
     def _passed_on(self, events: list[TurnEvent]) -> list[TurnEvent]:
-        """What of the events goes out now; it is noted, because the client will send it back."""
+        """Return the events that are sent to the client now, and add them to the expected history."""
         if self._cancelled and events and isinstance(events[-1], Failed):
             events = [*events[:-1], Finished("cancelled")]
         ending = events[-1] if events and isinstance(events[-1], Finished | Failed) else None
@@ -250,16 +250,17 @@ class Turn:
         return out
 
     def _estimate(self) -> TokenUsage:
-        """What an answer cost whose upstream response was cut off before it reported its usage."""
-        sent = orjson.dumps([list(self.prompt.items), self.prompt.toolbox.specs()])
-        said = self._limiter.tokens if self._limiter else len(orjson.dumps(self.expected_history())) // BYTES_PER_TOKEN
-        return TokenUsage(len(sent) // BYTES_PER_TOKEN, 0, said, 0)
+        """Estimate the usage of an upstream response that was cut off before it reported its usage."""
+        sent = len(orjson.dumps([list(self.prompt.items), self.prompt.toolbox.specs()]))
+        answer = len(orjson.dumps(self.expected_history()))
+        output_tokens = self._limiter.tokens if self._limiter else answer // BYTES_PER_TOKEN
+        return TokenUsage(sent // BYTES_PER_TOKEN, 0, output_tokens, 0)
 
-    def _ended(self, said: Finished | Failed) -> None:
-        """What codex ended with decides about the thread; an end that a limit made leaves the turn running."""
+    def _ended(self, end: Finished | Failed) -> None:
+        """Set the outcome by codex's own end of the answer; an end at a limit leaves the turn running."""
         if self._is_over:
             self._thread.turn_id = None
-        if said == Finished("tool_calls"):
+        if end == Finished("tool_calls"):
             self.outcome = "codex-answered" if self._translator.codex_answers else "suspended"
             return
-        self.outcome = "complete" if said == Finished("stop") else "failed"
+        self.outcome = "complete" if end == Finished("stop") else "failed"

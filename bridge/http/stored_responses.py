@@ -180,7 +180,7 @@ class Responses:
         """The answer matters more than its record: what cannot be stored is logged."""
         try:
             await self._store.put(stored)
-            self._histories.goes_on(stored)
+            self._histories.extend(stored)
         except StoreError as error:
             logger.error("the response %s is not stored: %s", stored.id, error)
 

@@ -1,1 +1,1 @@
-"""Recorded conversations: cases, redaction, recording and replaying."""
+"""Records conversations as cases, redacts them and replays them."""

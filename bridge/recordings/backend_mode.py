@@ -1,4 +1,4 @@
-"""What answers behind the server: the live codex, a codex that is recorded, or recordings."""
+"""Chooses the source of answers: the live codex, a codex that is recorded, or recordings."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SECRET_VARIABLE = re.compile(r"(?i)(KEY|TOKEN|SECRET|PASSWORD)S?$")
 
 
 class BackendMode(Struct, frozen=True):
-    """How to reach codex, the directory in which threads run, and what goes on beside each request.
+    """How to connect to codex, the directory in which threads run, and the exchanges to make for requests.
 
-    `stamp` returns another value whenever a codex that runs has to be replaced by a new one.
+    `stamp` returns a different value whenever a running codex must be replaced by a new one.
     """
 
     open_client: Callable[[], AbstractAsyncContextManager[Client]]
@@ -37,9 +37,10 @@ class BackendMode(Struct, frozen=True):
 
 
 def open_backend_mode(settings: Settings, ids_and_clock: IdsAndClock) -> AbstractAsyncContextManager[BackendMode]:
-    """Return what the settings ask for, for the length of a block.
+    """Return a context manager for the mode that the settings name.
 
-    Entering it raises CaseError if the recordings cannot be read.
+    Raises:
+        CaseError: on entry, the recordings cannot be read.
     """
     if settings.replay is not None:
         return _replaying(settings.replay, settings, ids_and_clock)
@@ -56,7 +57,7 @@ async def _live(settings: Settings, ids_and_clock: IdsAndClock) -> AsyncGenerato
     )
 
 
-# A live server needs neither of the following, so what they import is imported when they run.
+# A live server needs neither of the following modes, so their imports are deferred.
 
 
 @asynccontextmanager
@@ -80,7 +81,7 @@ async def _recording(folder: str, settings: Settings, ids_and_clock: IdsAndClock
 
 
 def redactor(settings: Settings) -> Redactor:
-    """Return a redactor that knows this machine's user, home, and the secrets in its environment."""
+    """Return a redactor for this machine's user and home, and for the secrets in its environment."""
     from bridge.recordings.redaction import Redactor  # noqa: PLC0415
 
     secrets = [value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)]

@@ -1,4 +1,4 @@
-"""Recorded cases on disk: a folder each."""
+"""Reads and writes recorded cases, each in its own folder."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from bridge.recordings.cases import META, Case, CaseError, read_case, write_case
 
 
 def save_case(case: Case, folder: Path) -> None:
-    """Write the files of a case into `folder`, which is made if it does not exist."""
+    """Write the files of a case into `folder`, which is created if necessary."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in write_case(case).items():
         (folder / name).write_bytes(content)
 
 
 def load_cases(folder: Path) -> Sequence[Case]:
-    """Read the folder if it is a case, else every case below it, ordered by name.
+    """Read the case in the folder, or every case in its subfolders, ordered by path.
 
     Raises:
-        CaseError: there is none, or one of them cannot be read.
+        CaseError: there is no case, or one of them cannot be read.
     """
     found = sorted({meta.parent for meta in folder.rglob(META)})
     if not found:

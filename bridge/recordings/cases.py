@@ -1,4 +1,4 @@
-"""A recorded conversation as a value, and as the files of a folder; `fixtures/README.md` describes them."""
+"""A recorded conversation as a value and as files; `fixtures/README.md` describes the files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PRETTY = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 class CaseError(Exception):
-    """Something is not a recorded case; the message names the file and what is wrong."""
+    """A recorded case cannot be read; the message names the file and the error."""
 
 
 class RecordedExchange(Struct, frozen=True):
-    """One request with its answer; `line` is the line of the session from which on it happened."""
+    """One request with its answer; `line` is the index of its first line in the session."""
 
     path: str
     cursor: bool
@@ -42,15 +42,15 @@ class Case(Struct, frozen=True):
     exchanges: tuple[RecordedExchange, ...]
     lines: tuple[Line, ...]
     model: Mapping[str, Any]
-    """The model's entry in codex's `model/list`, as far as we read it."""
+    """The fields of the model in codex's `model/list` that this program reads."""
     reasoning: str
-    """The setting `--reasoning`, on which the answers depend."""
+    """The value of `--reasoning`, on which the answers depend."""
     proxy: str
     codex: str
-    """The versions that made the recording."""
+    """`proxy` and `codex` are the versions that made the recording."""
 
     def answer_file(self, number: int) -> str:
-        """Return the name of the file that holds the answer of an exchange, counted from 1."""
+        """Return the name of the file with the answer of the exchange `number`, counted from 1."""
         return f"response-{number}.{'sse' if self.exchanges[number - 1].streamed else 'json'}"
 
 
@@ -86,16 +86,16 @@ def write_case(case: Case) -> dict[str, bytes]:
 
 
 def read_case(name: str, read: Callable[[str], bytes]) -> Case:
-    """Read a case; `read` returns the content of one of its files.
+    """Read a case; `read` returns the content of the file with a name.
 
     Raises:
-        CaseError: it is none.
+        CaseError: the case cannot be read.
     """
     file = META
     try:
         meta: Any = orjson.loads(read(file))
         if meta["format"] != FORMAT:
-            raise CaseError(f"{name}/{META}: its format is {meta['format']}, not {FORMAT}; record the case anew")
+            raise CaseError(f"{name}/{META}: its format is {meta['format']}, not {FORMAT}; record the case again")
         exchanges: list[RecordedExchange] = []
         for number, one in enumerate(meta["exchanges"], 1):
             file = _request_file(number)

@@ -1,4 +1,4 @@
-"""The demo that a machine without a login gets: the recordings that come with the program, and nobody mistakes them."""
+"""The demo for a machine without a login: it plays the shipped recordings and says so in every response."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from codex_rpc.wire.calls import account_read
 
 NOTICE = "recorded answers, because codex is not logged in; log in and start the server again"
 ASK_DEADLINE = 15.0
-"""Seconds for a codex that is started to be asked who is logged in."""
+"""Seconds to start codex and read its account."""
 
 
 def shipped_cases() -> Path:
-    """Return the folder of the recordings: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the shipped recordings: inside the installed package, or next to it in a checkout."""
     inside = Path(__file__).parent.parent / "fixtures"
     return inside if inside.is_dir() else Path(__file__).parent.parent.parent / "fixtures"
 
 
-async def nobody_is_logged_in(codex: str | None) -> bool:
-    """Start a codex, ask it, stop it; False as well when it cannot be asked, which the server itself will tell."""
+async def is_logged_out(codex: str | None) -> bool:
+    """Start codex and return whether it has no login; False if it fails, which the server itself will report."""
     try:
         with anyio.fail_after(ASK_DEADLINE):
             async with Launcher(codex).open_client() as client:
@@ -34,7 +34,7 @@ async def nobody_is_logged_in(codex: str | None) -> bool:
 
 
 class DemoNotice:
-    """Says with every response that it is a demo."""
+    """Adds a header to every response that says that it is a demo."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,6 +1,6 @@
-"""What goes on beside each request and its answer: nothing when the server is live.
+"""The ids and times of each request's answer, and hooks around it; in live mode the hooks do nothing.
 
-`recorder.py` and `replaying.py` have exchanges of their own.
+`recorder.py` and `replay.py` subclass these exchanges.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from codex_rpc.wire.calls import Model
 
 
 class RecordedRequest(Struct, frozen=True):
-    """A request as it came."""
+    """A request as the client sent it."""
 
     path: str
     body: dict[str, Any]
@@ -24,7 +24,7 @@ class RecordedRequest(Struct, frozen=True):
 
 
 PromptOf: TypeAlias = Callable[[Sequence[Model]], Prompt]
-"""What the model is to see, given the models that there are; raises ApiError when there is no such model."""
+"""Returns the prompt of a request, given codex's models; raises ApiError if there is no such model."""
 
 
 class Exchange:
@@ -34,31 +34,31 @@ class Exchange:
         self.ids_and_clock = ids_and_clock
 
     def runs_on(self, thread_id: str) -> None:
-        """The answer comes from this thread; of several, from the last."""
+        """Note that this thread gives the answer; it replaces an earlier thread."""
 
     def around(self, answer: ASGIApp) -> ASGIApp:
-        """Return what answers in the place of `answer`."""
+        """Return the application to run instead of `answer`."""
         return answer
 
 
 class Exchanges:
-    """Begins exchanges."""
+    """Begins an exchange for each request."""
 
     def __init__(self, ids_and_clock: IdsAndClock) -> None:
         self.ids_and_clock = ids_and_clock
 
-    def begin(self, asked: RecordedRequest, prompt_of: PromptOf) -> Exchange:
-        """Return the exchange of a request.
+    def begin(self, request: RecordedRequest, prompt_of: PromptOf) -> Exchange:
+        """Return the exchange of a request; `prompt_of` returns its prompt.
 
         Raises:
-            ApiError: it cannot be answered at all.
+            ApiError: the request cannot be answered.
         """
-        del asked, prompt_of
+        del request, prompt_of
         return Exchange(self.ids_and_clock)
 
 
 class IdsAndClock(Struct, frozen=True):
-    """Gives each answer an identity of its own."""
+    """The source of ids and times for answers."""
 
     unique: Callable[[], str]
     """Returns a new UUID as text."""

@@ -1,8 +1,8 @@
-"""What the model sees, as one JSON value that can be compared: the same for a prompt and for a thread on the wire.
+"""The model's input as a JSON value that is the same for a prompt and for the thread that carries it.
 
-What a client never sees of an answer (reasoning, calls that codex answered itself) is left out, adjacent pieces of one
-answer are joined, and arguments are compared as JSON: so a conversation that lived on one thread, and the same one told
-anew in one request, look alike.
+Items that a client never receives (reasoning, calls that codex answered itself) are left out, adjacent parts of an
+answer are joined, and arguments are compared as JSON. Thus a conversation that ran on one thread equals the same
+conversation sent in one request.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from bridge.conversation.prompt import Item, Prompt, message
 from bridge.conversation.tools import without_namespace
 from codex_rpc.recording.steps import ModelView
 
-Seen: TypeAlias = dict[str, Any]
+ComparableView: TypeAlias = dict[str, Any]
+"""The model view of a prompt or a thread, in a form that can be compared."""
 
 SETTINGS = ("model", "effort", "tier", "summary", "verbosity")
-"""What of it says how the model is run; all else is what the model reads."""
+"""The members that say how the model is run; the others are its input."""
 
 MISSING = "(nothing)"
 MOST_SHOWN = 120
-"""Characters of a value that a difference shows."""
+"""Characters of a value that are shown in a difference."""
 
 
-def of_prompt(prompt: Prompt) -> Seen:
-    """Return what the model sees of a prompt on a new thread."""
+def of_prompt(prompt: Prompt) -> ComparableView:
+    """Return the model view of a prompt on a new thread."""
     notes = (message("developer", note) for note in prompt.notes)
-    return _seen(
+    return _comparable(
         model=prompt.model,
         effort=prompt.effort,
         tier=prompt.tier,
@@ -44,14 +45,14 @@ def of_prompt(prompt: Prompt) -> Seen:
     )
 
 
-def of_view(view: ModelView) -> Seen:
-    """Return what the model sees on a thread, as `thread_start_params` and `turn/start` have put it.
+def of_view(view: ModelView) -> ComparableView:
+    """Return the model view of a thread from the parameters of `thread/start` and `turn/start` and from its items.
 
     Raises:
         KeyError, TypeError: the parameters were not made by this program.
     """
     config = view.start["config"]
-    return _seen(
+    return _comparable(
         model=view.start["model"],
         effort=config.get("model_reasoning_effort"),
         tier=view.start.get("serviceTier"),
@@ -64,13 +65,13 @@ def of_view(view: ModelView) -> Seen:
     )
 
 
-def key(seen: Seen, *, settings: bool = True) -> bytes:
-    """Return a hash that equal values have in common; without `settings`, how the model is run does not matter."""
-    counted = {name: value for name, value in seen.items() if settings or name not in SETTINGS}
+def key(view: ComparableView, *, settings: bool = True) -> bytes:
+    """Return a hash of the view; without `settings`, it does not depend on how the model is run."""
+    counted = {name: value for name, value in view.items() if settings or name not in SETTINGS}
     return blake2b(orjson.dumps(counted, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
-def _seen(*, tools: Any, items: Iterable[Item], **more: Any) -> Seen:
+def _comparable(*, tools: Any, items: Iterable[Item], **more: Any) -> ComparableView:
     declared = set(_declared(tools))
     return {"items": list(_joined(items, declared)), "tools": list(tools), **more}
 
@@ -84,14 +85,14 @@ def _declared(tools: Iterable[Mapping[str, Any]], namespace: str | None = None) 
 
 
 def _web_search(config: Mapping[str, Any]) -> Any:
-    """The settings of codex's own web search, as `thread_start_params` writes them."""
+    """Return the settings of codex's web search, as `thread_start_params` writes them; None if it is off."""
     if config["web_search"] == "disabled":
         return None
     return {"mode": config["web_search"], **config["tools"]["web_search"]}
 
 
 def _joined(items: Iterable[Item], declared: set[tuple[str | None, str]]) -> Iterable[dict[str, Any]]:
-    """One entry for a message, for an answer of the model, and for a run of outputs."""
+    """Return one element for each message, each answer of the model, and each run of outputs."""
     joined: list[dict[str, Any]] = []
     hidden: set[str] = set()
 
@@ -120,9 +121,9 @@ def _joined(items: Iterable[Item], declared: set[tuple[str | None, str]]) -> Ite
                 joined.append({"role": role, "content": list(parts)})
             case _:
                 joined.append({name: value for name, value in item.items() if name not in {"id", "status"}})
-    for entry in joined:
-        if "answer" in entry:
-            entry["answer"] = entry["answer"].rstrip()
+    for one in joined:
+        if "answer" in one:
+            one["answer"] = one["answer"].rstrip()
     return joined
 
 
@@ -141,7 +142,7 @@ def _parts(output: Any) -> list[Any]:
 
 
 class Difference(Struct, frozen=True):
-    """The first place in which two values differ, with what stands there, shortened."""
+    """The path of the first difference between two values, with the shortened values there."""
 
     path: str
     one: str
@@ -149,7 +150,7 @@ class Difference(Struct, frozen=True):
 
 
 def first_difference(one: object, other: object, path: str = "") -> Difference | None:
-    """Walk through both values in order; None if they are equal."""
+    """Return the first difference between two values, in order; None if they are equal."""
     match one, other:
         case dict(), dict():
             left, right = cast("dict[str, object]", one), cast("dict[str, object]", other)
@@ -163,8 +164,8 @@ def first_difference(one: object, other: object, path: str = "") -> Difference |
     return next((found for where, a, b in pairs if (found := first_difference(a, b, where))), None)
 
 
-def common_items(one: Seen, other: Seen) -> int:
-    """Return how many items both begin with."""
+def common_items(one: ComparableView, other: ComparableView) -> int:
+    """Return the number of items with which both begin."""
     pairs = zip(one["items"], other["items"], strict=False)
     return next((count for count, (a, b) in enumerate(pairs) if a != b), min(len(one["items"]), len(other["items"])))
 
@@ -173,12 +174,12 @@ def _at(values: list[object], position: int) -> object:
     return values[position] if position < len(values) else None
 
 
-def _shown(value: object, beside: object) -> str:
-    """The value as JSON, from shortly before the place where two texts part."""
+def _shown(value: object, compared: object) -> str:
+    """Return the shortened JSON of a value; of two texts, start shortly before their first difference."""
     if value is None:
         return MISSING
-    if isinstance(value, str) and isinstance(beside, str):
-        same = next((n for n, (a, b) in enumerate(zip(value, beside, strict=False)) if a != b), 0)
+    if isinstance(value, str) and isinstance(compared, str):
+        same = next((n for n, (a, b) in enumerate(zip(value, compared, strict=False)) if a != b), 0)
         start = max(0, same - MOST_SHOWN // 4)
         value = ("…" if start else "") + value[start:]
     text = orjson.dumps(value).decode()

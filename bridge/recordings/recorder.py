@@ -1,7 +1,7 @@
-"""Records what the server does: each conversation becomes a case in a folder, redacted before anything is written.
+"""Records each conversation as a case in a folder, which is redacted before anything is written.
 
-A case is written anew when an answer ends, before its last byte leaves, so that whoever has the answer finds the case.
-An answer that the client did not wait for is not kept.
+A case is written again at the end of each answer, before its last byte is sent, so that the case exists once a client
+has the answer. An answer is not recorded if the client disconnects before its end.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from codex_rpc.wire.messages import Notification, Request, Response, decode
 logger = logging.getLogger(__name__)
 
 FILLERS = frozenset({sse.KEEP_ALIVE, b" "})
-"""What an answer is kept alive with: it tells of pauses, which a replay may not have."""
+"""Keep-alive data, which is not recorded: it depends on pauses, which a replay may not have."""
 LONGEST_NAME = 40
 
 
 class _Thread(Struct, eq=False):
     lines: list[Line] = field(default_factory=list[Line])
     exchanges: list[RecordedExchange] = field(default_factory=list[RecordedExchange])
-    heard_until: int = 0
-    """The line from which on the next exchange happens."""
+    next_line: int = 0
+    """The index of the first line of the next exchange."""
     open: int = 0
     closed: bool = False
     name: str | None = None
 
 
 class Recorder(Exchanges):
-    """Writes cases into `folder`; `clock` gives seconds, `reasoning` is the setting of that name."""
+    """Writes cases into `folder`; `clock` returns seconds, `reasoning` is the value of `--reasoning`."""
 
     def __init__(
         self, folder: Path, ids_and_clock: IdsAndClock, redactor: Redactor, clock: Callable[[], float], reasoning: str
@@ -68,27 +68,27 @@ class Recorder(Exchanges):
         self._one_at_a_time = anyio.CapacityLimiter(1)
 
     def tap(self, stream: ByteStream) -> ByteStream:
-        """Return the connection to a codex so that it is read along; the threads of the codex before are over."""
+        """Return the connection to a new codex, recorded; threads of the previous codex are dropped unless in use."""
         self._threads = {name: thread for name, thread in self._threads.items() if thread.open}
         return RecordedStream(stream, partial(self._note, Splitter()))
 
-    def begin(self, asked: RecordedRequest, prompt_of: PromptOf) -> Exchange:
-        """Record a request unless it wants several answers, whose order nobody could tell afterwards."""
+    def begin(self, request: RecordedRequest, prompt_of: PromptOf) -> Exchange:
+        """Return a recording exchange unless the request wants several choices, whose order would be lost."""
         del prompt_of
-        if asked.body.get("n") not in {None, 1}:
+        if request.body.get("n") not in {None, 1}:
             logger.warning("a request for several choices is not recorded")
             return Exchange(self.ids_and_clock)
-        return _Recording(self, asked)
+        return _Recording(self, request)
 
     def thread(self, thread_id: str) -> _Thread:
-        """Return what is known of a thread."""
+        """Return the recorded state of a thread."""
         return self._threads.setdefault(thread_id, _Thread())
 
     async def save(self, thread: _Thread, exchange: RecordedExchange) -> None:
-        """Add an exchange to the case of its thread and write all of it."""
+        """Add an exchange to the case of its thread and write the whole case."""
         begins = next((n for n in range(exchange.line, len(thread.lines)) if thread.lines[n].to_codex), exchange.line)
         thread.exchanges.append(replace(exchange, line=begins))
-        thread.heard_until = len(thread.lines)
+        thread.next_line = len(thread.lines)
         lines = tuple(thread.lines)
         case = Case(
             thread.name or "",
@@ -120,7 +120,7 @@ class Recorder(Exchanges):
         slug = first.params["model"] if isinstance(first, Request) else ""
         return self._models.get(slug, {})
 
-    # ── the wire ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── The wire ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _note(self, splitter: Splitter, to_codex: bool, line: bytes) -> None:
         try:
@@ -141,19 +141,19 @@ class Recorder(Exchanges):
                     self.forget(thread_id)
 
     def _learn(self, line: Line) -> None:
-        """What codex tells of itself: its version, its models, and whose account it is."""
+        """Note codex's version and models, and the secrets in its account."""
         match line:
             case Line(_, False, Response(_, {"userAgent": str(agent)})):
                 self._codex = ".".join(map(str, read_version(agent) or ()))
             case Line(_, False, Response(_, {"data": [*models]})):
-                self._models = {model["model"]: _as_far_as_read(model) for model in models if "model" in model}
+                self._models = {model["model"]: _read_fields(model) for model in models if "model" in model}
             case Line(_, False, Response(_, result)):
                 self._redactor.learn(result)
             case _:
                 pass
 
     def forget(self, thread_id: str) -> None:
-        """Let go of a thread that is over."""
+        """Drop a thread that is closed and no longer in use."""
         thread = self._threads.get(thread_id)
         if thread is not None and thread.closed and not thread.open:
             del self._threads[thread_id]
@@ -162,11 +162,11 @@ class Recorder(Exchanges):
 class _Recording(Exchange):
     """The exchange of one request."""
 
-    def __init__(self, recorder: Recorder, asked: RecordedRequest) -> None:
+    def __init__(self, recorder: Recorder, request: RecordedRequest) -> None:
         uuid, created = recorder.ids_and_clock.unique(), recorder.ids_and_clock.now()
         super().__init__(IdsAndClock(unique=lambda: uuid, now=lambda: created))
         self._recorder = recorder
-        self._asked = asked
+        self._request = request
         self._uuid = uuid
         self._created = created
         self._thread_id: str | None = None
@@ -175,13 +175,13 @@ class _Recording(Exchange):
         self._body = b""
 
     def runs_on(self, thread_id: str) -> None:
-        """The thread before, if there was one, ended with its codex."""
-        self._leave()
+        """Record this thread; an earlier one ended with its codex."""
+        self._release()
         self._thread_id = thread_id
         self._recorder.thread(thread_id).open += 1
 
     def around(self, answer: ASGIApp) -> ASGIApp:
-        """Return what answers as `answer` does and keeps what is sent."""
+        """Return an application that runs `answer` and records the data that it sends."""
 
         async def answer_and_keep(scope: Scope, receive: Receive, send: Send) -> None:
             async def keep(message: Message) -> None:
@@ -191,7 +191,7 @@ class _Recording(Exchange):
             try:
                 await answer(scope, receive, keep)
             finally:
-                self._leave()
+                self._release()
 
         return answer_and_keep
 
@@ -208,23 +208,23 @@ class _Recording(Exchange):
 
     async def _save(self, thread: _Thread) -> None:
         exchange = RecordedExchange(
-            path=self._asked.path,
-            cursor=self._asked.cursor,
-            request=self._asked.body,
+            path=self._request.path,
+            cursor=self._request.cursor,
+            request=self._request.body,
             status=self._status,
             answer=self._body,
             streamed=self._streamed,
             uuid=self._uuid,
             created=self._created,
-            line=thread.heard_until,
+            line=thread.next_line,
         )
         try:
             with anyio.CancelScope(shield=True):
                 await self._recorder.save(thread, exchange)
         except Exception:
-            logger.exception("a case could not be written")  # the client is to have its answer all the same
+            logger.exception("a case could not be written")  # the client gets its answer all the same
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         if self._thread_id is not None:
             self._recorder.thread(self._thread_id).open -= 1
             self._recorder.forget(self._thread_id)
@@ -233,11 +233,11 @@ class _Recording(Exchange):
 
 _NUMBERED = re.compile(r"(\d+)")
 _REASONING_ID = re.compile(rb'(?<="rs_[0-9a-f]{32}_)[^"]+')
-"""What of an answer's id of reasoning is the upstream's, which is in the session as well."""
+"""The part of a reasoning id in an answer that is the upstream's id and also appears in the session."""
 
 
 def _tidied(case: Case) -> Case:
-    """Number the ids in the session, and in the answers those that come from there."""
+    """Replace the ids in the session by numbers, and likewise the ids in the answers that come from the session."""
     lines = tuple(tidy(case.lines))
     ids = dict(zip(map(_item_id, case.lines), map(_item_id, lines), strict=True))
     exchanges = (
@@ -248,7 +248,7 @@ def _tidied(case: Case) -> Case:
 
 
 def _item_id(line: Line) -> bytes:
-    """The id of the item that a line tells of; empty if it tells of none."""
+    """Return the id of the item in a line; empty if there is none."""
     match line.message:
         case Notification(_, {"itemId": str(item_id)} | {"item": {"id": str(item_id)}}):
             return item_id.encode()
@@ -257,7 +257,7 @@ def _item_id(line: Line) -> bytes:
 
 
 def _last_text(request: dict[str, Any]) -> str:
-    """What the user said last, to name the case by."""
+    """Return the user's last text, from which the case is named."""
     match request.get("messages") or request.get("input"):
         case str(text) | [*_, {"content": str(text)}] | [*_, {"content": [*_, {"text": str(text)}]}]:
             return text
@@ -265,7 +265,7 @@ def _last_text(request: dict[str, Any]) -> str:
             return ""
 
 
-def _as_far_as_read(model: dict[str, Any]) -> dict[str, Any]:
+def _read_fields(model: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": model["model"],
         "hidden": model["hidden"],

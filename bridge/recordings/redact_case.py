@@ -1,6 +1,6 @@
-"""Redacts a whole case, so that its session and its answers still belong together afterwards.
+"""Redacts a whole case, so that its session and its answers still match.
 
-A text that comes in deltas is redacted as a whole and cut again where it was cut, in the session as in the answer.
+A text in deltas is redacted as a whole and split again at the same places, both in the session and in the answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DATA = b"data: "
 
 
 def redacted(case: Case, redactor: Redactor) -> Case:
-    """Return the case without secrets; the redactor has learned all of them before it changes anything."""
+    """Return the case without secrets; the redactor learns all of them before anything is changed."""
     for one in case.exchanges:
         redactor.learn(one.request)
     for line in case.lines:
@@ -85,7 +85,7 @@ def _value(message: Message) -> Any:
 
 
 def _stream(answer: bytes, redactor: Redactor) -> bytes:
-    """An event whose whole delta was part of a secret that began before goes: the translation makes none of it."""
+    """Redact a stream; an event is removed if its whole delta belongs to a secret that began in an earlier event."""
     events = [_Event(text) for text in answer.split(b"\n\n") if text]
     texts = _Texts(redactor)
     for event in events:
@@ -101,7 +101,7 @@ def _stream(answer: bytes, redactor: Redactor) -> bytes:
 
 
 class _Event:
-    """A server-sent event whose data is JSON, or anything else, which stays as it is."""
+    """A server-sent event whose data is JSON; any other data is not changed."""
 
     def __init__(self, text: bytes) -> None:
         self._head, _, data = text.rpartition(_DATA)
@@ -112,7 +112,7 @@ class _Event:
             self._value = None
 
     def deltas(self) -> list[tuple[Any, str]]:
-        """The pieces of longer texts that it holds, each with what tells which text."""
+        """Return the pieces of longer texts in the event, each with a key of its text."""
         return [(name, place[member]) for name, place, member in self._places(self._value)]
 
     def redacted(self, redactor: Redactor, deltas: list[str], number: int) -> bytes:
@@ -142,7 +142,7 @@ class _Event:
 
 
 class _Texts:
-    """Texts that come in pieces: all are added first, then taken in the same order."""
+    """Texts in pieces: all pieces are added first, then taken in the same order."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor

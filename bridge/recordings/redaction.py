@@ -1,10 +1,10 @@
-"""Takes out of a recording what identifies or admits somebody: tokens, keys, e-mails, account ids, home paths.
+"""Removes identities and credentials from recordings: tokens, keys, e-mails, account ids, home paths.
 
-1. What a name calls secret goes, whatever it looks like: as a JSON member, or as `name: value` inside a text.
-2. What looks like a secret goes wherever it stands.
-3. A value that was once called secret is a secret from then on.
-4. The same value becomes the same placeholder, and a placeholder stays: redacting twice changes nothing, and a request
-   that is redacted equals a recorded one.
+1. A value with the name of a secret is redacted whatever its form: as a JSON member, or as `name: value` in a text.
+2. A text with the form of a secret is redacted everywhere.
+3. A value that once had the name of a secret is redacted everywhere from then on.
+4. Equal values become equal placeholders, and placeholders are not changed: redacting twice changes nothing, and a
+   redacted request equals a recorded one.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _NAMES = {
     "apikey": "api-key",
     "openai_api_key": "api-key",
 }
-"""Names of secrets, in snake case, → what is put in the place of their values."""
+"""Names of secrets in snake case → placeholder for their values, without brackets."""
 
 _IDENTITY_FIELDS = frozenset({"user", "safety_identifier"})
-"""Fields of a request that name its user."""
+"""Fields of a request that identify its user."""
 
 _BEARER = re.compile(r"(?i)^bearer\s+")
 _TELLING = re.compile(r"[0-9@]")
@@ -62,16 +62,16 @@ _PATTERNS = (
 )
 _HOMES = re.compile(r"((?:/home/|/Users/|/var/home/|[A-Za-z]:\\+Users\\+|[A-Za-z]:/Users/))([^/\\\s\"'<>:|?*]+)")
 _LONG_ENOUGH = 8
-"""Characters. A shorter value that a name calls secret is not looked for elsewhere, nor one without a digit or an @."""
+"""Characters. Values with the name of a secret are not searched elsewhere if shorter, or without a digit or an @."""
 
 Span: TypeAlias = tuple[int, int, str]
-"""Where a secret begins and ends in a text, and what is put in its place."""
+"""Start and end of a secret in a text, and its placeholder."""
 
 
 class Redactor:
-    """Redacts texts and JSON values. Remembers what was called a secret.
+    """Redacts texts and JSON values, and remembers values with the name of a secret.
 
-    `secrets` are values known beforehand; `home` is the home directory and `user` the name of the one who records.
+    `secrets` are known values; `home` and `user` are the home directory and the name of the recording user.
     """
 
     def __init__(self, secrets: Iterable[str] = (), home: str = "", user: str = "") -> None:
@@ -81,7 +81,7 @@ class Redactor:
         self._segment = re.compile(rf"(?<=[/\\]){re.escape(user)}(?=[/\\]|$)") if user else None
 
     def learn(self, value: object) -> None:
-        """Note every value that a name inside the JSON value calls secret, without changing anything."""
+        """Remember every value in the JSON value that has the name of a secret; nothing is changed."""
         match value:
             case dict():
                 for name, inner in cast("dict[str, object]", value).items():
@@ -108,9 +108,9 @@ class Redactor:
         return self._text(text)
 
     def pieces(self, pieces: Sequence[str]) -> list[str]:
-        """Redact a text that came in pieces, so that nothing hides behind a cut; return as many pieces.
+        """Redact a text in pieces, also secrets that span several pieces; return the same number of pieces.
 
-        What replaces a secret stands in the piece in which the secret began.
+        A placeholder is in the piece in which its secret begins.
         """
         whole = "".join(pieces)
         self.learn(whole)
@@ -148,7 +148,7 @@ class Redactor:
         return _without(text, self._spans(text), 0, len(text))
 
     def _spans(self, text: str) -> list[Span]:
-        """Everything that has to go, in order; what overlaps goes as one."""
+        """Return the spans of all secrets in order; overlapping ones are merged."""
         found: list[Span] = []
         for secret, placeholder in tuple(self._learned.items()):  # another thread may be learning
             at = -1
@@ -171,15 +171,15 @@ class Redactor:
 
 
 def _without(text: str, spans: Iterable[Span], start: int, end: int) -> str:
-    """The part of the text from `start` to `end`, with placeholders for the secrets that begin in it."""
+    """Return the part of the text from `start` to `end`, with placeholders for the secrets that begin in it."""
     parts: list[str] = []
-    for first, behind, placeholder in spans:
-        if behind <= start or first >= end:
+    for first, last, placeholder in spans:
+        if last <= start or first >= end:
             continue
         parts.append(text[start : max(first, start)])
         if first >= start:
             parts.append(placeholder)
-        start = min(behind, end)
+        start = min(last, end)
     return "".join([*parts, text[start:end]])
 
 

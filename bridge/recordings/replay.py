@@ -1,4 +1,4 @@
-"""Serves recorded cases in the place of codex: finds the exchange of each request and lets its session be played."""
+"""Serves recorded cases instead of codex: finds the exchange of each request and plays its session."""
 
 from __future__ import annotations
 
@@ -16,38 +16,41 @@ from codex_rpc.recording.replay import ReplayedCodex
 CLIENT_NAME = "codex-openai-proxy"
 
 
-def _as_it_is(stream: ByteStream) -> ByteStream:
+def _unchanged(stream: ByteStream) -> ByteStream:
     return stream
 
 
 class Replay(Exchanges):
-    """Recordings as a codex and as the source of ids and times; `pace` divides the recorded pauses."""
+    """Plays recordings as codex, with their ids and times; the recorded pauses are divided by `pace`.
+
+    `wrap` wraps the connection to the played codex.
+    """
 
     def __init__(
         self,
         library: Library,
         ids_and_clock: IdsAndClock,
         pace: float,
-        wrap: Callable[[ByteStream], ByteStream] = _as_it_is,
+        wrap: Callable[[ByteStream], ByteStream] = _unchanged,
     ) -> None:
         super().__init__(ids_and_clock)
         self._library = library
         self._pace = pace
         self._wrap = wrap
 
-    def begin(self, asked: RecordedRequest, prompt_of: PromptOf) -> Exchange:
+    def begin(self, request: RecordedRequest, prompt_of: PromptOf) -> Exchange:
         """Return an exchange whose answer has the recorded id and time.
 
         Raises:
             ApiError: 404, there is no recording of the request, or no such model.
         """
-        entry = self._library.find(prompt_of(self._library.listed()), asked.body)
-        recorded = entry.exchange
+        answer = self._library.find(prompt_of(self._library.listed()), request.body)
+        recorded = answer.exchange
         return Exchange(IdsAndClock(unique=lambda: recorded.uuid, now=lambda: recorded.created))
 
     @asynccontextmanager
     async def open_client(self) -> AsyncGenerator[Client]:
-        """Connect to a codex that is played."""
+        """Connect to a played codex."""
         player = Player(self._library.choose, self._library.facts, self._pace)
         async with connect(self._wrap(ReplayedCodex(player)), CLIENT_NAME, __version__) as client:
             yield client

@@ -1,1 +1,1 @@
-"""Responses that are kept: SQLite, Redis, and the chains between them."""
+"""Stores responses in SQLite or Redis, and reads their chains."""

@@ -1,4 +1,4 @@
-"""The histories that recent chains of responses make: while a chain goes on, it is not read from the store again."""
+"""Caches the histories of recent chains of responses, so that a continued chain is not read from the store again."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from msgspec import Struct
 from bridge.store.response import Item, ResponseStore, Stored, history
 
 MOST = 64
-"""Histories that are remembered: about as many as there are chains at a time."""
+"""Number of cached histories: about the number of concurrent chains."""
 ROOM = 32 * 1024 * 1024
-"""Bytes of JSON that are remembered, however few histories that is."""
+"""Bytes of JSON that are cached, whatever the number of histories."""
 UNREAD = 600.0
-"""Seconds after which a chain is read again, which keeps all of it alive: no turn's work, but soon enough for a Redis
-that is full, whose oldest entries go."""
+"""Seconds after which a chain is read again, which marks all of it as used. Reading it in every turn would be wasteful;
+reading it later would be too late for a full Redis, which evicts the oldest keys."""
 PART = 1 / 10
-"""How much of the age that responses may reach passes at most until then."""
+"""The same limit as a part of the maximum age of responses."""
 
 
-class _Known(Struct, frozen=True):
+class _CachedHistory(Struct, frozen=True):
     items: tuple[Item, ...]
     size: int
     read: float
-    """When the chain was read from the store."""
+    """Time at which the chain was read from the store."""
 
 
 class Histories:
@@ -36,42 +36,42 @@ class Histories:
         self._unread = min(UNREAD, longest * PART)
         self._now = now
         self._room = room
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        """The one that was used last stands last."""
+        self._cached: OrderedDict[str, _CachedHistory] = OrderedDict()
+        """In order of use, the most recent last."""
 
     async def of(self, response_id: str) -> tuple[Item, ...] | None:
-        """Return the items of a response and of all before it; None if one of them is not, or no longer, stored.
+        """Return the items of a response and of all before it; None if one of them is not stored.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        known = self._known.get(response_id)
-        if known is not None and self._now() - known.read < self._unread:
-            self._known.move_to_end(response_id)
+        cached = self._cached.get(response_id)
+        if cached is not None and self._now() - cached.read < self._unread:
+            self._cached.move_to_end(response_id)
             if await self._store.use(response_id):
-                return known.items
-            self._known.pop(response_id, None)
+                return cached.items
+            self._cached.pop(response_id, None)
             return None
         chain = await self._store.chain(response_id)
         if chain is None:
             return None
         items = tuple(history(chain))
-        self._remember(response_id, _Known(items, len(orjson.dumps(items)), self._now()))
+        self._remember(response_id, _CachedHistory(items, len(orjson.dumps(items)), self._now()))
         return items
 
-    def goes_on(self, stored: Stored) -> None:
-        """Take note of a response that was stored, in the place of the one that it continues.
+    def extend(self, stored: Stored) -> None:
+        """Extend the cached history of the response that a new response continues.
 
-        What begins no chain that is known is read from the store when it is continued.
+        The history of any other response is read from the store once that response is continued.
         """
-        before = None if stored.previous is None else self._known.pop(stored.previous, None)
+        before = None if stored.previous is None else self._cached.pop(stored.previous, None)
         if before is not None:
             new = orjson.dumps([*stored.input, *stored.output])
             items = (*before.items, *orjson.loads(new))
-            self._remember(stored.id, _Known(items, before.size + len(new), before.read))
+            self._remember(stored.id, _CachedHistory(items, before.size + len(new), before.read))
 
-    def _remember(self, response_id: str, known: _Known) -> None:
-        self._known[response_id] = known
-        size = sum([one.size for one in self._known.values()])
-        while self._known and (size > self._room or len(self._known) > MOST):
-            size -= self._known.popitem(last=False)[1].size
+    def _remember(self, response_id: str, cached: _CachedHistory) -> None:
+        self._cached[response_id] = cached
+        size = sum([one.size for one in self._cached.values()])
+        while self._cached and (size > self._room or len(self._cached) > MOST):
+            size -= self._cached.popitem(last=False)[1].size

@@ -16,17 +16,17 @@ REDIS = ("redis://", "rediss://")
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncGenerator[ResponseStore]:
-    """Open a file, a Redis that several servers may share, or nothing but memory, for the length of the block.
+    """Open a file, a Redis that several servers may share, or memory, for the duration of the block.
 
     Raises:
-        StoreError: it cannot be opened; the message says why.
+        StoreError: the store cannot be opened; the message says why.
     """
     if settings.store is not None and settings.store.startswith(REDIS):
         try:
             from bridge.store.redis import redis_store  # noqa: PLC0415 - the package redis is an extra
         except ImportError:
-            hint = "pip install 'codex-openai-proxy[redis]'"
-            raise StoreError(f"a store in Redis needs the package redis: {hint}") from None
+            command = "pip install 'codex-openai-proxy[redis]'"
+            raise StoreError(f"a store in Redis needs the package redis: {command}") from None
         async with redis_store(settings.store, longest=settings.store_age) as shared:
             yield shared
         return

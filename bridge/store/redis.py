@@ -1,7 +1,7 @@
 """Stored responses in a Redis that several servers share.
 
-A response is one value that expires some time after its last use; what continues a response is noted in a set beside
-it, so that a deleted one stays for as long as others need its items. Sizes are Redis's own business (`maxmemory`).
+A response is one value that expires some time after its last use. The ids of its continuations are kept in a set, so
+that a deleted response stays for as long as others need its items. Redis itself limits the size (`maxmemory`).
 """
 
 from __future__ import annotations
@@ -23,49 +23,49 @@ PATIENCE = 5.0
 
 
 class RedisStore:
-    """Ages are seconds."""
+    """A store in Redis; ages are seconds."""
 
     def __init__(self, redis: Redis, longest: float) -> None:
         self._redis = redis
         self._longest = int(longest)
 
     async def put(self, stored: Stored) -> None:
-        """Keep a response, and what it continues for as long.
+        """Store a response, and keep the one that it continues for as long.
 
         Raises:
-            StoreError: it cannot be written.
+            StoreError: the store cannot be written.
         """
         async with self._redis.pipeline() as pipe:
             pipe.set(_record(stored.id), stored.dumped(), ex=self._longest)
             if stored.previous is not None:
                 pipe.sadd(_later(stored.previous), stored.id)
                 self._keep(pipe, stored.previous)
-            await _asked(pipe.execute())
+            await _result(pipe.execute())
 
     async def get(self, response_id: str) -> Stored | None:
-        """Return a response; None if it is not, or no longer, stored.
+        """Return a response; None if it is not stored.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        record, deleted = await _asked(self._redis.mget(_record(response_id), _deleted(response_id)))
+        record, deleted = await _result(self._redis.mget(_record(response_id), _deleted(response_id)))
         return None if record is None or deleted else Stored.loaded(record)
 
     async def use(self, response_id: str) -> bool:
-        """Tell whether a response is stored, and keep it alive; what came before it is kept alive by `chain`.
+        """Return whether a response is stored, and mark it as used; `chain` marks the earlier ones.
 
         Raises:
-            StoreError: the store cannot be asked.
+            StoreError: the store cannot be written.
         """
         async with self._redis.pipeline() as pipe:
             pipe.exists(_record(response_id))
             pipe.exists(_deleted(response_id))
             self._keep(pipe, response_id)
-            there, deleted, *_ = await _asked(pipe.execute())
-        return bool(there) and not deleted
+            exists, deleted, *_ = await _result(pipe.execute())
+        return bool(exists) and not deleted
 
     async def chain(self, response_id: str) -> list[Stored] | None:
-        """Return the response with all that came before it, the first one first; None if one of them is missing.
+        """Return the response and all earlier ones, the first one first; None if one of them is missing.
 
         Raises:
             StoreError: the store cannot be read.
@@ -75,18 +75,18 @@ class RedisStore:
             return None
         chain = [last]
         while (previous := chain[-1].previous) is not None:
-            record = await _asked(self._redis.get(_record(previous)))
+            record = await _result(self._redis.get(_record(previous)))
             if record is None:
                 return None
             chain.append(Stored.loaded(record))
         async with self._redis.pipeline() as pipe:
             for stored in chain:
                 self._keep(pipe, stored.id)
-            await _asked(pipe.execute())
+            await _result(pipe.execute())
         return chain[::-1]
 
     async def delete(self, response_id: str) -> bool:
-        """Forget a response and tell whether there was one; those that continue it keep their history.
+        """Delete a response and return whether it was stored; its continuations keep their history.
 
         Raises:
             StoreError: the store cannot be written.
@@ -94,29 +94,29 @@ class RedisStore:
         stored = await self.get(response_id)
         if stored is None:
             return False
-        await _asked(self._redis.set(_deleted(response_id), 1, ex=self._longest))
-        await self._forget_what_nobody_needs(stored)
+        await _result(self._redis.set(_deleted(response_id), 1, ex=self._longest))
+        await self._remove_unneeded(stored)
         return True
 
     def _keep(self, pipe: Any, response_id: str) -> None:
         for key in (_record(response_id), _later(response_id), _deleted(response_id)):
             pipe.expire(key, self._longest)
 
-    async def _forget_what_nobody_needs(self, stored: Stored) -> None:
-        """A deleted response goes when nothing continues it, and so does then the one before it."""
-        following: Stored | None = stored
-        while following is not None and not await _asked(self._redis.scard(_later(following.id))):
+    async def _remove_unneeded(self, stored: Stored) -> None:
+        """Remove a deleted response without continuations, and then the deleted ones before it likewise."""
+        unneeded: Stored | None = stored
+        while unneeded is not None and not await _result(self._redis.scard(_later(unneeded.id))):
             async with self._redis.pipeline() as pipe:
-                pipe.delete(_record(following.id), _deleted(following.id))
-                if following.previous is not None:
-                    pipe.srem(_later(following.previous), following.id)
-                await _asked(pipe.execute())
-            following = await self._deleted(following.previous)
+                pipe.delete(_record(unneeded.id), _deleted(unneeded.id))
+                if unneeded.previous is not None:
+                    pipe.srem(_later(unneeded.previous), unneeded.id)
+                await _result(pipe.execute())
+            unneeded = await self._deleted(unneeded.previous)
 
     async def _deleted(self, response_id: str | None) -> Stored | None:
         if response_id is None:
             return None
-        record, deleted = await _asked(self._redis.mget(_record(response_id), _deleted(response_id)))
+        record, deleted = await _result(self._redis.mget(_record(response_id), _deleted(response_id)))
         return Stored.loaded(record) if record is not None and deleted else None
 
 
@@ -132,8 +132,8 @@ def _deleted(response_id: str) -> str:
     return f"{PREFIX}deleted:{response_id}"
 
 
-async def _asked(answer: Awaitable[T] | T) -> Any:
-    """Await an answer of Redis, whose types know both its faces, the waiting and the other."""
+async def _result(answer: Awaitable[T] | T) -> Any:
+    """Await an answer of Redis, whose types are those of the synchronous and the asynchronous client."""
     try:
         return await cast("Awaitable[Any]", answer)
     except RedisError as error:
@@ -142,7 +142,7 @@ async def _asked(answer: Awaitable[T] | T) -> Any:
 
 @asynccontextmanager
 async def redis_store(url: str, *, longest: float) -> AsyncGenerator[RedisStore]:
-    """Connect for the length of the block.
+    """Connect for the duration of the block.
 
     Raises:
         StoreError: there is no Redis at the URL.
@@ -152,9 +152,9 @@ async def redis_store(url: str, *, longest: float) -> AsyncGenerator[RedisStore]
             url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
         )
     except ValueError as error:
-        raise StoreError(f"{url!r} is no address of a Redis: {error}") from error
+        raise StoreError(f"{url!r} is not the address of a Redis: {error}") from error
     try:
-        await _asked(redis.ping())  # pyright: ignore[reportUnknownMemberType]
+        await _result(redis.ping())  # pyright: ignore[reportUnknownMemberType]
         yield RedisStore(redis, longest)
     finally:
         await redis.aclose()

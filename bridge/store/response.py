@@ -1,4 +1,4 @@
-"""A response as it is stored, and the history that a chain of them makes."""
+"""A stored response, and the history of a chain of responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StoreError(Exception):
 
 
 class Stored(Struct, frozen=True):
-    """A finished response as the client sees it, its own input, and its output with what the client may not see."""
+    """A finished response as the client received it, its own input, and its output including hidden items."""
 
     response: Mapping[str, Any]
     input: Sequence[Item]
@@ -41,34 +41,34 @@ class Stored(Struct, frozen=True):
 
 
 class ResponseStore(Protocol):
-    """Keeps responses for a while. Each method may raise StoreError."""
+    """Stores responses for a limited time. Each method may raise StoreError."""
 
     async def put(self, stored: Stored) -> None:
-        """Keep a response, and let older ones go where there is no room."""
+        """Store a response; older ones are removed if the store is full."""
         ...
 
     async def get(self, response_id: str) -> Stored | None:
-        """Return a response; None if it is not, or no longer, stored."""
+        """Return a response; None if it is not stored."""
         ...
 
     async def use(self, response_id: str) -> bool:
-        """Tell whether a response is stored, and keep it alive; what came before it may need a look at the chain."""
+        """Return whether a response is stored, and mark it as used; earlier ones may be marked only by `chain`."""
         ...
 
     async def chain(self, response_id: str) -> list[Stored] | None:
-        """Return the response with all that came before it, the first one first; None if one of them is missing.
+        """Return the response and all earlier ones, the first one first; None if one of them is missing.
 
-        That a chain was used keeps all of it alive.
+        All of them are marked as used.
         """
         ...
 
     async def delete(self, response_id: str) -> bool:
-        """Forget a response and tell whether there was one; those that continue it keep their history."""
+        """Delete a response and return whether it was stored; its continuations keep their history."""
         ...
 
 
 def history(chain: Iterable[Stored]) -> Iterator[Item]:
-    """Yield the items of a chain of responses in order, input and output."""
+    """Yield the input and output items of a chain of responses in order."""
     for stored in chain:
         yield from stored.input
         yield from stored.output

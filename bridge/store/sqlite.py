@@ -1,7 +1,7 @@
 """Stored responses in an SQLite file, bounded in size and age.
 
-What continues a response needs all that came before it. Only a response that nothing continues can therefore go, the
-one first that was not used for the longest; the one before it is then the next that can.
+A response needs all earlier ones of its chain. Therefore only responses without a continuation are removed, the least
+recently used first; the one before a removed response may then be removed next.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ _USE = "UPDATE responses SET used = :now WHERE id = :id AND NOT deleted"
 
 
 class SqliteStore:
-    """Sizes are bytes of JSON, ages seconds; `now` tells the time in epoch seconds."""
+    """A store in SQLite; sizes are bytes of JSON, ages are seconds, and `now` returns the time in epoch seconds."""
 
     def __init__(self, path: Path | None, *, most: int, longest: float, now: Callable[[], float]) -> None:
-        """Open the file, or keep everything in memory; a file that is no database is set aside.
+        """Open the file, or memory if there is no path; a file that is not a database is renamed to `.broken`.
 
         Raises:
             StoreError: the file cannot be opened.
@@ -86,18 +86,18 @@ class SqliteStore:
             raise StoreError(f"the store of responses {path} cannot be opened: {error}") from error
 
     async def put(self, stored: Stored) -> None:
-        """Keep a response, and let older ones go where there is no room.
+        """Store a response; older ones are removed if the store is full.
 
         Raises:
-            StoreError: it cannot be written, or is too large to be kept.
+            StoreError: the response cannot be written or is larger than the store.
         """
         record = stored.dumped()
         if len(record) > self._most:
-            raise StoreError(f"a response of {len(record)} bytes is larger than the store may become")
+            raise StoreError(f"a response of {len(record)} bytes is larger than the store may be")
         await self._run(lambda: self._put(stored, record))
 
     async def get(self, response_id: str) -> Stored | None:
-        """Return a response; None if it is not, or no longer, stored.
+        """Return a response; None if it is not stored.
 
         Raises:
             StoreError: the store cannot be read.
@@ -106,7 +106,7 @@ class SqliteStore:
         return None if row is None else Stored.loaded(row)
 
     async def use(self, response_id: str) -> bool:
-        """Tell whether a response is stored, and make it young.
+        """Return whether a response is stored, and mark it as used.
 
         Raises:
             StoreError: the store cannot be written.
@@ -114,7 +114,7 @@ class SqliteStore:
         return await self._run(lambda: self._use(response_id))
 
     async def chain(self, response_id: str) -> list[Stored] | None:
-        """Return the response with all that came before it, the first one first; None if one of them is missing.
+        """Return the response and all earlier ones, the first one first; None if one of them is missing.
 
         Raises:
             StoreError: the store cannot be read.
@@ -123,7 +123,7 @@ class SqliteStore:
         return [Stored.loaded(record) for _, _, record in rows] if rows and rows[0][1] is None else None
 
     async def delete(self, response_id: str) -> bool:
-        """Forget a response and tell whether there was one.
+        """Delete a response and return whether it was stored; its continuations keep their history.
 
         Raises:
             StoreError: the store cannot be written.
@@ -134,7 +134,7 @@ class SqliteStore:
         """Close the file."""
         self._database.close()
 
-    # ── in a thread of its own ───────────────────────────────────────────────────────────────────────────────────────
+    # ── In a worker thread ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
@@ -149,24 +149,24 @@ class SqliteStore:
                 "INSERT INTO responses (id, previous, used, size, record) VALUES (?, ?, ?, ?, ?)",
                 (stored.id, stored.previous, now, len(record), record),
             )
-            self._forget(_OLD, oldest=now - self._longest)
+            self._remove(_OLD, oldest=now - self._longest)
             (total,) = database.execute("SELECT SUM(size) FROM responses").fetchone()
             if total > self._most:
-                self._let_go(total - self._most)
+                self._shrink(total - self._most)
 
-    def _let_go(self, excess: int) -> None:
+    def _shrink(self, excess: int) -> None:
         while excess > 0:
             number, size = self._database.execute(_LONGEST_UNUSED).fetchone()
             self._database.execute("DELETE FROM responses WHERE number = ?", (number,))
             excess -= size
 
-    def _forget(self, which: str, **parameters: float) -> None:
-        """Let go of what nothing continues, and then of what nothing continues any more."""
-        ends = self._database.execute(which, parameters).fetchall()
+    def _remove(self, selection: str, **parameters: float) -> None:
+        """Remove the selected responses without continuations, and repeat for the ones before them."""
+        ends = self._database.execute(selection, parameters).fetchall()
         while ends:
             number, previous = ends.pop()
             self._database.execute("DELETE FROM responses WHERE number = ?", (number,))
-            ends += self._database.execute(f"{which} AND id = :id", {"id": previous, **parameters})
+            ends += self._database.execute(f"{selection} AND id = :id", {"id": previous, **parameters})
 
     def _one(self, response_id: str) -> bytes | None:
         query = "SELECT record FROM responses WHERE id = ? AND NOT deleted"
@@ -183,7 +183,7 @@ class SqliteStore:
     def _delete(self, response_id: str) -> bool:
         with self._database as database:
             done = database.execute("UPDATE responses SET deleted = 1 WHERE id = ? AND NOT deleted", (response_id,))
-            self._forget(_DELETED)
+            self._remove(_DELETED)
         return done.rowcount > 0
 
 
@@ -198,7 +198,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
         if isinstance(error, sqlite3.OperationalError):
             raise
         aside = path.with_name(path.name + ".broken")
-        logger.warning("%s is no store of responses (%s); it is kept as %s", path, error, aside)
+        logger.warning("%s is not a store of responses (%s); it was renamed to %s", path, error, aside)
         path.replace(aside)
         path.touch(mode=0o600)
         return _connect(str(path))
@@ -218,7 +218,7 @@ def _connect(name: str) -> sqlite3.Connection:
 
 @contextmanager
 def sqlite_store(path: Path | None, *, most: int, longest: float, now: Callable[[], float]) -> Generator[SqliteStore]:
-    """Open a store for the length of the block.
+    """Open a store for the duration of the block.
 
     Raises:
         StoreError: the file cannot be opened.

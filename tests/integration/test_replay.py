@@ -236,7 +236,7 @@ async def test_a_request_without_a_recording_is_told_the_nearest_case_and_the_fi
     assert refusal.value.code == "no_recording"
     assert (
         "Request 1 of the case 'plain-text' comes nearest; it differs first at items[0].content[0].text: "
-        'recorded is "Say hi.", asked was "Say hello.".'
+        'the recording has "Say hi.", the request has "Say hello.".'
     ) in refusal.value.message
 
 
@@ -309,7 +309,7 @@ async def test_the_very_first_start_of_codex_on_a_machine_leads_to_the_demo(
     del home
     monkeypatch.delenv("CODEX_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert await demo.nobody_is_logged_in(os.environ.get("CODEX_UNDER_TEST"))
+    assert await demo.is_logged_out(os.environ.get("CODEX_UNDER_TEST"))
 
 
 async def test_with_a_login_the_program_serves_codex(upstream: Upstream, home: Path) -> None:

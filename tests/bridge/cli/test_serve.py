@@ -436,7 +436,7 @@ def test_the_demo_is_served_only_if_nobody_is_logged_in(
         assert codex == "/opt/codex"
         return nobody
 
-    monkeypatch.setattr(serving, "nobody_is_logged_in", asked)
+    monkeypatch.setattr(serving, "is_logged_out", asked)
     done = serve("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--demo", "true")
     assert [(start.demo, start.replay is not None) for start in starts] == [(served, served)]
     assert ("DEMO: nobody is logged in" in done.stderr) is served
@@ -446,7 +446,7 @@ def test_the_demo_is_served_only_if_nobody_is_logged_in(
 def test_who_asks_for_recordings_gets_no_demo(
     starts: list[Settings], monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
-    monkeypatch.setattr(serving, "nobody_is_logged_in", None)
+    monkeypatch.setattr(serving, "is_logged_out", None)
     serve("--addr", "127.0.0.1:0", "--demo", "true", asked, "cases")
     assert not starts[0].demo
 

@@ -1,4 +1,4 @@
-"""What is known of the live codex, and when it is asked again."""
+"""When the backend reads the account and the models again."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 class CodexOfAccounts:
-    """Answers at once, but who is logged in only with what it is given."""
+    """Answers all calls at once except `account/read`, which it answers with the values passed to `give`."""
 
     def __init__(self) -> None:
-        self._said, self._answers = anyio.create_memory_object_stream[Any](100), list[dict[str, Any]]()
-        self._asked: list[int] = []
+        self._lines, self._answers = anyio.create_memory_object_stream[Any](100), list[dict[str, Any]]()
+        self._pending: list[int] = []
 
     def give(self, answer: dict[str, Any]) -> None:
         self._answers.append(answer)
         self._answer()
 
     def say(self, wire: dict[str, Any]) -> None:
-        self._said[0].send_nowait(orjson.dumps(wire) + b"\n")
+        self._lines[0].send_nowait(orjson.dumps(wire) + b"\n")
 
     def _answer(self) -> None:
-        while self._asked and self._answers:
-            self.say({"id": self._asked.pop(0), **self._answers.pop(0)})
+        while self._pending and self._answers:
+            self.say({"id": self._pending.pop(0), **self._answers.pop(0)})
 
     async def read(self, sink: Sink) -> None:
-        with self._said[0], self._said[1]:
-            async for line in self._said[1]:
+        with self._lines[0], self._lines[1]:
+            async for line in self._lines[1]:
                 sink(line)
 
     async def send(self, data: bytes) -> None:
         for wire in map(orjson.loads, data.splitlines()):
             if wire["method"] == "account/read":
-                self._asked.append(wire["id"])
+                self._pending.append(wire["id"])
             elif "id" in wire:
                 self.say({"id": wire["id"], "result": OTHERS[wire["method"]]})
         self._answer()
@@ -74,7 +74,7 @@ async def backend_with(codex: CodexOfAccounts) -> AsyncGenerator[Backend]:
             yield Backend(supervisor, patience=5)
 
 
-async def test_nobody_is_told_of_the_old_account_while_codex_is_asked_for_the_new_one() -> None:
+async def test_the_old_account_is_not_returned_while_codex_is_asked_for_the_new_one() -> None:
     codex, sessions = CodexOfAccounts(), list[Session]()
 
     async with backend_with(codex) as backend:
@@ -97,7 +97,7 @@ async def test_nobody_is_told_of_the_old_account_while_codex_is_asked_for_the_ne
     assert [session.account.ready for session in sessions] == [True, True]
 
 
-async def test_codex_is_asked_again_for_the_account_when_it_did_not_tell() -> None:
+async def test_a_failed_account_query_is_repeated() -> None:
     codex = CodexOfAccounts()
     async with backend_with(codex) as backend:
         codex.give(LOGGED_OUT)

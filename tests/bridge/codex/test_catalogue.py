@@ -7,79 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from bridge.codex.catalogue import UNBOUNDED, command_line, plain_catalogue
 from bridge.codex.models import NAMED
-from bridge.conversation.prompt import Prompt, message
-from bridge.conversation.thread_params import thread_start_params
-from bridge.conversation.tools import Tool, Toolbox
-
-PROMPT = Prompt("gpt-5.2", (message("user", "Hello"),))
-
-
-def test_a_thread_starts_without_files_rights_instructions_or_memory() -> None:
-    params = thread_start_params(PROMPT, "/empty")
-    del params["config"]
-    assert params == {
-        "model": "gpt-5.2",
-        "cwd": "/empty",
-        "ephemeral": True,
-        "environments": [],
-        "sandbox": "read-only",
-        "approvalPolicy": "never",
-        "baseInstructions": "",
-        "developerInstructions": "",
-        "experimentalRawEvents": True,
-        "serviceTier": None,
-        "dynamicTools": [],
-    }
-
-
-def test_the_config_of_a_thread_has_no_search_and_no_tools_of_codexs_own() -> None:
-    assert thread_start_params(PROMPT, "/empty")["config"] == {
-        "web_search": "disabled",
-        "tools": {"experimental_request_user_input": {"enabled": False}, "update_plan": {"enabled": False}},
-    }
-
-
-def test_an_effort_belongs_to_the_config_of_one_thread_and_a_tier_to_its_start() -> None:
-    with_both = thread_start_params(replace(PROMPT, effort="high", tier="priority"), "/empty")
-    with_none = thread_start_params(PROMPT, "/empty")
-    assert with_both.pop("serviceTier") == "priority"
-    assert with_both["config"].pop("model_reasoning_effort") == "high"
-    del with_none["serviceTier"]
-    assert with_both == with_none
-
-
-def test_a_summary_of_the_reasoning_is_asked_for_in_the_config_of_one_thread() -> None:
-    with_summary = thread_start_params(replace(PROMPT, summary="auto"), "/empty")
-    assert with_summary["config"].pop("model_reasoning_summary") == "auto"
-    assert with_summary == thread_start_params(PROMPT, "/empty")
-
-
-def test_the_only_tools_of_a_thread_are_those_of_the_request_in_their_order() -> None:
-    box = Toolbox((Tool.function("second", "Does this.", {"properties": {}}), Tool.custom("first", "Does that.", None)))
-    with_tools = thread_start_params(replace(PROMPT, toolbox=box), "/empty")
-    tools = with_tools.pop("dynamicTools")
-    assert [tool["name"] for tool in tools] == ["second", "first"]
-    assert tools == box.specs()
-    without = thread_start_params(PROMPT, "/empty")
-    assert without.pop("dynamicTools") == []
-    assert with_tools == without
-
-
-def test_what_belongs_to_a_turn_or_its_items_changes_nothing_of_the_threads_start() -> None:
-    other = replace(
-        PROMPT,
-        items=(message("user", "Something else"),),
-        schema={"type": "object"},
-        format_note="Answer in JSON.",
-        choice_note="Use a tool.",
-        one_call_at_a_time=True,
-    )
-    assert thread_start_params(other, "/empty") == thread_start_params(PROMPT, "/empty")
-
 
 SHIPPED = {
     "slug": "gpt-6",
@@ -115,33 +45,33 @@ PLAIN = {
 
 
 def rewritten(*models: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
-    """Return the models of a catalogue after it was rewritten."""
+    """Return the models of the rewritten catalogue."""
     catalogue = json.loads(plain_catalogue(json.dumps({"models": models, **more}).encode()))
     assert set(catalogue) == {"models"}
     return catalogue["models"]
 
 
 def named(slug: str) -> dict[str, Any]:
-    """The entry of a named model that codex no longer ships."""
+    """Return a named model that codex no longer ships, as the catalogue has it."""
     return {**PLAIN, "slug": slug, "display_name": slug, "description": "", "upgrade": None}
 
 
-def test_a_model_keeps_what_it_is_and_loses_tools_roles_limits_and_tastes_of_codex() -> None:
+def test_a_model_loses_the_tools_roles_limits_and_preferences_of_codex() -> None:
     assert rewritten(SHIPPED, fetched_at="today") == [PLAIN, *(named(slug) for slug in NAMED)]
 
 
-def test_a_model_that_lacks_a_field_gets_it() -> None:
+def test_a_missing_field_of_a_model_is_added() -> None:
     plain_alone = {key: value for key, value in PLAIN.items() if SHIPPED[key] != value}
     assert rewritten({"slug": "gpt-6"})[0] == {"slug": "gpt-6", **plain_alone}
 
 
-def test_a_named_model_that_codex_ships_stays_its_own() -> None:
+def test_a_named_model_that_codex_ships_keeps_its_entry() -> None:
     models = rewritten(SHIPPED, {**SHIPPED, "slug": NAMED[1], "description": "Still there."})
     assert [model["slug"] for model in models] == ["gpt-6", NAMED[1], NAMED[0], NAMED[2], NAMED[3]]
     assert models[1] == {**PLAIN, "slug": NAMED[1], "description": "Still there."}
 
 
-def test_an_added_model_is_made_after_one_of_the_ordinary_kind() -> None:
+def test_an_added_model_is_copied_from_an_ordinary_one() -> None:
     lite = {**SHIPPED, "slug": "gpt-6-lite", "use_responses_lite": True, "supported_reasoning_levels": []}
     assert rewritten(lite, SHIPPED)[2:] == [named(slug) for slug in NAMED]
 
@@ -179,7 +109,7 @@ def test_an_added_model_is_made_after_one_of_the_ordinary_kind() -> None:
         "no ordinary model",
     ],
 )
-def test_what_is_no_catalogue_is_refused(printed: bytes) -> None:
+def test_invalid_catalogues_are_refused(printed: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         plain_catalogue(printed)
 
@@ -215,7 +145,7 @@ def settings_of(command: list[str]) -> dict[str, Any]:
     ["/tmp/models.json", 'C:\\Users\\"Jürgen"\\models.json', "/tmp/a b/#=[x]/models.json"],
     ids=["plain", "Windows", "with special characters"],
 )
-def test_the_command_switches_off_all_that_is_codexs_own_and_has_no_limits(path: str) -> None:
+def test_the_command_switches_off_codexs_features_and_limits(path: str) -> None:
     assert settings_of(command_line("/usr/bin/codex", path)) == {
         "model_catalog_json": path,
         "notify": [],
@@ -257,7 +187,7 @@ def test_the_command_switches_off_all_that_is_codexs_own_and_has_no_limits(path:
     }
 
 
-def test_the_command_overrules_configuration_that_is_not_ours_and_keeps_every_switch() -> None:
+def test_the_command_overrides_other_configuration_and_keeps_every_switch() -> None:
     overruled = {"model_verbosity": "medium", "mcp_servers": {"a.b": {"command": "false", "enabled": False}}}
     features = {"multi_agent_v2": False, "incremental_tools": True, "shell_tool": True}
     plain = settings_of(command_line("/usr/bin/codex", "/models"))

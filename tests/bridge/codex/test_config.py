@@ -58,7 +58,7 @@ def absolute(path: str) -> str:
     return f"/home/{path}"
 
 
-def test_only_where_and_as_whom_to_connect_is_carried_over() -> None:
+def test_only_the_connection_and_identity_are_carried_over() -> None:
     provider = CONFIG["model_providers"]["acme"]
     assert connection_config(CONFIG, absolute) == {
         "model_provider": "acme",
@@ -93,7 +93,7 @@ def test_only_where_and_as_whom_to_connect_is_carried_over() -> None:
     ],
     ids=str,
 )
-def test_a_config_with_little_or_wrong_in_it_is_carried_over_as_codex_will_judge_it(
+def test_an_incomplete_or_invalid_config_is_carried_over_unchanged(
     config: dict[str, Any], carried: dict[str, Any]
 ) -> None:
     assert connection_config(config, absolute) == {"cli_auth_credentials_store": "file", **carried}
@@ -117,14 +117,14 @@ def test_the_variables_of_the_selected_provider_are_known() -> None:
         (["keyring", "file"], False, True),
     ],
 )
-def test_the_strongest_layer_says_whether_the_login_is_in_the_keyring(
+def test_the_strongest_layer_decides_whether_the_login_is_in_the_keyring(
     stores: list[str], has_file: bool, in_keyring: bool
 ) -> None:
     layers = [{}, *({"cli_auth_credentials_store": store} for store in stores)]
     assert keeps_login_in_keyring(layers, has_file=has_file) == in_keyring
 
 
-def test_preferences_and_servers_of_other_configuration_are_overruled() -> None:
+def test_preferences_and_servers_of_other_configuration_are_overridden() -> None:
     layers = [
         {"model_reasoning_effort": "xhigh", "mcp_servers": {"a.b c": {"command": "trap", "env": {"KEY": "secret"}}}},
         {"service_tier": "flex", "mcp_servers": {"far": {"url": "https://trap.example"}}},
@@ -146,8 +146,8 @@ def test_features_are_read_as_codex_prints_them() -> None:
 
 
 @pytest.mark.parametrize("printed", [b"", b"\n", b"undo  removed  false\n"])
-def test_a_list_without_features_is_no_list(printed: bytes) -> None:
-    with pytest.raises(ValueError, match="names none"):
+def test_a_list_without_features_is_refused(printed: bytes) -> None:
+    with pytest.raises(ValueError, match="no feature"):
         read_features(printed)
 
 
@@ -159,7 +159,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_a_value_is_the_same_when_it_is_read_as_toml(value: Any) -> None:
+def test_a_value_written_as_toml_is_read_back_unchanged(value: Any) -> None:
     text = f"value = {to_toml(value)}"
     assert "\n" not in text
     assert tomllib.loads(text) == {"value": value}

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from bridge.codex import home as codex_home
 from bridge.codex.home import CodexHome, child_environment, file_stamp, prepare_home, real_home
 
 
@@ -16,14 +15,14 @@ def administrator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the administrator's configuration."""
     folder = tmp_path / "etc"
     folder.mkdir()
-    monkeypatch.setattr(codex_home, "MANAGED_CONFIG", folder / "managed_config.toml")
-    monkeypatch.setattr(codex_home, "SYSTEM_CONFIG", folder / "config.toml")
+    monkeypatch.setattr("bridge.codex.home.MANAGED_CONFIG", folder / "managed_config.toml")
+    monkeypatch.setattr("bridge.codex.home.SYSTEM_CONFIG", folder / "config.toml")
     return folder
 
 
 @pytest.fixture
 def real(tmp_path: Path) -> Path:
-    """A codex home with a login, settings, a directory and instructions to the model."""
+    """A codex home with a login, settings, a directory and instructions for the model."""
     home = tmp_path / "real"
     (home / "sessions").mkdir(parents=True)
     (home / "auth.json").write_text("secret")
@@ -46,7 +45,7 @@ def config(home: Path) -> dict[str, Any]:
     return tomllib.loads((home / "config.toml").read_text())
 
 
-def test_the_child_gets_the_users_environment_without_what_would_change_codex() -> None:
+def test_the_child_gets_the_users_environment_without_variables_that_change_codex() -> None:
     environ = {
         "PATH": "/bin",
         "HTTPS_PROXY": "http://proxy",
@@ -95,7 +94,7 @@ def test_the_real_home_is_the_one_that_the_users_codex_uses(environ: dict[str, s
     assert real_home(environ) == home
 
 
-def test_a_private_home_has_the_connection_and_the_login_and_nothing_else(real: Path, private: Path) -> None:
+def test_a_private_home_has_only_the_connection_and_the_login(real: Path, private: Path) -> None:
     assert prepare_home(real, private) == CodexHome(private, private, ({}, {}))
     assert names(private) == [".env", "auth.json", "config.toml"]
     assert (private / "auth.json").read_text() == "secret"
@@ -109,7 +108,7 @@ def test_only_the_owner_may_read_a_private_home(real: Path, private: Path) -> No
     assert stat.S_IMODE((private / "config.toml").stat().st_mode) == 0o600
 
 
-def test_a_first_login_through_a_private_home_lands_in_the_real_one(real: Path, private: Path) -> None:
+def test_a_first_login_through_a_private_home_is_written_to_the_real_one(real: Path, private: Path) -> None:
     (real / "auth.json").unlink()
     prepare_home(real, private)
     (private / "auth.json").write_text("first login")
@@ -117,13 +116,13 @@ def test_a_first_login_through_a_private_home_lands_in_the_real_one(real: Path, 
     assert file_stamp(private / "auth.json") == file_stamp(real / "auth.json") is not None
 
 
-def test_a_home_that_does_not_exist_is_not_made(tmp_path: Path, private: Path) -> None:
+def test_a_real_home_that_does_not_exist_is_not_created(tmp_path: Path, private: Path) -> None:
     assert prepare_home(tmp_path / "nowhere", private).path == private
     assert config(private) == {"cli_auth_credentials_store": "file"}
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_each_start_makes_again_what_is_missing_or_changed(real: Path, private: Path) -> None:
+def test_each_start_restores_missing_or_changed_files(real: Path, private: Path) -> None:
     prepare_home(real, private)
     (private / "auth.json").unlink()
     (private / ".env").unlink()
@@ -147,7 +146,7 @@ def test_another_real_home_replaces_the_links(real: Path, private: Path, tmp_pat
     ("store", "has_file", "is_private"),
     [("file", True, True), ("keyring", True, False), ("auto", True, True), ("auto", False, False)],
 )
-def test_with_a_login_in_the_keyring_the_real_home_is_used_and_its_configuration_known(
+def test_with_a_login_in_the_keyring_the_real_home_and_its_configuration_are_used(
     real: Path, private: Path, store: str, has_file: bool, is_private: bool
 ) -> None:
     text = f'cli_auth_credentials_store = "{store}"\nmodel_verbosity = "high"'
@@ -184,7 +183,7 @@ def test_the_configuration_of_the_administrator_is_known(real: Path, private: Pa
 
 
 @pytest.mark.parametrize("content", [b"model = [", b'model = "\xff"'])
-def test_a_config_that_cannot_be_read_is_named(real: Path, private: Path, content: bytes) -> None:
+def test_the_error_names_a_config_that_cannot_be_read(real: Path, private: Path, content: bytes) -> None:
     (real / "config.toml").write_bytes(content)
     with pytest.raises(ValueError, match="is not valid TOML"):
         prepare_home(real, private)
@@ -198,7 +197,7 @@ def test_a_state_folder_that_cannot_be_written_is_an_error(real: Path, private: 
 
 @pytest.fixture
 def without_symbolic_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Windows says to a user without the right to make them."""
+    """Fail like Windows for a user without the right to make symbolic links."""
 
     def refuse(link: Path, target: Path, target_is_directory: bool = False) -> None:
         raise OSError(f"no right to link {link} to {target} ({target_is_directory=})")
@@ -207,7 +206,7 @@ def without_symbolic_links(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_symbolic_links")
-def test_where_symbolic_links_need_rights_the_login_is_linked_hard(real: Path, private: Path) -> None:
+def test_without_the_right_to_make_symbolic_links_the_login_is_hard_linked(real: Path, private: Path) -> None:
     prepare_home(real, private)
     assert prepare_home(real, private).path == private
     assert names(private) == [".env", "auth.json", "config.toml"]
@@ -216,7 +215,7 @@ def test_where_symbolic_links_need_rights_the_login_is_linked_hard(real: Path, p
 
 
 @pytest.mark.usefixtures("without_symbolic_links")
-def test_where_symbolic_links_need_rights_each_start_follows_the_login(real: Path, private: Path) -> None:
+def test_without_the_right_to_make_symbolic_links_each_start_links_the_login_again(real: Path, private: Path) -> None:
     prepare_home(real, private)
     (real / "auth.json").unlink()
     assert prepare_home(real, private).path == private

@@ -21,7 +21,7 @@ SUFFIXES = ("high", "hgih", "low", "wol", "fast", "tsaf", "none", "enon", "", "s
 
 
 def means(slug: str, effort: str | None = None, tier: str | None = None) -> ModelChoice:
-    """What a name means, with all tiers of its model."""
+    """Return a choice with all tiers of its model."""
     model = next(model for model in MODELS if model.slug == slug)
     return ModelChoice(slug, effort, tier, model.tiers, model.efforts)
 
@@ -76,17 +76,17 @@ def test_a_name_means_a_model_its_effort_and_its_speed(name: str, choice: ModelC
         "high",
     ],
 )
-def test_a_name_that_means_no_model_finds_none(name: str) -> None:
+def test_an_unknown_name_means_no_model(name: str) -> None:
     assert choose(name, MODELS) is None
 
 
-def test_before_codex_listed_its_models_no_name_means_one() -> None:
+def test_no_name_means_a_model_before_codex_has_listed_its_models() -> None:
     assert choose(NAMED[0], ()) is None
 
 
 @st.composite
 def names(draw: st.DrawFn) -> str:
-    """A model's name, plain or reversed, with suffixes on both sides, whether they belong there or not."""
+    """A model's name, plain or reversed, with valid or invalid suffixes on both sides."""
     slug = draw(st.sampled_from([model.slug for model in MODELS]))
     some = st.lists(st.sampled_from(SUFFIXES), max_size=2)
     return "-".join([*draw(some), reverse(slug) if draw(st.booleans()) else slug, *draw(some)])
@@ -94,7 +94,7 @@ def names(draw: st.DrawFn) -> str:
 
 @settings(deadline=None)
 @given(st.text() | st.lists(st.sampled_from((*PIECES, *SUFFIXES)), max_size=6).map("-".join) | names())
-def test_a_name_reversed_as_a_whole_means_the_same(name: str) -> None:
+def test_a_reversed_name_means_the_same_model(name: str) -> None:
     assert choose(reverse(name), MODELS) == choose(name, MODELS)
 
 
@@ -110,11 +110,11 @@ def test_every_model_takes_each_of_its_efforts_and_its_speed_in_any_order(
     assert choose("-".join([slug, *suffixes]), MODELS) == means(model.slug, effort, "priority" if fast else None)
 
 
-def test_the_list_shows_the_four_named_models_first_then_what_codex_shows_all_reversed() -> None:
+def test_the_list_has_the_named_models_first_then_codexs_all_reversed() -> None:
     assert listed(MODELS) == ["xedoc-2.5-tpg", "xam-xedoc-1.5-tpg", "inim-xedoc-1.5-tpg", "2.5-tpg", "6-tpg"]
 
 
-def test_before_codex_listed_its_models_the_four_named_ones_are_shown() -> None:
+def test_the_named_models_are_listed_before_codex_has_listed_its_models() -> None:
     assert listed(()) == ["xedoc-2.5-tpg", "xam-xedoc-1.5-tpg", "inim-xedoc-1.5-tpg", "2.5-tpg"]
 
 

@@ -1,4 +1,4 @@
-"""The events of one Codex turn, as short as a test wants to write them."""
+"""Short constructors for the events of one Codex turn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def delta(text: str, item_id: str = "msg_1", pieces: int = 1) -> MessageDelta:
 
 
 def reasoning(text: str, item_id: str = "rs_1") -> ReasoningDelta:
-    """A piece of what the model tells about its reasoning; an empty one begins a new part."""
+    """A piece of a reasoning summary; an empty one begins a new part."""
     return ReasoningDelta(THREAD, TURN, item_id, text)
 
 
@@ -46,7 +46,7 @@ def called(call_id: str, name: str = "look", arguments: str = "{}") -> RawItemCo
 
 
 def output(call_id: str, text: str = "4") -> RawItemCompleted:
-    """What a tool gave, whoever gave it to codex."""
+    """The output of a tool call."""
     return item({"type": "function_call_output", "call_id": call_id, "output": text})
 
 
@@ -56,7 +56,7 @@ def used(usage: TokenUsage | None) -> ResponseCompleted:
 
 
 def reported(text: str = "Reconnecting... 1/5") -> ErrorReported:
-    """A failure after which codex goes on by itself."""
+    """A failure after which codex retries."""
     return ErrorReported(THREAD, TURN, CodexFailure(text), will_retry=True)
 
 

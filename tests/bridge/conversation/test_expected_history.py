@@ -22,7 +22,7 @@ CALLED = function_call("c1", "look", "{}")
 
 
 def expected(events: Sequence[TurnEvent], dialect: Dialect = "responses") -> list[Item]:
-    """What the client will send back, of events that went out one by one."""
+    """Return the expected history of events that are fed one by one."""
     collected = ExpectedHistory(BOX, dialect)
     for event in events:
         collected.feed([event])
@@ -53,11 +53,13 @@ def expected(events: Sequence[TurnEvent], dialect: Dialect = "responses") -> lis
         ([message_item("")], [], [message("assistant", "")]),
     ],
 )
-def test_an_echo_has_the_form_of_its_dialect(events: list[TurnEvent], responses: list[Item], chat: list[Item]) -> None:
+def test_the_expected_history_has_the_form_of_its_dialect(
+    events: list[TurnEvent], responses: list[Item], chat: list[Item]
+) -> None:
     assert (expected(events), expected(events, "chat")) == (responses, chat)
 
 
-def test_calls_are_echoed_as_codex_knows_them() -> None:
+def test_expected_calls_have_codexs_names_and_arguments() -> None:
     calls = [
         ToolCall("c1", "edit", "+x", "custom", "web"),
         ToolCall("c2", "exec_command", "{}"),
@@ -72,15 +74,15 @@ def test_calls_are_echoed_as_codex_knows_them() -> None:
 
 @settings(deadline=None)
 @given(turns())
-def test_the_output_of_a_response_sent_back_is_its_echo(events: list[TurnEvent]) -> None:
-    """With the reasoning and without it: neither changes the hash by which the thread is found."""
+def test_the_output_of_a_response_sent_back_is_the_expected_history(events: list[TurnEvent]) -> None:
+    """With and without reasoning: it does not change the hash by which the thread is found."""
     for encrypted in (True, False):
         frame = replace(ResponseFrame("0123456789abcdef" * 2, 0), encrypted=encrypted)
         output: list[Any] = json.loads(ResponseWhole(frame).feed(events))["output"]
         assert advance(b"", sent_back(output)) == advance(b"", expected(events))
 
 
-def test_feeding_together_is_feeding_one_by_one() -> None:
+def test_events_fed_together_or_one_by_one_give_the_same_history() -> None:
     events = [TextDelta("a"), message_item("a"), CALL, ItemDone({"type": "reasoning"}), Finished("tool_calls")]
     together = ExpectedHistory(BOX, "responses")
     together.feed(events)

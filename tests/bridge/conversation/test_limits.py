@@ -12,7 +12,7 @@ from codex_rpc.wire.protocol import TokenUsage
 CALL = ToolCall("c1", "look", "{}")
 USED = Used(TokenUsage(1, 0, 1, 0))
 END = Finished("content_filter")
-"""An end that no limit makes."""
+"""An end without a limit."""
 
 
 def text_of(events: list[TurnEvent]) -> str:
@@ -22,7 +22,7 @@ def text_of(events: list[TurnEvent]) -> str:
 @pytest.mark.parametrize(
     ("limits", "any_"), [(Limits(), False), (Limits(("x",)), True), (Limits(max_tokens=1), True)], ids=str
 )
-def test_limits_are_true_when_there_are_any(limits: Limits, any_: bool) -> None:
+def test_limits_are_true_if_any_is_set(limits: Limits, any_: bool) -> None:
     assert bool(limits) == any_
 
 
@@ -31,7 +31,9 @@ def test_limits_are_true_when_there_are_any(limits: Limits, any_: bool) -> None:
     st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=4),
 )
 @settings(deadline=None, max_examples=200)
-def test_the_text_ends_before_the_earliest_stop_however_it_comes(pieces: list[str], stops: list[str]) -> None:
+def test_the_text_ends_before_the_earliest_stop_sequence_however_it_is_split(
+    pieces: list[str], stops: list[str]
+) -> None:
     assume(not any(one in other[1:-1] for one in stops for other in stops))
     text = "".join(pieces)
     begin = min((text.find(stop) for stop in stops if stop in text), default=None)
@@ -47,12 +49,12 @@ def test_the_text_ends_before_the_earliest_stop_however_it_comes(pieces: list[st
     assert text_of(Limiter(Limits(tuple(stops))).feed([*map(TextDelta, pieces), END])) == text[:begin]
 
 
-def test_a_stop_inside_another_ends_the_text_alike_however_it_comes() -> None:
+def test_nested_stop_sequences_end_the_text_alike_however_it_is_split() -> None:
     whole, pieces = (Limiter(Limits(("abc", "b"))).feed(map(TextDelta, text)) for text in (["abc"], "abc"))
     assert text_of(whole) == text_of(pieces)
 
 
-def test_text_that_cannot_begin_a_stop_goes_out_at_once() -> None:
+def test_text_that_cannot_begin_a_stop_sequence_is_sent_at_once() -> None:
     limiter = Limiter(Limits(("END",)))
     assert limiter.feed([TextDelta("a"), TextDelta("bE"), TextDelta("N")]) == [TextDelta("a"), TextDelta("b")]
     assert limiter.feed([TextDelta("E")]) == [TextDelta("EN")]
@@ -60,14 +62,14 @@ def test_text_that_cannot_begin_a_stop_goes_out_at_once() -> None:
 
 
 @pytest.mark.parametrize("event", [CALL, USED, ReasoningDelta("hm"), END, Failed(upstream_failed("broke"))], ids=str)
-def test_held_text_goes_out_before_what_follows(event: TurnEvent) -> None:
+def test_held_text_is_sent_before_the_next_event(event: TurnEvent) -> None:
     limiter = Limiter(Limits(("END",)))
     assert limiter.feed([TextDelta("a E")]) == [TextDelta("a ")]
     assert limiter.feed([event]) == [TextDelta("E", 0), event]
     assert text_of(limiter.feed([TextDelta("ND.")])) == "ND."
 
 
-def test_other_events_pass_and_count_nothing() -> None:
+def test_other_events_pass_and_do_not_count_as_tokens() -> None:
     limiter = Limiter(Limits(max_tokens=1))
     assert limiter.feed([ReasoningDelta("hm"), CALL, USED]) == [ReasoningDelta("hm"), CALL, USED]
     assert limiter.tokens == 0
@@ -84,7 +86,7 @@ def test_an_answer_ends_with_its_last_token(split: int) -> None:
     assert limiter.tokens == 3
 
 
-def test_a_delta_counts_for_all_the_tokens_that_it_has() -> None:
+def test_a_joined_delta_counts_for_all_of_its_tokens() -> None:
     assert Limiter(Limits(max_tokens=3)).feed([TextDelta("a b", 2), TextDelta("c", 0), TextDelta("d")]) == [
         TextDelta("a b", 2),
         TextDelta("c", 0),
@@ -101,7 +103,7 @@ def test_a_delta_counts_for_all_the_tokens_that_it_has() -> None:
         ("END", [TextDelta(""), Finished("stop")]),
     ],
 )
-def test_a_stop_in_the_last_token_counts_and_half_a_stop_is_text(last: str, out: list[TurnEvent]) -> None:
+def test_a_stop_sequence_in_the_last_token_counts_and_half_of_one_is_text(last: str, out: list[TurnEvent]) -> None:
     assert Limiter(Limits(("END",), 1)).feed([TextDelta(last), TextDelta("more"), END]) == out
 
 

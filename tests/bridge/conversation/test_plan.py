@@ -28,7 +28,7 @@ from bridge.conversation.tools import Tool, Toolbox
 Q, Q2, Q3 = (message("user", text) for text in ("one?", "two?", "three?"))
 A, A2 = (message("assistant", text) for text in ("one.", "two."))
 CALL, CALL2 = (function_call(name, "look", '{"at":1}') for name in ("c1", "c2"))
-OUT, OUT2 = (function_call_output(name, "seen") for name in ("c1", "c2"))
+OUT, OUT2 = (function_call_output(name, "output") for name in ("c1", "c2"))
 RAW, RAW2 = ({"type": "reasoning", "encrypted_content": text} for text in ("r1", "r2"))
 PLAIN = Prompt("gpt", ())
 
@@ -37,11 +37,11 @@ def prompt(*items: Item, of: Prompt = PLAIN) -> Prompt:
     return replace(of, items=items)
 
 
-def thread(handle: str, *seen: Item, of: Prompt = PLAIN, awaits: Sequence[str] = ()) -> CachedThread[str]:
-    """A thread of which the client has seen these items."""
-    end = history_hash_of(prompt(*seen, of=of)).end
+def thread(handle: str, *items: Item, of: Prompt = PLAIN, awaits: Sequence[str] = ()) -> CachedThread[str]:
+    """Return a thread with these items."""
+    end = history_hash_of(prompt(*items, of=of)).end
     return CachedThread(
-        handle, end, of.notes, of.answer_format, frozenset(awaits), reasoning_digests=digest_reasoning(seen)
+        handle, end, of.notes, of.answer_format, frozenset(awaits), reasoning_digests=digest_reasoning(items)
     )
 
 
@@ -52,24 +52,24 @@ def remembering(*threads: CachedThread[str]) -> Conversations[str]:
     return conversations
 
 
-def plan(conversations: Conversations[str], asked: Prompt) -> ThreadPlan[str]:
-    return conversations.plan(asked, history_hash_of(asked))
+def plan(conversations: Conversations[str], wanted: Prompt) -> ThreadPlan[str]:
+    return conversations.plan(wanted, history_hash_of(wanted))
 
 
 def used(found: ThreadPlan[str]) -> str | None:
-    """The thread that a plan goes on with."""
+    """Return the handle of the thread that a plan uses; None for a new thread."""
     return None if isinstance(found, NewThread) else found.thread.handle
 
 
-# ── Continue ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Continue ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_thread_goes_on_with_what_is_new() -> None:
-    living = thread("t", Q, A)
-    assert plan(remembering(living), prompt(Q, A, Q2, Q3)) == Continue(living, (Q2, Q3))
+def test_a_thread_is_continued_with_the_new_items() -> None:
+    cached = thread("t", Q, A)
+    assert plan(remembering(cached), prompt(Q, A, Q2, Q3)) == Continue(cached, (Q2, Q3))
 
 
-def test_a_thread_is_found_again_only_when_it_was_put_back() -> None:
+def test_a_used_thread_is_found_again_only_after_it_was_put_back() -> None:
     conversations = remembering(thread("t", Q, A))
     taken = plan(conversations, prompt(Q, A, Q2))
     assert isinstance(taken, Continue)
@@ -78,26 +78,26 @@ def test_a_thread_is_found_again_only_when_it_was_put_back() -> None:
     assert plan(conversations, prompt(Q, A, Q2)) == taken
 
 
-def test_of_equal_threads_the_newest_goes_first_and_each_once() -> None:
+def test_of_equal_threads_the_newest_is_used_first_and_each_once() -> None:
     conversations = remembering(thread("old", Q, A), thread("new", Q, A))
     assert [used(plan(conversations, prompt(Q, A, Q2))) for _ in range(3)] == ["new", "old", None]
 
 
-def test_of_equal_threads_one_that_fits_is_taken_and_the_other_stays() -> None:
-    told = replace(PLAIN, format_note="JSON!")
-    conversations = remembering(thread("told", Q, A, of=told), thread("plain", Q, A))
-    assert used(plan(conversations, prompt(Q, A, Q2, of=told))) == "told"
+def test_of_equal_threads_one_with_the_same_notes_is_used_and_the_other_stays() -> None:
+    noted = replace(PLAIN, format_note="JSON!")
+    conversations = remembering(thread("noted", Q, A, of=noted), thread("plain", Q, A))
+    assert used(plan(conversations, prompt(Q, A, Q2, of=noted))) == "noted"
     assert used(plan(conversations, prompt(Q, A, Q2))) == "plain"
 
 
-def test_the_thread_that_knows_most_goes_on() -> None:
+def test_the_thread_with_the_longest_history_is_continued() -> None:
     conversations = remembering(thread("more", Q, A, Q2), thread("less", Q, A))
     assert used(plan(conversations, prompt(Q, A, Q2, Q3))) == "more"
 
 
-@pytest.mark.parametrize("asked", [(Q, A), (Q, A, A2), (Q, A, Q2, A2, Q3), (Q, A, RAW, Q2), (Q, A, CALL, OUT, Q2)])
-def test_a_thread_takes_neither_nothing_nor_answers_that_it_did_not_give(asked: tuple[Item, ...]) -> None:
-    assert plan(remembering(thread("t", Q, A)), prompt(*asked)) == NewThread(asked, "rebuilt", "unknown-history")
+@pytest.mark.parametrize("wanted", [(Q, A), (Q, A, A2), (Q, A, Q2, A2, Q3), (Q, A, RAW, Q2), (Q, A, CALL, OUT, Q2)])
+def test_a_thread_is_not_continued_without_new_items_or_with_foreign_answers(wanted: tuple[Item, ...]) -> None:
+    assert plan(remembering(thread("t", Q, A)), prompt(*wanted)) == NewThread(wanted, "rebuilt", "unknown-history")
 
 
 def parts(role: str, *texts: str) -> Item:
@@ -106,7 +106,7 @@ def parts(role: str, *texts: str) -> Item:
 
 
 @pytest.mark.parametrize(
-    ("seen", "sent"),
+    ("original", "sent"),
     [
         (message("assistant", "one. \n\n"), A),
         (A, message("assistant", "one.\n")),
@@ -119,12 +119,12 @@ def parts(role: str, *texts: str) -> Item:
     ],
     ids=["cut off", "added", "in parts", "spaces", "order of keys", "no JSON", "id of a call", "id of reasoning"],
 )
-def test_an_echo_may_differ_in_what_clients_change(seen: Item, sent: Item) -> None:
-    assert used(plan(remembering(thread("t", Q, seen)), prompt(Q, sent, Q2))) == "t"
+def test_an_answer_sent_back_may_differ_in_details_that_clients_change(original: Item, sent: Item) -> None:
+    assert used(plan(remembering(thread("t", Q, original)), prompt(Q, sent, Q2))) == "t"
 
 
 @pytest.mark.parametrize(
-    ("seen", "sent"),
+    ("original", "sent"),
     [
         (Q, Q2),
         (Q, message("developer", "one?")),
@@ -137,18 +137,18 @@ def test_an_echo_may_differ_in_what_clients_change(seen: Item, sent: Item) -> No
         (CALL, function_call("c1", "look", '{"at":1.0}')),
         (function_call("c1", "look", "no JSON "), function_call("c1", "look", "no JSON")),
         (OUT, OUT2),
-        (OUT, function_call_output("c1", "seen ")),
-        (OUT, function_call_output("c1", [{"type": "input_text", "text": "seen"}])),
+        (OUT, function_call_output("c1", "output ")),
+        (OUT, function_call_output("c1", [{"type": "input_text", "text": "output"}])),
         (RAW, RAW2),
         (function_call("c1", "look", "x"), function_call("c1", "look", '"x"')),
         (function_call("c1", "look", str(2**64 + 1)), function_call("c1", "look", str(2**64 + 2))),
     ],
 )
-def test_anything_else_that_differs_is_another_conversation(seen: Item, sent: Item) -> None:
-    assert used(plan(remembering(thread("t", Q, seen, A)), prompt(Q, sent, A, Q2))) is None
+def test_any_other_difference_makes_another_conversation(original: Item, sent: Item) -> None:
+    assert used(plan(remembering(thread("t", Q, original, A)), prompt(Q, sent, A, Q2))) is None
 
 
-def test_items_are_told_apart_by_their_place() -> None:
+def test_items_are_distinguished_by_their_position() -> None:
     assert used(plan(remembering(thread("t", Q, Q2, A)), prompt(Q2, Q, A, Q3))) is None
     assert used(plan(remembering(thread("t", parts("user", "a", "b"))), prompt(message("user", "a"), Q))) is None
 
@@ -164,7 +164,7 @@ def test_items_are_told_apart_by_their_place() -> None:
         '{"q": "\\ud83d\\ude00"}',
     ],
 )
-def test_arguments_of_any_kind_have_a_hash(arguments: str) -> None:
+def test_unusual_arguments_have_a_hash(arguments: str) -> None:
     assert len(history_hash_of(prompt(Q, function_call("c1", "look", arguments))).hashes) == 3
 
 
@@ -188,21 +188,21 @@ def test_other_settings_or_notes_need_another_thread(other: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("other", [{"schema": {"type": "object"}}, {"one_call_at_a_time": True}], ids=str)
-def test_what_each_turn_is_told_anew_needs_no_other_thread(other: dict[str, Any]) -> None:
+def test_settings_of_a_single_turn_need_no_other_thread(other: dict[str, Any]) -> None:
     assert used(plan(remembering(thread("t", Q, A)), prompt(Q, A, Q2, of=replace(PLAIN, **other)))) == "t"
 
 
-# ── Answer tools ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Answer tools ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("more", [(), (Q2,), (Q2, Q3)], ids=len)
 @pytest.mark.parametrize("outputs", [(OUT, OUT2), (OUT2, OUT)], ids=["in order", "out of order"])
-def test_a_suspended_thread_takes_its_outputs_and_what_follows(
+def test_a_suspended_thread_takes_its_outputs_and_the_items_after_them(
     outputs: tuple[Item, ...], more: tuple[Item, ...]
 ) -> None:
     waiting = thread("t", Q, CALL, CALL2, awaits=["c1", "c2"])
     found = plan(remembering(waiting), prompt(Q, CALL, CALL2, *outputs, *more))
-    assert found == AnswerTools(waiting, {"c1": "seen", "c2": "seen"}, more)
+    assert found == AnswerTools(waiting, {"c1": "output", "c2": "output"}, more)
 
 
 @pytest.mark.parametrize(
@@ -213,14 +213,14 @@ def test_a_suspended_thread_takes_its_outputs_and_what_follows(
         (OUT, OUT),
         (OUT, Q2, OUT2),
         (Q2, OUT, OUT2),
-        (OUT, OUT2, function_call_output("c3", "seen")),
-        (OUT, function_call_output("c3", "seen")),
+        (OUT, OUT2, function_call_output("c3", "output")),
+        (OUT, function_call_output("c3", "output")),
         (OUT, OUT2, A),
-        (OUT, OUT2, Q2, function_call_output("c3", "seen")),
+        (OUT, OUT2, Q2, function_call_output("c3", "output")),
         (Q2,),
     ],
 )
-def test_a_suspended_thread_takes_nothing_but_its_outputs_first(rest: tuple[Item, ...]) -> None:
+def test_a_suspended_thread_requires_exactly_its_outputs_first(rest: tuple[Item, ...]) -> None:
     conversations = remembering(thread("t", Q, CALL, CALL2, awaits=["c1", "c2"]))
     assert used(plan(conversations, prompt(Q, CALL, CALL2, *rest))) is None
     assert used(plan(conversations, prompt(Q, CALL, CALL2, OUT, OUT2))) == "t"
@@ -231,12 +231,12 @@ def test_a_suspended_thread_takes_nothing_but_its_outputs_first(rest: tuple[Item
     [({"choice_note": "Call!"}, "t"), ({"format_note": "JSON!"}, None), ({"schema": {"type": "object"}}, None)],
     ids=["use of tools", "format in words", "format by schema"],
 )
-def test_a_suspended_turn_cannot_be_told_another_format(other: dict[str, Any], found: str | None) -> None:
+def test_a_suspended_turn_cannot_get_another_answer_format(other: dict[str, Any], found: str | None) -> None:
     conversations = remembering(thread("t", Q, CALL, awaits=["c1"]))
     assert used(plan(conversations, prompt(Q, CALL, OUT, of=replace(PLAIN, **other)))) == found
 
 
-# ── Fresh ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── New thread ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_suspended_turn_cannot_be_told_another_format(other: dict[str, Any], f
         ((RAW, Q), "rebuilt", "unknown-history"),
     ],
 )
-def test_a_thread_is_new_until_the_model_has_said_something(items: tuple[Item, ...], outcome: Any, reason: str) -> None:
+def test_a_thread_is_new_until_the_history_has_an_answer(items: tuple[Item, ...], outcome: Any, reason: str) -> None:
     assert plan(remembering(), prompt(*items)) == NewThread(items, outcome, reason)
 
 
@@ -262,7 +262,7 @@ def test_the_newest_loss_is_the_reason() -> None:
     assert plan(conversations, prompt(Q, A, Q3)) == NewThread((Q, A, Q3), "rebuilt", "evicted")
 
 
-def test_losing_a_thread_leaves_its_equal_alone() -> None:
+def test_losing_a_thread_keeps_an_equal_one() -> None:
     conversations = remembering(lost := thread("lost", Q, A), thread("kept", Q, A))
     conversations.lose(lost, "evicted")
     assert [used(plan(conversations, prompt(Q, A, Q2))) for _ in range(2)] == ["kept", None]
@@ -275,7 +275,7 @@ def test_a_thread_that_is_in_use_can_be_lost() -> None:
     assert plan(conversations, prompt(Q, A, Q2)) == NewThread((Q, A, Q2), "rebuilt", "codex-restarted")
 
 
-def test_a_loss_is_forgotten_when_there_is_such_a_thread_again() -> None:
+def test_a_loss_is_forgotten_once_there_is_an_equal_thread() -> None:
     conversations = remembering()
     conversations.lost(history_hash_of(prompt(Q, A)).end, "turn-ended-early")
     conversations.put(thread("t", Q, A))
@@ -283,7 +283,7 @@ def test_a_loss_is_forgotten_when_there_is_such_a_thread_again() -> None:
     assert plan(conversations, prompt(Q, A, Q2)) == NewThread((Q, A, Q2), "rebuilt", "unknown-history")
 
 
-def test_only_so_many_losses_are_remembered() -> None:
+def test_a_limited_number_of_losses_is_remembered() -> None:
     conversations = remembering()
     conversations.lost(history_hash_of(prompt(Q, A)).end, "evicted")
     for number in range(LOST - 1):
@@ -293,11 +293,11 @@ def test_only_so_many_losses_are_remembered() -> None:
     assert plan(conversations, prompt(Q, A, Q2)) == NewThread((Q, A, Q2), "rebuilt", "unknown-history")
 
 
-# ── What the client never saw ────────────────────────────────────────────────────────────────────────────────────────
+# ── Original answers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def answered(conversations: Conversations[str], before: Sequence[Item], echo: Sequence[Item], *raw: Item) -> None:
-    conversations.remember(history_hash_of(prompt(*before)).end, echo, raw)
+def answered(conversations: Conversations[str], before: Sequence[Item], expected: Sequence[Item], *raw: Item) -> None:
+    conversations.remember(history_hash_of(prompt(*before)).end, expected, raw)
 
 
 BRANCH = message("assistant", "uno.")
@@ -316,11 +316,9 @@ BRANCH = message("assistant", "uno.")
         ((Q, A, Q3, A2, CALL, OUT), (Q, RAW, A, Q3, A2, CALL, OUT)),
         ((Q,), (Q,)),
     ],
-    ids=["one", "cut off", "a branch", "two", "half of one", "edited", "asked otherwise", "after an edit", "none"],
+    ids=["one", "cut off", "a branch", "two", "half of one", "edited", "another question", "after an edit", "none"],
 )
-def test_a_rebuilt_thread_is_given_what_the_model_really_said(
-    sent: tuple[Item, ...], rebuilt: tuple[Item, ...]
-) -> None:
+def test_a_rebuilt_thread_gets_the_original_answers(sent: tuple[Item, ...], rebuilt: tuple[Item, ...]) -> None:
     conversations = remembering()
     answered(conversations, [Q], [A], RAW, A)
     answered(conversations, [Q], [BRANCH], RAW2, BRANCH)
@@ -333,13 +331,13 @@ def test_a_rebuilt_thread_is_given_what_the_model_really_said(
     assert other.items == sent
 
 
-def test_an_answer_that_leaves_no_echo_is_not_remembered() -> None:
+def test_an_answer_that_the_client_does_not_send_back_is_not_remembered() -> None:
     conversations = remembering()
     answered(conversations, [Q], [], RAW)
     assert plan(conversations, prompt(Q, Q2)) == NewThread((Q, Q2), "new", "first-request")
 
 
-def test_the_oldest_answers_are_forgotten_when_they_take_too_much_room() -> None:
+def test_the_oldest_answers_are_forgotten_when_they_take_too_much_memory() -> None:
     size = len(json.dumps([RAW, A], separators=(",", ":")))
     conversations: Conversations[str] = Conversations(2 * size)
     for question in (Q, Q2, Q3):
@@ -348,7 +346,7 @@ def test_the_oldest_answers_are_forgotten_when_they_take_too_much_room() -> None
     assert [RAW in one.items for one in found if isinstance(one, NewThread)] == [False, True, True]
 
 
-def test_an_answer_that_is_too_big_is_not_kept_and_takes_no_room() -> None:
+def test_an_answer_that_is_too_large_is_not_kept_and_replaces_no_other() -> None:
     conversations: Conversations[str] = Conversations(200)
     answered(conversations, [Q], [A], {**RAW, "encrypted_content": "x" * 500})
     answered(conversations, [Q2], [A], RAW, A)
@@ -357,7 +355,7 @@ def test_an_answer_that_is_too_big_is_not_kept_and_takes_no_room() -> None:
     assert found.items == (Q2, RAW, A, Q)
 
 
-# ── What clients may leave out ───────────────────────────────────────────────────────────────────────────────────────
+# ── What clients may leave out ────────────────────────────────────────────────────────────────────────────────────────
 
 SEARCH = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "cats"}}
 
@@ -372,15 +370,15 @@ SEARCH = {"type": "web_search_call", "status": "completed", "action": {"type": "
         ((Q, RAW, RAW2, A, Q2), None),
         ((Q, RAW2, A, Q2), None),
     ],
-    ids=["all sent back", "left out", "reasoning left out", "laid out anew", "more", "altered"],
+    ids=["all sent back", "left out", "reasoning left out", "other id", "more", "altered"],
 )
-def test_a_thread_goes_on_unless_it_does_not_hold_the_reasoning_that_is_sent_back(
+def test_a_thread_is_continued_only_if_it_holds_the_reasoning_that_is_sent_back(
     sent: tuple[Item, ...], found: str | None
 ) -> None:
     assert used(plan(remembering(thread("t", Q, RAW, SEARCH, A)), prompt(*sent))) == found
 
 
-def test_an_answer_sent_back_with_its_reasoning_is_rebuilt_as_the_client_has_it() -> None:
+def test_an_answer_sent_back_with_other_reasoning_is_rebuilt_as_sent() -> None:
     conversations = remembering()
     answered(conversations, [Q], [A], RAW, SEARCH, A)
     for sent, rebuilt in (
@@ -393,7 +391,7 @@ def test_an_answer_sent_back_with_its_reasoning_is_rebuilt_as_the_client_has_it(
         assert found.items == rebuilt
 
 
-def test_of_equal_threads_the_one_of_the_clients_own_name_goes_first() -> None:
+def test_of_equal_threads_the_one_with_the_cache_key_is_used_first() -> None:
     named, newer = thread("named", Q, A), thread("newer", Q, A)
     named.cache_key = "chat 7"
     conversations = remembering(named, newer)
@@ -401,7 +399,7 @@ def test_of_equal_threads_the_one_of_the_clients_own_name_goes_first() -> None:
     assert used(plan(conversations, prompt(Q, A, Q2, of=replace(PLAIN, cache_key="chat 7")))) == "newer"
 
 
-# ── Never the wrong thread ───────────────────────────────────────────────────────────────────────────────────────────
+# ── Never the wrong thread ────────────────────────────────────────────────────────────────────────────────────────────
 
 ITEMS = st.sampled_from(
     [
@@ -424,8 +422,8 @@ PROMPTS = st.sampled_from([PLAIN, PLAIN, PLAIN, *(replace(PLAIN, **other) for ot
 HISTORIES = st.lists(ITEMS, min_size=1, max_size=4)
 
 
-def as_seen(item: Item) -> object:
-    """What an item says, written down once more and in another way."""
+def meaning(item: Item) -> object:
+    """Return the meaning of an item, computed in another way than in the code under test."""
     if item.get("role") == "assistant":
         return "".join(part["text"] for part in item["content"]).rstrip()
     if item["type"] == "function_call":
@@ -434,30 +432,30 @@ def as_seen(item: Item) -> object:
 
 
 def without_reasoning(items: Sequence[Item]) -> list[object]:
-    return [as_seen(item) for item in items if item["type"] != "reasoning"]
+    return [meaning(item) for item in items if item["type"] != "reasoning"]
 
 
-def known_part(seen: Sequence[Item], asked: Prompt) -> int | None:
-    """How many items of a prompt a thread holds that has seen these; clients may leave reasoning out."""
-    same = (n for n in range(len(asked.items), 0, -1) if without_reasoning(asked.items[:n]) == without_reasoning(seen))
-    return next(same, None)
+def common_length(items: Sequence[Item], wanted: Prompt) -> int | None:
+    """Return how many items of a prompt a thread with these items holds; clients may leave reasoning out."""
+    held = without_reasoning(items)
+    return next((n for n in range(len(wanted.items), 0, -1) if without_reasoning(wanted.items[:n]) == held), None)
 
 
-def fits(handle: tuple[Prompt, Sequence[Item], bool], asked: Prompt) -> bool:
+def fits(handle: tuple[Prompt, Sequence[Item], bool], wanted: Prompt) -> bool:
     """Whether a thread, suspended at the call c1 or not, may be used for a prompt."""
-    of, seen, suspended = handle
-    known = known_part(seen, asked)
-    if known is None:
+    of, held, suspended = handle
+    length = common_length(held, wanted)
+    if length is None:
         return False
-    rest = asked.items[known:]
+    rest = wanted.items[length:]
     answers = [
         item for item in rest if item.get("role") == "assistant" or item["type"] in {"function_call", "reasoning"}
     ]
     outputs = [item["type"] == "function_call_output" for item in rest]
     return (
-        digest_reasoning(asked.items) <= digest_reasoning(seen)
-        and replace(of, items=(), choice_note=None) == replace(asked, items=(), choice_note=None)
-        and (suspended or of.notes == asked.notes)
+        digest_reasoning(wanted.items) <= digest_reasoning(held)
+        and replace(of, items=(), choice_note=None) == replace(wanted, items=(), choice_note=None)
+        and (suspended or of.notes == wanted.notes)
         and bool(rest)
         and not answers
         and (not suspended or (outputs[0] and not any(outputs[1:])))
@@ -466,7 +464,7 @@ def fits(handle: tuple[Prompt, Sequence[Item], bool], asked: Prompt) -> bool:
 
 @st.composite
 def edited(draw: st.DrawFn, history: list[Item]) -> list[Item]:
-    """A history that was changed at some places, or at none."""
+    """Return the history with up to two changes."""
     for _ in range(draw(st.integers(0, 2))):
         at, to = draw(st.integers(0, len(history))), draw(st.integers(0, 1))
         history = [*history[:at], *draw(st.lists(ITEMS, max_size=1)), *history[at + to :]]
@@ -475,49 +473,49 @@ def edited(draw: st.DrawFn, history: list[Item]) -> list[Item]:
 
 @given(st.data())
 @settings(deadline=None, max_examples=200)
-def test_a_thread_is_used_exactly_when_it_is_this_conversation(data: st.DataObject) -> None:
+def test_a_thread_is_used_if_and_only_if_it_holds_this_conversation(data: st.DataObject) -> None:
     history = data.draw(HISTORIES)
     conversations: Conversations[tuple[Prompt, Sequence[Item], bool]] = Conversations()
     handles: list[tuple[Prompt, Sequence[Item], bool]] = []
     for _ in range(data.draw(st.integers(1, 3))):
-        seen = data.draw(edited(history))
+        held = data.draw(edited(history))
         of, suspended = data.draw(PROMPTS), data.draw(st.booleans())
-        handles.append((of, seen, suspended))
-        end = advance(history_hash_of(prompt(of=of)).end, seen)
+        handles.append((of, held, suspended))
+        end = advance(history_hash_of(prompt(of=of)).end, held)
         awaits = frozenset({"c1"} if suspended else ())
         conversations.put(
-            CachedThread(handles[-1], end, of.notes, of.answer_format, awaits, reasoning_digests=digest_reasoning(seen))
+            CachedThread(handles[-1], end, of.notes, of.answer_format, awaits, reasoning_digests=digest_reasoning(held))
         )
     more = data.draw(st.lists(st.sampled_from([Q, OUT, Q2]), max_size=3))
-    asked = prompt(*data.draw(edited(history)), *more, of=data.draw(PROMPTS))
-    found = conversations.plan(asked, history_hash_of(asked))
-    fitting = [handle for handle in handles if handle[1] and fits(handle, asked)]
+    wanted = prompt(*data.draw(edited(history)), *more, of=data.draw(PROMPTS))
+    found = conversations.plan(wanted, history_hash_of(wanted))
+    fitting = [handle for handle in handles if handle[1] and fits(handle, wanted)]
     match found:
         case NewThread(items):
             assert not fitting
-            assert items == asked.items
-        case Continue(known, items):
-            assert known.handle in fitting
-            assert (known.handle[2], items) == (False, asked.items[known_part(known.handle[1], asked) :])
-        case AnswerTools(known, outputs, items):
-            assert known.handle in fitting
-            brought, *rest = asked.items[known_part(known.handle[1], asked) :]
-            assert (known.handle[2], outputs, items) == (True, {"c1": brought["output"]}, tuple(rest))
+            assert items == wanted.items
+        case Continue(cached, items):
+            assert cached.handle in fitting
+            assert (cached.handle[2], items) == (False, wanted.items[common_length(cached.handle[1], wanted) :])
+        case AnswerTools(cached, outputs, items):
+            assert cached.handle in fitting
+            brought, *rest = wanted.items[common_length(cached.handle[1], wanted) :]
+            assert (cached.handle[2], outputs, items) == (True, {"c1": brought["output"]}, tuple(rest))
 
 
-def test_the_trail_of_a_prompt_that_goes_on_is_that_of_a_new_one():
-    known, items = HistoryHashes(), (Q, RAW, A, Q2, RAW2, A2)
+def test_the_hash_of_a_continued_prompt_equals_that_of_a_new_one():
+    hashes, items = HistoryHashes(), (Q, RAW, A, Q2, RAW2, A2)
 
     for of in (PLAIN, Prompt("another", ()), PLAIN):
         for length in (1, 3, 6, 2):
             one = prompt(*items[:length], of=of)
-            assert known.of(one) == history_hash_of(one)
+            assert hashes.of(one) == history_hash_of(one)
 
 
-def test_only_the_very_same_items_are_not_hashed_again():
-    known = HistoryHashes()
-    known.of(prompt({**Q, "number": 1}))
+def test_only_identical_items_are_not_hashed_again():
+    hashes = HistoryHashes()
+    hashes.of(prompt({**Q, "number": 1}))
 
     changed = prompt({**Q, "number": True})
 
-    assert known.of(changed) == history_hash_of(changed)
+    assert hashes.of(changed) == history_hash_of(changed)

@@ -1,4 +1,4 @@
-"""What was made of a sequence is found for each sequence that begins with it, and only for those."""
+"""A cached value is found for every sequence that begins with its own, and for no other."""
 
 from __future__ import annotations
 
@@ -13,112 +13,112 @@ from bridge.conversation.prefixes import MOST, Prefix, Prefixes
 
 
 def remember(
-    known: Prefixes[str],
+    prefixes: Prefixes[str],
     sequence: Sequence[Any],
     before: Prefix[str] | None = None,
     *,
     size: int = 1,
     exact: tuple[int, ...] = (),
 ) -> None:
-    known.remember(before, "k", sequence, f"made of {len(sequence)}", added=size, exact=exact)
+    prefixes.remember(before, "k", sequence, f"made of {len(sequence)}", added=size, exact=exact)
 
 
-def knowing(*sequences: Sequence[Any], size: int = 1, room: int = 1000) -> Prefixes[str]:
-    known = Prefixes[str](operator.eq, room)
+def caching(*sequences: Sequence[Any], size: int = 1, room: int = 1000) -> Prefixes[str]:
+    prefixes = Prefixes[str](operator.eq, room)
     for sequence in sequences:
-        remember(known, sequence, size=size)
-    return known
+        remember(prefixes, sequence, size=size)
+    return prefixes
 
 
-def found(known: Prefixes[str], sequence: Sequence[Any], key: object = "k") -> Sequence[Any] | None:
-    """The beginning that is known, in the form in which the tests write it."""
-    prefix = known.find(key, sequence)
+def found(prefixes: Prefixes[str], sequence: Sequence[Any], key: object = "k") -> Sequence[Any] | None:
+    """Return the cached beginning of the sequence, as a text if the sequence is one."""
+    prefix = prefixes.find(key, sequence)
     if prefix is None:
         return None
     assert prefix.value == f"made of {len(prefix.sequence)}"
     return "".join(prefix.sequence) if isinstance(sequence, str) else [*prefix.sequence]
 
 
-def test_the_longest_known_beginning_is_found():
-    known = knowing("ab", "abcd", "abx")
+def test_the_longest_cached_beginning_is_found():
+    prefixes = caching("ab", "abcd", "abx")
 
-    assert found(known, "abcde") == "abcd"
-    assert found(known, "abcd") == "abcd"
-    assert found(known, "abc") == "ab"
-    assert found(known, "a") is None
-    assert found(known, "abcd", key="another") is None
-
-
-def test_a_sequence_that_goes_on_takes_the_place_of_the_one_before():
-    known = knowing("ab", "x")
-
-    remember(known, "abc", known.find("k", "ab"))
-
-    assert found(known, "ab") is None
-    assert found(known, "abc") == "abc"
-    assert found(known, "x") == "x"
+    assert found(prefixes, "abcde") == "abcd"
+    assert found(prefixes, "abcd") == "abcd"
+    assert found(prefixes, "abc") == "ab"
+    assert found(prefixes, "a") is None
+    assert found(prefixes, "abcd", key="another") is None
 
 
-def test_of_equal_elements_the_old_ones_are_kept():
+def test_a_continued_sequence_replaces_the_shorter_one():
+    prefixes = caching("ab", "x")
+
+    remember(prefixes, "abc", prefixes.find("k", "ab"))
+
+    assert found(prefixes, "ab") is None
+    assert found(prefixes, "abc") == "abc"
+    assert found(prefixes, "x") == "x"
+
+
+def test_equal_elements_are_taken_from_the_cached_sequence():
     old, equal, new = ["old"], ["old"], ["new"]
-    known = knowing([old])
+    prefixes = caching([old])
 
-    remember(known, [equal, new], known.find("k", [equal, new]))
+    remember(prefixes, [equal, new], prefixes.find("k", [equal, new]))
 
-    kept = known.find("k", [equal, new])
+    kept = prefixes.find("k", [equal, new])
     assert kept is not None
     assert [one is another for one, another in zip(kept.sequence, [old, new], strict=True)] == [True, True]
 
 
-def test_what_is_to_be_the_same_as_json_is_compared_as_json():
-    known = knowing()
-    remember(known, [{"n": 1}, {"n": 1}], exact=(1,))
+def test_exact_elements_are_compared_as_json():
+    prefixes = caching()
+    remember(prefixes, [{"n": 1}, {"n": 1}], exact=(1,))
 
-    assert found(known, [{"n": True}, {"n": 1}]) == [{"n": 1}, {"n": 1}]
-    assert found(known, [{"n": 1}, {"n": True}]) is None
-    assert found(known, [{"n": 1}, {"n": 1.0}]) is None
+    assert found(prefixes, [{"n": True}, {"n": 1}]) == [{"n": 1}, {"n": 1}]
+    assert found(prefixes, [{"n": 1}, {"n": True}]) is None
+    assert found(prefixes, [{"n": 1}, {"n": 1.0}]) is None
 
-    remember(known, [{"n": 1}, {"n": 1}, {"n": 2}, {"n": 2}], known.find("k", [{"n": 1}, {"n": 1}]), exact=(3,))
+    remember(prefixes, [{"n": 1}, {"n": 1}, {"n": 2}, {"n": 2}], prefixes.find("k", [{"n": 1}, {"n": 1}]), exact=(3,))
 
-    assert found(known, [{"n": 1}, {"n": 1}, {"n": 2.0}, {"n": 2}]) is not None
-    assert found(known, [{"n": 1}, {"n": 1.0}, {"n": 2}, {"n": 2}]) is None
-    assert found(known, [{"n": 1}, {"n": 1}, {"n": 2}, {"n": 2.0}]) is None
-
-
-def test_what_was_remembered_first_is_forgotten_when_there_is_no_room():
-    known = knowing([0], [1], [2], size=10, room=20)
-
-    assert [found(known, [number]) for number in range(3)] == [None, [1], [2]]
+    assert found(prefixes, [{"n": 1}, {"n": 1}, {"n": 2.0}, {"n": 2}]) is not None
+    assert found(prefixes, [{"n": 1}, {"n": 1.0}, {"n": 2}, {"n": 2}]) is None
+    assert found(prefixes, [{"n": 1}, {"n": 1}, {"n": 2}, {"n": 2.0}]) is None
 
 
-def test_a_sequence_that_goes_on_is_as_large_as_all_of_it():
-    known = knowing("a", "x", size=10, room=30)
+def test_the_oldest_sequence_is_forgotten_when_memory_is_full():
+    prefixes = caching([0], [1], [2], size=10, room=20)
 
-    remember(known, "ab", known.find("k", "ab"), size=11)
-
-    assert found(known, "ab") == "ab"
-    assert found(known, "x") is None
+    assert [found(prefixes, [number]) for number in range(3)] == [None, [1], [2]]
 
 
-def test_what_is_too_large_is_not_remembered():
-    assert found(knowing("a", size=30, room=20), "a") is None
+def test_the_size_of_a_continued_sequence_includes_its_beginning():
+    prefixes = caching("a", "x", size=10, room=30)
+
+    remember(prefixes, "ab", prefixes.find("k", "ab"), size=11)
+
+    assert found(prefixes, "ab") == "ab"
+    assert found(prefixes, "x") is None
 
 
-def test_only_so_many_are_remembered():
-    known = knowing(*([number] for number in range(MOST + 1)))
-
-    assert found(known, [0]) is None
-    assert found(known, [1]) is not None
+def test_a_sequence_that_is_too_large_is_not_cached():
+    assert found(caching("a", size=30, room=20), "a") is None
 
 
-def test_nothing_is_known_any_more_when_it_is_cleared():
-    known = knowing("a")
-    known.clear()
+def test_the_number_of_cached_sequences_is_limited():
+    prefixes = caching(*([number] for number in range(MOST + 1)))
 
-    assert found(known, "a") is None
+    assert found(prefixes, [0]) is None
+    assert found(prefixes, [1]) is not None
 
 
-def test_values_that_are_nested_too_deep_to_be_compared_are_not_the_same():
+def test_nothing_is_found_after_clear():
+    prefixes = caching("a")
+    prefixes.clear()
+
+    assert found(prefixes, "a") is None
+
+
+def test_values_nested_too_deeply_to_be_compared_are_not_found():
     def deep() -> Any:
         value: Any = []
         for _ in range(100_000):
@@ -127,12 +127,12 @@ def test_values_that_are_nested_too_deep_to_be_compared_are_not_the_same():
 
     one, other = deep(), deep()
 
-    assert found(knowing([one]), [other]) is None
+    assert found(caching([one]), [other]) is None
 
 
 @given(st.lists(st.text("ab", min_size=1, max_size=4)), st.text("ab", max_size=6))
 @settings(deadline=None)
-def test_what_is_found_is_a_beginning_and_nothing_longer_is_known(known: list[str], wanted: str):
-    beginnings = [one for one in known if wanted.startswith(one)]
+def test_the_result_is_the_longest_cached_beginning(sequences: list[str], wanted: str):
+    beginnings = [one for one in sequences if wanted.startswith(one)]
 
-    assert found(knowing(*known), wanted) == max(beginnings, key=len, default=None)
+    assert found(caching(*sequences), wanted) == max(beginnings, key=len, default=None)

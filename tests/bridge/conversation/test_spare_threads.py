@@ -1,4 +1,4 @@
-"""Threads that are started ahead: which, how many, and when they go."""
+"""Threads that are started ahead of requests: which, how many, and when they are unloaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bridge.conversation import spare_threads as spares_module
+from bridge.conversation import spare_threads
 from bridge.conversation.spare_threads import Spares
 from codex_rpc.client.client import Client
 from codex_rpc.client.inbox import Inbox
@@ -24,11 +24,11 @@ ONE, TWO, THREE = ({"model": name} for name in ("one", "two", "three"))
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spares_module, "QUIET", 0)
+    monkeypatch.setattr(spare_threads, "QUIET", 0)
 
 
 class FakeClient:
-    """Starts and unloads threads, which are called by their model."""
+    """Starts and unloads threads whose id is their model."""
 
     def __init__(self) -> None:
         self.alive = True
@@ -69,9 +69,9 @@ async def keeping(spares: Spares) -> AsyncGenerator[None]:
             tasks.cancel_scope.cancel()
 
 
-async def want(spares: Spares, client: FakeClient, *wishes: Mapping[str, Any]) -> None:
-    """Wish, and wait until all is done."""
-    for params in wishes:
+async def want(spares: Spares, client: FakeClient, *wanted: Mapping[str, Any]) -> None:
+    """Want threads with these parameters and wait until they are started."""
+    for params in wanted:
         spares.want(cast("Client", client), params)
         await anyio.wait_all_tasks_blocked()
 
@@ -81,7 +81,7 @@ def take(spares: Spares, client: FakeClient, params: Mapping[str, Any]) -> str |
     return thread.id if thread else None
 
 
-async def test_a_spare_thread_is_taken_once_and_only_for_its_own_parameters():
+async def test_a_spare_thread_is_taken_once_and_only_for_its_parameters():
     spares, client = Spares(2), FakeClient()
     async with keeping(spares):
         await want(spares, client, ONE)
@@ -93,7 +93,7 @@ async def test_a_spare_thread_is_taken_once_and_only_for_its_own_parameters():
     assert client.subscribed == {"one"}
 
 
-async def test_there_is_one_for_each_of_the_parameters_used_last_and_not_more():
+async def test_there_is_one_thread_for_each_of_the_parameters_used_last():
     spares, client = Spares(2), FakeClient()
     async with keeping(spares):
         await want(spares, client, ONE, TWO, ONE, THREE)
@@ -103,7 +103,7 @@ async def test_there_is_one_for_each_of_the_parameters_used_last_and_not_more():
         assert spares.ready == 2
 
 
-async def test_wishes_beyond_the_number_are_not_even_begun():
+async def test_wanted_threads_beyond_the_limit_are_not_started():
     spares, client = Spares(1), FakeClient()
     for params in (ONE, TWO, THREE):
         spares.want(cast("Client", client), params)
@@ -113,7 +113,7 @@ async def test_wishes_beyond_the_number_are_not_even_begun():
     assert client.loaded == ["three"]
 
 
-async def test_there_are_none_when_none_are_allowed():
+async def test_no_thread_is_started_if_the_limit_is_zero():
     spares, client = Spares(0), FakeClient()
     async with keeping(spares):
         await want(spares, client, ONE)
@@ -121,7 +121,7 @@ async def test_there_are_none_when_none_are_allowed():
     assert client.loaded == []
 
 
-async def test_the_threads_of_another_codex_are_let_go():
+async def test_the_threads_of_another_codex_are_unloaded():
     spares, old, new = Spares(2), FakeClient(), FakeClient()
     async with keeping(spares):
         await want(spares, old, ONE, TWO)
@@ -145,18 +145,18 @@ async def test_a_thread_of_a_codex_that_has_ended_is_not_taken():
     assert client.subscribed == set()
 
 
-async def test_who_begins_no_conversation_for_long_has_no_spare_threads(monkeypatch: pytest.MonkeyPatch):
+async def test_stale_spare_threads_are_unloaded(monkeypatch: pytest.MonkeyPatch):
     spares, client = Spares(2), FakeClient()
     async with keeping(spares):
         await want(spares, client, ONE)
-        monkeypatch.setattr(spares_module, "STALE", 0)
+        monkeypatch.setattr(spare_threads, "STALE", 0)
         await want(spares, client, TWO)
         await want(spares, client, THREE)
 
     assert "one" not in client.loaded
 
 
-async def test_a_codex_that_starts_no_thread_is_asked_again_only_when_there_is_a_new_wish():
+async def test_after_a_failed_start_a_thread_is_started_only_when_wanted_again():
     spares, client = Spares(2), FakeClient()
     async with keeping(spares):
         client.fails = True

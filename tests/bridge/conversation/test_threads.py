@@ -11,8 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from bridge.codex.backend import Session
-from bridge.conversation import spare_threads as spares_module
-from bridge.conversation import threads as threads_module
+from bridge.conversation import spare_threads
 from bridge.conversation.events import Failed, Finished
 from bridge.conversation.limits import Limits
 from bridge.conversation.prompt import Item, Prompt, function_call, function_call_output, message
@@ -33,7 +32,7 @@ T = TypeVar("T")
 
 Q, Q2, Q3 = (message("user", text) for text in ("one?", "two?", "three?"))
 A, A2 = (message("assistant", text) for text in ("one.", "two."))
-CALL, OUT = function_call("c1", "look", "{}"), function_call_output("c1", "seen")
+CALL, OUT = function_call("c1", "look", "{}"), function_call_output("c1", "output")
 PLAIN = Prompt("gpt", (), Toolbox((Tool.function("look", "", {}),)))
 
 
@@ -49,10 +48,10 @@ CALLS = [
 
 
 class FakeCodex:
-    """Notes what it is told, in order; each turn says the next thing of `script`, further ones `one.`."""
+    """Records its calls in order; each turn yields the next events of `script`, after its end the text `one.`."""
 
     def __init__(self, *script: Sequence[Event]) -> None:
-        self.told: list[tuple[Any, ...]] = []
+        self.calls: list[tuple[Any, ...]] = []
         self.refuses = ""
         self.script = deque(script)
         self.inboxes: dict[str, Inbox] = {}
@@ -70,10 +69,10 @@ class FakeCodex:
         with scope:
             await anyio.lowlevel.checkpoint()
             return call.read(await self._result(call.method, call.params))
-        raise AssertionError("nobody cancels this scope")
+        raise AssertionError("this scope is never cancelled")
 
     async def call_both(self, first: Call[None], second: Call[T]) -> tuple[CodexError | None, T]:
-        """As codex: the second one is taken even when the first one is refused."""
+        """Like codex, accept the second call even if the first one is refused."""
         failure = None
         try:
             await self._result(first.method, first.params)
@@ -84,10 +83,10 @@ class FakeCodex:
     async def _result(self, method: str, params: Mapping[str, Any]) -> Any:
         if method == "thread/start":
             self._threads += 1
-            self.told.append(("start", params))
+            self.calls.append(("start", params))
             return {"thread": {"id": f"t{self._threads}"}}
         thread: str = params["threadId"]
-        self.told.append((method.partition("/")[2], thread, *[params[key] for key in params if key != "threadId"]))
+        self.calls.append((method.partition("/")[2], thread, *[params[key] for key in params if key != "threadId"]))
         if method == self.refuses:
             self.refuses = ""
             raise RequestRefusedError(method, -32600, "no")
@@ -112,11 +111,11 @@ class FakeCodex:
         self.gone.release()
 
     def answer(self, request: Request, result: Any) -> None:
-        self.told.append(("answer", request.id, result["contentItems"][0]["text"]))
+        self.calls.append(("answer", request.id, result["contentItems"][0]["text"]))
 
-    def take_told(self) -> list[tuple[Any, ...]]:
-        told, self.told = self.told, []
-        return told
+    def take_calls(self) -> list[tuple[Any, ...]]:
+        calls, self.calls = self.calls, []
+        return calls
 
 
 def new_threads(most: int = 9, longest: float = 600) -> Threads:
@@ -126,7 +125,7 @@ def new_threads(most: int = 9, longest: float = 600) -> Threads:
 async def ask(
     threads: Threads, codex: FakeCodex, *items: Item, of: Prompt = PLAIN, limits: Limits | None = None
 ) -> str:
-    """Run a prompt to the end of its answer; return what became of it."""
+    """Run a prompt to the end of its answer; return the thread outcome."""
     with anyio.fail_after(5):
         async with threads.answer(codex.session, replace(of, items=items), limits or Limits()) as turn:
             while not isinstance((await turn.next_events())[-1], Finished | Failed):
@@ -147,57 +146,57 @@ NOTHING: list[Item] = []
 START = ("start", thread_start_params(PLAIN, "/empty"))
 
 
-async def test_a_new_conversation_is_given_whole_to_a_new_thread() -> None:
+async def test_a_new_thread_gets_the_whole_conversation() -> None:
     threads, codex = new_threads(), FakeCodex()
     of = replace(PLAIN, schema={"type": "object"}, format_note="JSON!", choice_note="Call!")
     assert await ask(threads, codex, Q, Q2, of=of) == "new; reason=first-request"
     notes = [message("developer", "JSON!"), message("developer", "Call!")]
     injected = ("inject_items", "t1", [*notes, Q, Q2])
-    assert codex.told == [START, injected, ("start", "t1", NOTHING, {"type": "object"})]
+    assert codex.calls == [START, injected, ("start", "t1", NOTHING, {"type": "object"})]
     assert threads.waiting == 1
 
 
-async def test_a_living_thread_is_given_what_is_new() -> None:
+async def test_a_live_thread_gets_only_the_new_items() -> None:
     threads, codex = new_threads(), FakeCodex()
     await ask(threads, codex, Q)
-    codex.take_told()
+    codex.take_calls()
     assert await ask(threads, codex, Q, A, Q2) == "continued; reason=same-history"
-    assert codex.told == [("inject_items", "t1", [Q2]), ("start", "t1", NOTHING)]
+    assert codex.calls == [("inject_items", "t1", [Q2]), ("start", "t1", NOTHING)]
 
 
-async def test_a_conversation_that_ends_with_an_answer_is_not_continued_with_nothing() -> None:
+async def test_a_conversation_without_new_items_is_not_continued() -> None:
     threads, codex = new_threads(), FakeCodex()
     await ask(threads, codex, Q)
-    codex.take_told()
+    codex.take_calls()
     assert await ask(threads, codex, Q, A) == "rebuilt; reason=unknown-history"
-    assert codex.told == [START, ("inject_items", "t2", [Q, A]), ("start", "t2", NOTHING)]
+    assert codex.calls == [START, ("inject_items", "t2", [Q, A]), ("start", "t2", NOTHING)]
 
 
 @pytest.mark.parametrize("more", [[], [Q2]], ids=["outputs", "outputs and a message"])
-async def test_a_suspended_turn_is_given_its_outputs_behind_what_follows_them(more: list[Item]) -> None:
+async def test_items_after_tool_outputs_are_injected_before_the_outputs_are_handed_over(more: list[Item]) -> None:
     threads, codex = new_threads(), FakeCodex(CALLS)
     await ask(threads, codex, Q)
-    codex.take_told()
+    codex.take_calls()
     for event in says("one."):
         codex.inboxes["t1"].put(event, 1)
     assert await ask(threads, codex, Q, CALL, OUT, *more) == "resumed-tools; reason=outputs-came"
     injected = [("inject_items", "t1", more)] if more else []
-    assert codex.take_told() == [*injected, ("answer", "ask c1", "seen")]
+    assert codex.take_calls() == [*injected, ("answer", "ask c1", "output")]
     assert await ask(threads, codex, Q, CALL, OUT, *more, A, Q3) == "continued; reason=same-history"
 
 
 @pytest.mark.parametrize("refused", ["thread/inject_items", "turn/start"])
-async def test_a_conversation_whose_thread_does_not_go_on_is_rebuilt(refused: str) -> None:
+async def test_a_conversation_whose_thread_codex_refuses_is_rebuilt(refused: str) -> None:
     reasoning = {"type": "reasoning", "encrypted_content": "x"}
     threads, codex = new_threads(), FakeCodex([codex_events.item(reasoning), *says("one.")])
     await ask(threads, codex, Q)
-    codex.take_told()
+    codex.take_calls()
     codex.refuses = refused
     assert await ask(threads, codex, Q, A, Q2) == "rebuilt; reason=thread-refused"
     undone = [("interrupt", "t1", TURN)] if refused == "thread/inject_items" else []
     tried = [("inject_items", "t1", [Q2]), ("start", "t1", NOTHING), *undone, ("unsubscribe", "t1")]
     whole = ("inject_items", "t2", [Q, reasoning, A, Q2])
-    assert codex.told == [*tried, START, whole, ("start", "t2", NOTHING)]
+    assert codex.calls == [*tried, START, whole, ("start", "t2", NOTHING)]
     assert list(codex.inboxes) == ["t2"]
     assert threads.waiting == 1
 
@@ -207,7 +206,7 @@ async def test_a_prompt_that_codex_refuses_fails_and_leaves_no_thread() -> None:
     codex.refuses = "thread/inject_items"
     with pytest.raises(RequestRefusedError):
         await ask(threads, codex, Q)
-    assert codex.told[1:] == [
+    assert codex.calls[1:] == [
         ("inject_items", "t1", [Q]),
         ("start", "t1", NOTHING),
         ("interrupt", "t1", TURN),
@@ -221,19 +220,19 @@ async def test_an_answer_that_is_left_early_is_interrupted_and_its_thread_closed
     with anyio.fail_after(5):
         async with threads.answer(codex.session, replace(PLAIN, items=(Q,)), Limits()) as turn:
             await turn.next_events()
-    assert codex.told[-2:] == [("interrupt", "t1", TURN), ("unsubscribe", "t1")]
+    assert codex.calls[-2:] == [("interrupt", "t1", TURN), ("unsubscribe", "t1")]
     assert (codex.inboxes, threads.waiting) == ({}, 0)
     assert await ask(threads, codex, Q, A, Q2) == "rebuilt; reason=turn-ended-early"
 
 
-async def test_a_cancelled_answer_is_interrupted_all_the_same() -> None:
+async def test_a_cancelled_answer_is_interrupted() -> None:
     threads, codex = new_threads(), FakeCodex([])
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask, threads, codex, Q)
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
-    assert codex.told[-2:] == [("interrupt", "t1", TURN), ("unsubscribe", "t1")]
+    assert codex.calls[-2:] == [("interrupt", "t1", TURN), ("unsubscribe", "t1")]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +244,7 @@ async def test_a_cancelled_answer_is_interrupted_all_the_same() -> None:
     ],
     ids=["failed", "fell back", "limit"],
 )
-async def test_a_thread_that_is_not_as_it_should_be_is_not_used_again(
+async def test_a_thread_in_an_unusable_state_is_not_used_again(
     events: list[Event], limits: Limits, reason: str
 ) -> None:
     threads, codex = new_threads(), FakeCodex(events)
@@ -254,7 +253,7 @@ async def test_a_thread_that_is_not_as_it_should_be_is_not_used_again(
     assert await ask(threads, codex, Q, A, Q2) == f"rebuilt; reason={reason}"
 
 
-async def test_when_there_are_too_many_threads_the_longest_unused_goes() -> None:
+async def test_with_too_many_threads_the_longest_unused_is_closed() -> None:
     threads, codex = new_threads(most=2), FakeCodex(says("one."), CALLS)
     async with tidying(threads):
         await ask(threads, codex, Q)
@@ -262,30 +261,30 @@ async def test_when_there_are_too_many_threads_the_longest_unused_goes() -> None
         await ask(threads, codex, Q, A, Q2)
         await ask(threads, codex, Q3)
         await codex.gone.acquire()
-    assert codex.told[-2:] == [("interrupt", "t2", TURN), ("unsubscribe", "t2")]
+    assert codex.calls[-2:] == [("interrupt", "t2", TURN), ("unsubscribe", "t2")]
     assert threads.waiting == 2
     assert await ask(threads, codex, Q2, CALL, OUT) == "rebuilt; reason=evicted"
     assert await ask(threads, codex, Q, A, Q2, A, Q3) == "continued; reason=same-history"
 
 
-async def test_threads_that_nobody_uses_go_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads_module, "LOOK_AROUND", 0.001)
+async def test_unused_threads_are_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.conversation.threads.LOOK_AROUND", 0.001)
     threads, codex = new_threads(longest=0), FakeCodex()
     async with tidying(threads):
         await ask(threads, codex, Q)
         await codex.gone.acquire()
-    assert (codex.told[-1], threads.waiting) == (("unsubscribe", "t1"), 0)
+    assert (codex.calls[-1], threads.waiting) == (("unsubscribe", "t1"), 0)
     assert await ask(threads, codex, Q, A, Q2) == "rebuilt; reason=expired"
 
 
-async def test_a_thread_that_was_used_while_others_were_let_go_stays() -> None:
+async def test_a_thread_used_while_others_are_closed_stays() -> None:
     threads, codex = new_threads(most=1), FakeCodex()
     for question in (Q, Q2, Q3):
         await ask(threads, codex, question)
     codex.may_go = anyio.Event()
     async with tidying(threads):
         await anyio.wait_all_tasks_blocked()
-        assert codex.told[-1] == ("unsubscribe", "t1")
+        assert codex.calls[-1] == ("unsubscribe", "t1")
         assert await ask(threads, codex, Q2, A, Q3) == "continued; reason=same-history"
         codex.may_go.set()
         await codex.gone.acquire()
@@ -293,16 +292,16 @@ async def test_a_thread_that_was_used_while_others_were_let_go_stays() -> None:
     assert await ask(threads, codex, Q2, A, Q3, A, Q) == "continued; reason=same-history"
 
 
-async def test_the_threads_of_a_codex_that_is_gone_are_forgotten() -> None:
+async def test_the_threads_of_a_replaced_codex_are_forgotten() -> None:
     threads, old, new = new_threads(), FakeCodex(), FakeCodex()
     await ask(threads, old, Q)
-    old.take_told()
+    old.take_calls()
     assert await ask(threads, new, Q, A, Q2) == "rebuilt; reason=codex-restarted"
-    assert (old.told, threads.waiting) == ([], 1)
+    assert (old.calls, threads.waiting) == ([], 1)
 
 
 @pytest.mark.parametrize(("first", "then"), [("Call!", None), (None, "Call!")], ids=["dropped", "added"])
-async def test_a_thread_that_was_told_other_notes_before_its_tools_is_not_used_again(
+async def test_a_thread_whose_notes_changed_at_its_tool_outputs_is_not_used_again(
     first: str | None, then: str | None
 ) -> None:
     threads, codex = new_threads(), FakeCodex(CALLS)
@@ -314,37 +313,37 @@ async def test_a_thread_that_was_told_other_notes_before_its_tools_is_not_used_a
     assert (await ask(threads, codex, Q, CALL, OUT, A, Q2, of=later)).startswith("rebuilt")
 
 
-async def test_a_silent_model_spoils_the_thread() -> None:
+async def test_the_thread_of_a_silent_model_is_closed() -> None:
     threads, codex = Threads("/empty", most=9, longest=9, idle_timeout=0.01), FakeCodex([])
     with pytest.raises(ApiError):
         await ask(threads, codex, Q)
-    assert codex.told[-2:] == [("interrupt", "t1", TURN), ("unsubscribe", "t1")]
+    assert codex.calls[-2:] == [("interrupt", "t1", TURN), ("unsubscribe", "t1")]
 
 
-async def test_an_answer_whose_calls_are_told_one_at_a_time_is_rebuilt_as_the_client_knows_it() -> None:
+async def test_an_answer_with_calls_passed_on_one_at_a_time_is_rebuilt_as_sent() -> None:
     reasoning = codex_events.item({"type": "reasoning", "encrypted_content": "x"})
     other = codex_events.item({**CALL, "call_id": "c2"})
     threads, codex, next_codex = new_threads(), FakeCodex([reasoning, CALLS[0], other, used(None)]), FakeCodex()
     of = replace(PLAIN, one_call_at_a_time=True)
     await ask(threads, codex, Q, of=of)
     assert await ask(threads, next_codex, Q, CALL, OUT, of=of) == "rebuilt; reason=codex-restarted"
-    assert next_codex.told[1] == ("inject_items", "t1", [Q, CALL, OUT])
+    assert next_codex.calls[1] == ("inject_items", "t1", [Q, CALL, OUT])
 
 
-async def test_a_spare_thread_that_does_not_go_on_is_replaced_by_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spares_module, "QUIET", 0)
+async def test_a_spare_thread_that_codex_refuses_is_replaced_by_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spare_threads, "QUIET", 0)
     threads, codex = Threads("/empty", most=9, longest=600, idle_timeout=60, spares=1), FakeCodex()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(threads.keep_spares)
         await ask(threads, codex, Q)
         await anyio.wait_all_tasks_blocked()
         assert threads.spares == 1
-        codex.take_told()
+        codex.take_calls()
         codex.refuses = "thread/inject_items"
 
         assert await ask(threads, codex, Q2) == "new; reason=first-request"
 
-        assert codex.take_told() == [
+        assert codex.take_calls() == [
             ("inject_items", "t2", [Q2]),
             ("start", "t2", NOTHING),
             ("interrupt", "t2", TURN),
@@ -356,8 +355,8 @@ async def test_a_spare_thread_that_does_not_go_on_is_replaced_by_a_new_one(monke
         tasks.cancel_scope.cancel()
 
 
-async def test_a_spare_thread_is_no_thread_that_waits_for_its_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spares_module, "QUIET", 0)
+async def test_a_spare_thread_does_not_count_as_waiting_for_its_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spare_threads, "QUIET", 0)
     threads, codex = Threads("/empty", most=9, longest=600, idle_timeout=60, spares=1), FakeCodex()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(threads.keep_spares)

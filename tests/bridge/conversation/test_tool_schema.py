@@ -1,4 +1,4 @@
-"""Most expected values are what codex 0.163.0 and 0.169.0 were seen to pass on unchanged."""
+"""Most expected values were passed on unchanged by codex 0.163.0 and 0.169.0."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOST: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("schema", "words"), LOST, ids=[words for _, words in LOST])
-def test_a_keyword_that_codex_drops_is_said_in_the_description(schema: dict[str, Any], words: str) -> None:
+def test_a_keyword_that_codex_drops_is_written_in_the_description(schema: dict[str, Any], words: str) -> None:
     kept = {key: value for key, value in schema.items() if key in KEPT - {"minItems"}}
     description = f"{schema['description']} ({words})" if "description" in schema else f"({words})"
     assert for_codex(schema) == {**kept, "description": description}
@@ -60,7 +60,7 @@ def test_a_keyword_that_codex_drops_is_said_in_the_description(schema: dict[str,
     ],
     ids=str,
 )
-def test_a_schema_that_codex_passes_on_whole_stays_as_it_is(schema: dict[str, Any]) -> None:
+def test_a_schema_that_codex_keeps_whole_is_unchanged(schema: dict[str, Any]) -> None:
     assert for_codex(schema) == schema
 
 
@@ -98,12 +98,12 @@ GUESSED: list[tuple[object, object]] = [
 
 
 @pytest.mark.parametrize(("schema", "sent"), GUESSED, ids=str)
-def test_what_codex_would_guess_is_spelt_out(schema: object, sent: object) -> None:
+def test_types_that_codex_would_guess_are_written_out(schema: object, sent: object) -> None:
     assert for_codex(schema) == sent
 
 
 SHORT = {"type": "string", "minLength": 1}
-SAID = {"type": "string", "description": "(minLength: 1)"}
+DESCRIBED = {"type": "string", "description": "(minLength: 1)"}
 
 
 def inside(keyword: str, inner: dict[str, Any]) -> dict[str, Any]:
@@ -125,18 +125,18 @@ def inside(keyword: str, inner: dict[str, Any]) -> dict[str, Any]:
     "keyword",
     ["properties", "items", "additionalProperties", "anyOf", "oneOf", "allOf", "$defs", "definitions"],
 )
-def test_what_is_lost_deep_inside_is_said_there(keyword: str) -> None:
-    assert for_codex(inside(keyword, SHORT)) == inside(keyword, SAID)
-    assert for_codex(inside(keyword, inside("anyOf", SHORT))) == inside(keyword, inside("anyOf", SAID))
+def test_keywords_lost_deep_inside_are_described_there(keyword: str) -> None:
+    assert for_codex(inside(keyword, SHORT)) == inside(keyword, DESCRIBED)
+    assert for_codex(inside(keyword, inside("anyOf", SHORT))) == inside(keyword, inside("anyOf", DESCRIBED))
 
 
-def test_a_property_may_have_a_keyword_s_name() -> None:
+def test_a_property_may_be_named_like_a_keyword() -> None:
     properties = {name: {"type": "string"} for name in ("title", "type", "items", "properties", "const", "$ref")}
     schema = {"type": "object", "properties": properties}
     assert for_codex(schema) == schema
 
 
-def test_a_title_is_said_unless_it_only_repeats_the_name() -> None:
+def test_a_title_is_described_unless_it_only_repeats_the_name() -> None:
     schema = {
         "type": "object",
         "properties": {"home_town": {"type": "string", "title": "Home Town"}, "b": {"type": "string", "title": "Age"}},
@@ -157,7 +157,7 @@ def test_a_title_is_said_unless_it_only_repeats_the_name() -> None:
     ],
     ids=str,
 )
-def test_what_is_malformed_is_left_for_codex_to_refuse(schema: dict[str, Any]) -> None:
+def test_a_malformed_schema_is_left_for_codex_to_refuse(schema: dict[str, Any]) -> None:
     assert for_codex(schema) == {key: value for key, value in schema.items() if key in KEPT}
 
 
@@ -172,6 +172,6 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_nothing_is_left_to_restate_in_what_was_restated(schema: object) -> None:
+def test_rewriting_a_rewritten_schema_changes_nothing(schema: object) -> None:
     once = for_codex(schema)
     assert for_codex(once) == once

@@ -26,7 +26,7 @@ NAMES = st.one_of(
 @pytest.mark.parametrize(
     "name", ["look", "Look-2_b", "_", "x" * 128, "mcp_x", "exec_command_", "shell", "x_", "x_1234567", "x_y_1234567g"]
 )
-def test_a_name_that_codex_takes_stays(name: str) -> None:
+def test_a_name_that_codex_accepts_is_unchanged(name: str) -> None:
     assert codex_name(name) == name
 
 
@@ -44,11 +44,11 @@ def test_a_name_that_codex_takes_stays(name: str) -> None:
         ("", "x__"),
     ],
 )
-def test_a_name_that_codex_hides_or_refuses_gets_one_of_its_own(name: str, mapped: str) -> None:
+def test_a_name_that_codex_hides_or_refuses_is_mapped(name: str, mapped: str) -> None:
     assert re.fullmatch(re.escape(mapped) + "[0-9a-f]{8}", codex_name(name))
 
 
-def test_a_name_is_mapped_alike_in_every_run() -> None:
+def test_a_name_is_mapped_to_the_same_name_in_every_run() -> None:
     assert codex_name("exec_command") == "x_exec_command_aa6e9988"
 
 
@@ -56,7 +56,7 @@ def test_a_name_is_mapped_alike_in_every_run() -> None:
 @example("a.b", "a_b")
 @example("a.b", "a,b")
 @example("exec_command", codex_name("exec_command"))
-def test_two_names_never_become_one_and_each_is_one_that_codex_takes(one: str, other: str) -> None:
+def test_different_names_stay_different_and_codex_accepts_them(one: str, other: str) -> None:
     for name in (one, other):
         mapped = codex_name(name)
         assert re.fullmatch("[a-zA-Z0-9_-]{1,128}", mapped)
@@ -65,7 +65,7 @@ def test_two_names_never_become_one_and_each_is_one_that_codex_takes(one: str, o
     assert (codex_name(one) == codex_name(other)) == (one == other)
 
 
-def test_codex_is_told_of_each_tool_as_of_a_function() -> None:
+def test_each_tool_is_declared_to_codex_as_a_function() -> None:
     assert Toolbox((LOOK, SHELL)).specs() == [
         {
             "type": "function",
@@ -83,7 +83,7 @@ def test_codex_is_told_of_each_tool_as_of_a_function() -> None:
 
 
 @pytest.mark.parametrize(
-    ("description", "grammar", "told"),
+    ("description", "grammar", "sent"),
     [
         ("", None, "`input` is the raw text that this tool takes, as it is: not JSON, no fence around it."),
         (
@@ -100,11 +100,13 @@ def test_codex_is_told_of_each_tool_as_of_a_function() -> None:
     ],
     ids=["bare", "described", "with a grammar"],
 )
-def test_a_custom_tool_is_a_function_of_one_raw_text(description: str, grammar: Grammar | None, told: str) -> None:
+def test_a_custom_tool_becomes_a_function_with_one_raw_text(
+    description: str, grammar: Grammar | None, sent: str
+) -> None:
     assert Tool.custom("draw", description, grammar).spec() == {
         "type": "function",
         "name": "draw",
-        "description": told,
+        "description": sent,
         "inputSchema": {
             "type": "object",
             "properties": {"input": {"type": "string", "description": "The raw text."}},
@@ -120,7 +122,7 @@ def test_the_arguments_of_a_function_are_an_object(type_: dict[str, Any]) -> Non
 
 
 def sized(size: int) -> dict[str, Any]:
-    """A schema of so many bytes of compact JSON."""
+    """Return a schema of this many bytes of compact JSON."""
 
     def described(description: str) -> dict[str, Any]:
         return {"type": "object", "properties": {"é": {"type": "string", "description": description}}}
@@ -131,16 +133,16 @@ def sized(size: int) -> dict[str, Any]:
 def test_a_schema_that_codex_would_cut_is_repeated_in_the_description() -> None:
     assert Tool.function("f", "Does.", sized(5000)).description == "Does."
     big = sized(5001)
-    told = f"The arguments must match this JSON schema:\n{orjson.dumps(big).decode()}"
-    assert Tool.function("f", "Does.", big).description == f"Does.\n\n{told}"
-    assert Tool.function("f", "", big).description == told
+    repeated = f"The arguments must match this JSON schema:\n{orjson.dumps(big).decode()}"
+    assert Tool.function("f", "Does.", big).description == f"Does.\n\n{repeated}"
+    assert Tool.function("f", "", big).description == repeated
 
 
-def test_a_reference_that_would_stand_in_words_alone_is_repeated_with_its_definition() -> None:
+def test_a_reference_that_only_a_description_holds_is_repeated_with_its_definition() -> None:
     definitions = {"$defs": {"P": {"type": "number"}}}
     pair = {"type": "array", "prefixItems": [{"$ref": "#/$defs/P"}]}
-    told = Tool.function("f", "", {"type": "object", "properties": {"at": pair}, **definitions}).description
-    assert '"$defs":{"P":{"type":"number"}}' in told
+    description = Tool.function("f", "", {"type": "object", "properties": {"at": pair}, **definitions}).description
+    assert '"$defs":{"P":{"type":"number"}}' in description
     one = {"$ref": "#/$defs/P", "default": 1}
     assert Tool.function("f", "", {"type": "object", "properties": {"at": one}, **definitions}).description == ""
 
@@ -149,7 +151,7 @@ def test_a_tool_knows_its_kind() -> None:
     assert [tool.kind for tool in BOX.tools] == ["custom", "function", "function"]
 
 
-def test_tools_are_found_by_the_name_of_either_side() -> None:
+def test_tools_are_found_by_the_clients_and_by_codexs_name() -> None:
     assert BOX.find("exec_command") is SHELL
     assert BOX.call_to_client(codex_name("exec_command"), "{}") == (SHELL, "{}")
     assert BOX.find(codex_name("exec_command")) is None
@@ -168,7 +170,7 @@ def test_tools_are_found_by_the_name_of_either_side() -> None:
         ("ApplyPatch", '{"patch": "x"}', (PATCH, '{"patch": "x"}')),
         ("ApplyPatch", '["input"]', (PATCH, '["input"]')),
         ("ApplyPatch", "*** Begin", (PATCH, "*** Begin")),
-        ("nobody", "{}", None),
+        ("undeclared", "{}", None),
         ("exec_command", "{}", None),
     ],
 )
@@ -196,7 +198,7 @@ def test_a_call_in_the_history_reads_as_the_model_wrote_it(name: str, arguments:
 
 
 @given(st.text())
-def test_the_raw_text_of_a_custom_call_survives_the_way_through_codex(text: str) -> None:
+def test_the_raw_text_of_a_custom_call_is_unchanged_after_codex(text: str) -> None:
     name, arguments, _ = BOX.call_to_codex("ApplyPatch", text)
     assume(arguments != text)
     assert BOX.call_to_client(name, arguments) == (PATCH, text)
@@ -219,44 +221,44 @@ def test_tools_of_a_namespace_are_declared_in_it() -> None:
 
 
 @pytest.mark.parametrize("tool", GROUPED.tools, ids=lambda tool: str(tool.path))
-def test_a_call_in_a_namespace_reaches_its_own_tool_and_goes_back_as_it_was(tool: Tool) -> None:
+def test_a_call_in_a_namespace_reaches_its_tool_and_goes_back_unchanged(tool: Tool) -> None:
     arguments = '{"input":"+x"}' if tool.kind == "custom" else "{}"
     namespace, name = tool.path
     called = name, arguments, None if namespace is None else codex_namespace(namespace)
-    said = "+x" if tool.kind == "custom" else "{}"
-    assert GROUPED.call_to_client(*called) == (tool, said)
-    assert GROUPED.call_to_codex(name, said, namespace) == called
+    arguments = "+x" if tool.kind == "custom" else "{}"
+    assert GROUPED.call_to_client(*called) == (tool, arguments)
+    assert GROUPED.call_to_codex(name, arguments, namespace) == called
 
 
-def test_a_namespace_that_nobody_declared_has_no_tools() -> None:
+def test_an_undeclared_namespace_has_no_tools() -> None:
     assert GROUPED.call_to_client("look", "{}", "other") is None
     assert GROUPED.call_to_client("ApplyPatch", "{}") is None
 
 
-def test_the_upstreams_name_for_no_namespace_is_none() -> None:
+def test_the_upstreams_name_for_no_namespace_means_none() -> None:
     assert LOOK.in_namespace("functions", "All.") == LOOK
     assert GROUPED.call_to_codex("look", "{}", "functions") == ("look", "{}", None)
 
 
 @pytest.mark.parametrize("name", ["files", "my_mcp", "mcp_", "n" * 64])
-def test_a_namespace_that_codex_takes_keeps_its_name(name: str) -> None:
+def test_a_namespace_that_codex_accepts_keeps_its_name(name: str) -> None:
     assert codex_namespace(name) == name
 
 
 @pytest.mark.parametrize("name", ["web", "functions", "mcp", "mcp__github", "tool_search", "a.b", "", "n" * 65])
-def test_a_namespace_that_codex_refuses_gets_a_name_of_its_own(name: str) -> None:
+def test_a_namespace_that_codex_refuses_is_mapped(name: str) -> None:
     assert re.fullmatch("x_[a-zA-Z0-9_-]*_[0-9a-f]{8}", codex_namespace(name))
     assert len(codex_namespace(name)) <= 64
 
 
-def test_of_two_toolboxes_the_tools_of_the_other_hold() -> None:
+def test_joining_toolboxes_prefers_the_tools_of_the_other() -> None:
     other = Tool.function("look", "Otherwise.", {})
     joined = Toolbox((LOOK, PATCH), {"mode": "live"}).joined(Toolbox((other, WEB_LOOK)))
     assert joined == Toolbox((other, PATCH, WEB_LOOK), {"mode": "live"})
     assert joined.joined(Toolbox((), {"mode": "cached"})).web_search == {"mode": "cached"}
 
 
-def test_a_search_of_the_client_is_a_function_of_its_own_kind() -> None:
+def test_a_tool_search_of_the_client_becomes_a_function() -> None:
     search = Tool.search("Finds.", {"type": "object"})
     assert (search.kind, search.spec()["type"], search.spec()["name"]) == ("search", "function", "tool_search")
     assert Toolbox((search,)).call_to_client("tool_search", '{"query": "x"}') == (search, '{"query": "x"}')

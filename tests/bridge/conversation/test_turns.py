@@ -45,13 +45,13 @@ from tests.bridge.conversation.codex_events import THREAD, TURN, delta, ended, r
 
 USAGE = TokenUsage(9, 0, 3, 0)
 SHELL = Tool.function("exec_command", "Runs.", {})
-"""A tool that codex knows by another name."""
+"""A tool with another name in codex."""
 PROMPT = Prompt("gpt", (message("user", "Go."),), Toolbox((SHELL,)))
 CALLS = Finished("tool_calls")
 
 
 class FakeClient:
-    """Notes the answers to codex's calls and the interrupts, and can do nothing else."""
+    """Records the answers to codex's calls and the interrupts; refuses any other call."""
 
     def __init__(self) -> None:
         self.interrupts = 0
@@ -61,12 +61,12 @@ class FakeClient:
         self.answers.append((request.id, result))
 
     async def call(self, call: Call[None]) -> None:
-        assert call == turn_interrupt(THREAD, TURN), "a turn does nothing else of itself"
+        assert call == turn_interrupt(THREAD, TURN), "a turn makes no other call"
         self.interrupts += 1
 
 
-class Stage:
-    """A thread on which codex says what the test says."""
+class ScriptedThread:
+    """A thread whose codex events the test provides."""
 
     def __init__(self) -> None:
         self.codex = FakeClient()
@@ -87,7 +87,7 @@ class Stage:
         return Turn(self.thread, prompt, outputs or {}, limits or Limits(), idle)
 
     def answered(self, outputs: Mapping[str, Any]) -> bool:
-        """Whether codex got these outputs, each once, in whatever order."""
+        """Return whether codex got exactly these outputs, in any order."""
         got = sorted(self.codex.answers, key=lambda answer: answer[0])
         return got == [(f"ask {name}", tool_call_result(outputs[name])) for name in sorted(outputs)]
 
@@ -96,12 +96,12 @@ def call(call_id: str, name: str = "exec_command") -> Event:
     return codex.item({**function_call(call_id, codex_name(name), "{}"), "id": f"fc_{call_id}"})
 
 
-def asked(call_id: str, turn_id: str = TURN, name: str = codex_name("exec_command")) -> ToolCallAsked:
+def asks(call_id: str, turn_id: str = TURN, name: str = codex_name("exec_command")) -> ToolCallAsked:
     return ToolCallAsked(THREAD, turn_id, call_id, name, {}, request=Request(f"ask {call_id}", "item/tool/call", {}))
 
 
 async def read(turn: Turn) -> list[TurnEvent]:
-    """All events to the end of the answer, but the ends of items."""
+    """Return all events to the end of the answer, without completed items."""
     events: list[TurnEvent] = []
     with anyio.fail_after(5):
         while not (events and isinstance(events[-1], Finished | Failed)):
@@ -109,58 +109,58 @@ async def read(turn: Turn) -> list[TurnEvent]:
     return [event for event in events if not isinstance(event, ItemDone)]
 
 
-def told(*calls: str) -> list[TurnEvent]:
+def called(*calls: str) -> list[TurnEvent]:
     return [ToolCall(one, "exec_command", "{}") for one in calls]
 
 
 async def test_an_answer_is_read_to_its_end() -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(delta("Hel"), delta("lo"), reported(), codex.message("Hello"), used(USAGE))
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(delta("Hel"), delta("lo"), reported(), codex.message("Hello"), used(USAGE))
     whole = ItemDone(message("assistant", "Hello"))
     assert await turn.next_events() == [TextDelta("Hello", 2), whole, Used(USAGE)]
     assert turn.outcome == "running"
-    stage.say(ended())
+    scripted.say(ended())
     assert await read(turn) == [Finished("stop")]
-    assert (turn.outcome, turn.awaited, stage.thread.turn_id) == ("complete", frozenset(), None)
+    assert (turn.outcome, turn.awaited, scripted.thread.turn_id) == ("complete", frozenset(), None)
     assert turn.expected_history() == [message("assistant", "Hello")]
     assert turn.items == [message("assistant", "Hello")]
 
 
 async def test_an_answer_with_calls_suspends_the_turn() -> None:
-    stage = Stage()
-    turn = stage.turn()
+    scripted = ScriptedThread()
+    turn = scripted.turn()
     reasoning = {"type": "reasoning", "encrypted_content": "x"}
-    stage.say(codex.item(reasoning), codex.message("I look."), call("c1"), asked("c1"), call("c2"), used(USAGE))
-    assert await read(turn) == [TextDelta("I look."), *told("c1", "c2"), Used(USAGE), CALLS]
-    assert (turn.outcome, turn.awaited, stage.thread.turn_id) == ("suspended", {"c1", "c2"}, TURN)
+    scripted.say(codex.item(reasoning), codex.message("I look."), call("c1"), asks("c1"), call("c2"), used(USAGE))
+    assert await read(turn) == [TextDelta("I look."), *called("c1", "c2"), Used(USAGE), CALLS]
+    assert (turn.outcome, turn.awaited, scripted.thread.turn_id) == ("suspended", {"c1", "c2"}, TURN)
     calls = [function_call(call_id, codex_name("exec_command"), "{}") for call_id in ("c1", "c2")]
     assert turn.expected_history() == [message("assistant", "I look."), *calls]
     raw = [{**one, "id": f"fc_{one['call_id']}"} for one in calls]
     assert turn.items == [reasoning, message("assistant", "I look."), *raw]
-    assert stage.codex.answers == []
+    assert scripted.codex.answers == []
 
 
 @pytest.mark.parametrize(
-    ("events", "echo"),
+    ("events", "expected"),
     [
         ([ended()], [message("assistant", "")]),
         ([call("c1"), used(None)], [function_call("c1", codex_name("exec_command"), "{}")]),
     ],
     ids=["nothing", "a call alone"],
 )
-async def test_an_answer_without_text_is_echoed_as_clients_send_it(events: list[Event], echo: list[Any]) -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(*events)
+async def test_an_answer_without_text_is_expected_as_clients_send_it(events: list[Event], expected: list[Any]) -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(*events)
     await read(turn)
-    assert turn.expected_history() == echo
+    assert turn.expected_history() == expected
 
 
-async def test_the_call_of_a_custom_tool_is_echoed_as_the_model_wrote_it() -> None:
-    stage = Stage()
-    turn = stage.turn(prompt=Prompt("gpt", PROMPT.items, Toolbox((Tool.custom("patch", "", None),))))
-    stage.say(codex.item(dict(function_call("c1", "patch", '{"input": "+x"}'))), used(USAGE))
+async def test_the_call_of_a_custom_tool_is_expected_as_the_model_wrote_it() -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn(prompt=Prompt("gpt", PROMPT.items, Toolbox((Tool.custom("patch", "", None),))))
+    scripted.say(codex.item(dict(function_call("c1", "patch", '{"input": "+x"}'))), used(USAGE))
     assert await read(turn) == [ToolCall("c1", "patch", "+x", "custom"), Used(USAGE), CALLS]
     assert turn.expected_history() == [function_call("c1", "patch", '{"input":"+x"}')]
 
@@ -173,29 +173,29 @@ OUTPUTS = {"c1": "one", "c2": [{"type": "input_text", "text": "two"}]}
     [("12", ""), ("21", ""), ("", "12"), ("", "21"), ("1", "2"), ("2", "1")],
     ids=lambda calls: calls or "none",
 )
-async def test_codex_gets_each_output_whether_it_asks_before_or_after_it_came(before: str, after: str) -> None:
-    stage = Stage()
-    stage.say(call("c1"), call("c2"), *(asked(f"c{one}") for one in before), used(USAGE))
-    await read(stage.turn())
-    assert stage.codex.answers == []
-    turn = stage.turn(OUTPUTS)
+async def test_codex_gets_each_output_whether_it_asks_before_or_after_its_arrival(before: str, after: str) -> None:
+    scripted = ScriptedThread()
+    scripted.say(call("c1"), call("c2"), *(asks(f"c{one}") for one in before), used(USAGE))
+    await read(scripted.turn())
+    assert scripted.codex.answers == []
+    turn = scripted.turn(OUTPUTS)
     turn.hand_over()
-    assert stage.answered({f"c{one}": OUTPUTS[f"c{one}"] for one in before})
+    assert scripted.answered({f"c{one}": OUTPUTS[f"c{one}"] for one in before})
     for one in after:
-        stage.say(asked(f"c{one}"))
-    stage.say(delta("Done."), used(USAGE), ended())
+        scripted.say(asks(f"c{one}"))
+    scripted.say(delta("Done."), used(USAGE), ended())
     assert await read(turn) == [TextDelta("Done."), Used(USAGE), Finished("stop")]
-    assert stage.answered(OUTPUTS)
-    assert (stage.thread.asked, stage.thread.outputs) == ({}, {})
+    assert scripted.answered(OUTPUTS)
+    assert (scripted.thread.open_calls, scripted.thread.outputs) == ({}, {})
 
 
-async def test_the_outputs_that_were_handed_over_are_no_part_of_the_answer() -> None:
-    stage = Stage()
-    stage.say(call("c1"), used(USAGE))
-    await read(stage.turn())
-    turn = stage.turn({"c1": "one"})
-    stage.say(
-        asked("c1"), codex.item(dict(function_call_output("c1", "one"))), codex.message("Done."), used(USAGE), ended()
+async def test_outputs_that_were_handed_over_are_not_part_of_the_answer() -> None:
+    scripted = ScriptedThread()
+    scripted.say(call("c1"), used(USAGE))
+    await read(scripted.turn())
+    turn = scripted.turn({"c1": "one"})
+    scripted.say(
+        asks("c1"), codex.item(dict(function_call_output("c1", "one"))), codex.message("Done."), used(USAGE), ended()
     )
     assert await read(turn) == [TextDelta("Done."), Used(USAGE), Finished("stop")]
     assert turn.items == [message("assistant", "Done.")]
@@ -203,10 +203,10 @@ async def test_the_outputs_that_were_handed_over_are_no_part_of_the_answer() -> 
 
 
 async def test_events_of_other_turns_are_skipped() -> None:
-    stage = Stage()
-    turn = stage.turn()
+    scripted = ScriptedThread()
+    turn = scripted.turn()
     other = MessageDelta(THREAD, "turn_0", "msg_1", "old"), TurnCompleted(THREAD, FinishedTurn("turn_0", "completed"))
-    stage.say(*other, delta("new"), *other, used(USAGE), ended())
+    scripted.say(*other, delta("new"), *other, used(USAGE), ended())
     assert await read(turn) == [TextDelta("new"), Used(USAGE), Finished("stop")]
 
 
@@ -214,58 +214,58 @@ async def test_events_of_other_turns_are_skipped() -> None:
     ("warning", "fell_back"), [("Falling back from WebSockets to HTTPS.", True), ("Be careful.", False)]
 )
 async def test_a_thread_that_fell_back_to_http_is_marked(warning: str, fell_back: bool) -> None:
-    stage = Stage()
-    stage.say(Warned(THREAD, warning), Warned(THREAD, "Something else."), delta("Hi."), used(USAGE), ended())
-    assert await read(stage.turn()) == [TextDelta("Hi."), Used(USAGE), Finished("stop")]
-    assert stage.thread.fell_back == fell_back
+    scripted = ScriptedThread()
+    scripted.say(Warned(THREAD, warning), Warned(THREAD, "Something else."), delta("Hi."), used(USAGE), ended())
+    assert await read(scripted.turn()) == [TextDelta("Hi."), Used(USAGE), Finished("stop")]
+    assert scripted.thread.fell_back == fell_back
 
 
 async def test_a_client_that_wants_one_call_at_a_time_gets_one_in_each_answer() -> None:
-    stage = Stage()
+    scripted = ScriptedThread()
     prompt = Prompt("gpt", PROMPT.items, PROMPT.toolbox, one_call_at_a_time=True)
-    stage.say(call("c1"), call("c2"), call("c3"), asked("c2"))
+    scripted.say(call("c1"), call("c2"), call("c3"), asks("c2"))
     answers: list[list[TurnEvent]] = []
     outputs: dict[str, str] = {}
     for call_id in ("c1", "c2", "c3"):
-        turn = stage.turn(outputs, prompt=prompt)
+        turn = scripted.turn(outputs, prompt=prompt)
         turn.hand_over()
         answers.append(await turn.next_events())
         if call_id == "c1":
-            stage.say(used(USAGE))
+            scripted.say(used(USAGE))
             answers[0] += await read(turn)
         assert turn.expected_history() == [function_call(call_id, codex_name("exec_command"), "{}")]
         assert (turn.awaited, turn.outcome) == ({call_id}, "suspended")
         outputs = {call_id: call_id}
     nothing = Used(TokenUsage(0, 0, 0, 0))
-    assert answers == [[*told("c1"), Used(USAGE), CALLS]] + [[*told(one), nothing, CALLS] for one in ("c2", "c3")]
-    turn = stage.turn(outputs, prompt=prompt)
+    assert answers == [[*called("c1"), Used(USAGE), CALLS]] + [[*called(one), nothing, CALLS] for one in ("c2", "c3")]
+    turn = scripted.turn(outputs, prompt=prompt)
     turn.hand_over()
-    assert stage.answered({"c2": "c2"})
-    stage.say(asked("c3"), asked("c1"), delta("Done."), used(USAGE), ended())
+    assert scripted.answered({"c2": "c2"})
+    scripted.say(asks("c3"), asks("c1"), delta("Done."), used(USAGE), ended())
     assert await read(turn) == [TextDelta("Done."), Used(USAGE), Finished("stop")]
-    assert stage.answered({"c1": "c1", "c2": "c2", "c3": "c3"})
+    assert scripted.answered({"c1": "c1", "c2": "c2", "c3": "c3"})
 
 
-async def test_outputs_that_came_one_at_a_time_are_no_part_of_the_answer() -> None:
-    stage = Stage()
+async def test_outputs_that_arrive_one_at_a_time_are_not_part_of_the_answer() -> None:
+    scripted = ScriptedThread()
     prompt = Prompt("gpt", PROMPT.items, PROMPT.toolbox, one_call_at_a_time=True)
-    stage.say(call("c1"), call("c2"), asked("c1"), asked("c2"), used(USAGE))
+    scripted.say(call("c1"), call("c2"), asks("c1"), asks("c2"), used(USAGE))
     outputs: dict[str, str] = {}
     for call_id in ("c1", "c2"):
-        await read(stage.turn(outputs, prompt=prompt))
+        await read(scripted.turn(outputs, prompt=prompt))
         outputs = {call_id: call_id}
-        turn = stage.turn(outputs, prompt=prompt)
+        turn = scripted.turn(outputs, prompt=prompt)
         turn.hand_over()
-    stage.say(*(codex.item(dict(function_call_output(one, "seen"))) for one in ("c1", "c2")), ended())
+    scripted.say(*(codex.item(dict(function_call_output(one, "output"))) for one in ("c1", "c2")), ended())
     await read(turn)
     assert turn.items == []
 
 
-@pytest.mark.parametrize("said", [delta("Hi."), call("c1")], ids=["text", "a call that codex does not ask for"])
-async def test_a_silent_model_ends_the_answer(said: Event) -> None:
-    stage = Stage()
-    turn = stage.turn(idle=0.01)
-    stage.say(said)
+@pytest.mark.parametrize("event", [delta("Hi."), call("c1")], ids=["text", "a call that codex does not request"])
+async def test_a_silent_model_ends_the_answer(event: Event) -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn(idle=0.01)
+    scripted.say(event)
     assert len(await turn.next_events()) == 1
     with anyio.fail_after(5), pytest.raises(ApiError) as caught:
         await turn.next_events()
@@ -276,95 +276,95 @@ async def test_a_silent_model_ends_the_answer_by_the_clock_of_the_event_loop(mon
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "time", lambda: time.monotonic() - 1000)
     with anyio.fail_after(5), pytest.raises(ApiError) as caught:
-        await Stage().turn(idle=0.01).next_events()
+        await ScriptedThread().turn(idle=0.01).next_events()
     assert caught.value.code == "upstream_timeout"
 
 
-async def test_an_answer_whose_calls_came_ends_although_its_stream_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_with_calls_ends_although_its_stream_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "CALLS_WITHOUT_END", 0.01)
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(call("c1"), asked("c1"))
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(call("c1"), asks("c1"))
     *calls, usage, end = await read(turn)
-    assert (calls, end) == (told("c1"), CALLS)
+    assert (calls, end) == (called("c1"), CALLS)
     assert isinstance(usage, Used)
     assert usage.usage.input > 0 < usage.usage.output
     assert (turn.outcome, turn.awaited) == ("suspended", {"c1"})
 
 
-@pytest.mark.parametrize("events", [[asked("c1"), used(USAGE)], [used(USAGE), asked("c1")]], ids=["before", "after"])
-async def test_a_call_that_codex_asks_for_reaches_the_client_even_without_its_item(events: list[Event]) -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(*events)
+@pytest.mark.parametrize("events", [[asks("c1"), used(USAGE)], [used(USAGE), asks("c1")]], ids=["before", "after"])
+async def test_a_call_that_codex_requests_reaches_the_client_without_its_item(events: list[Event]) -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(*events)
     answer = await read(turn)
-    assert sorted(map(repr, answer)) == sorted(map(repr, [*told("c1"), Used(USAGE), CALLS]))
+    assert sorted(map(repr, answer)) == sorted(map(repr, [*called("c1"), Used(USAGE), CALLS]))
     assert answer[-1] == CALLS
     assert turn.items == [function_call("c1", codex_name("exec_command"), "{}")]
     assert (turn.outcome, turn.awaited) == ("suspended", {"c1"})
 
 
-async def test_codex_is_told_that_a_tool_does_not_exist_which_the_request_does_not_declare() -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(asked("c1", name="no_such_tool"), delta("Sorry."), used(USAGE), ended())
+async def test_a_requested_call_of_an_undeclared_tool_is_refused() -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(asks("c1", name="no_such_tool"), delta("Sorry."), used(USAGE), ended())
     assert await read(turn) == [TextDelta("Sorry."), Used(USAGE), Finished("stop")]
-    assert stage.codex.answers == [("ask c1", tool_call_failure("There is no tool no_such_tool."))]
+    assert scripted.codex.answers == [("ask c1", tool_call_failure("There is no tool no_such_tool."))]
 
 
 BAD = codex.called("c1", codex_name("exec_command"), '{"q": "unterm')
 
 
-async def test_a_turn_whose_call_codex_cannot_parse_is_interrupted_before_it_goes_on() -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(BAD)
-    [told_call, _] = await turn.next_events(), stage.codex.interrupts
-    assert told_call == [ToolCall("c1", "exec_command", '{"q": "unterm')]
-    assert stage.codex.interrupts == 1
-    stage.say(codex.output("c1", "failed to parse function arguments"), ended("interrupted"))
+async def test_a_turn_whose_call_codex_cannot_parse_is_interrupted() -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(BAD)
+    [tool_call, _] = await turn.next_events(), scripted.codex.interrupts
+    assert tool_call == [ToolCall("c1", "exec_command", '{"q": "unterm')]
+    assert scripted.codex.interrupts == 1
+    scripted.say(codex.output("c1", "failed to parse function arguments"), ended("interrupted"))
     usage, end = await read(turn)
     assert isinstance(usage, Used)
-    assert (end, turn.outcome, turn.awaited, stage.codex.interrupts) == (CALLS, "codex-answered", {"c1"}, 1)
+    assert (end, turn.outcome, turn.awaited, scripted.codex.interrupts) == (CALLS, "codex-answered", {"c1"}, 1)
     assert turn.items == [BAD.item]
 
 
 async def test_a_call_that_codex_cannot_parse_waits_for_the_others_of_its_step() -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(call("c2"), BAD, asked("c2"), codex.output("c1", "failed to parse function arguments"))
-    assert await turn.next_events() == [*told("c2"), ToolCall("c1", "exec_command", '{"q": "unterm')]
-    stage.say(call("c3"), used(USAGE))
-    assert await read(turn) == [*told("c3"), Used(USAGE), CALLS]
-    assert (turn.outcome, turn.awaited, stage.codex.interrupts) == ("codex-answered", {"c1", "c2", "c3"}, 0)
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(call("c2"), BAD, asks("c2"), codex.output("c1", "failed to parse function arguments"))
+    assert await turn.next_events() == [*called("c2"), ToolCall("c1", "exec_command", '{"q": "unterm')]
+    scripted.say(call("c3"), used(USAGE))
+    assert await read(turn) == [*called("c3"), Used(USAGE), CALLS]
+    assert (turn.outcome, turn.awaited, scripted.codex.interrupts) == ("codex-answered", {"c1", "c2", "c3"}, 0)
 
 
-async def test_a_call_that_codex_answers_by_itself_is_the_clients_to_answer_all_the_same() -> None:
-    """Whatever the reason: here codex could have parsed the arguments."""
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(call("c1"), codex.output("c1", "something is wrong"), used(USAGE))
-    assert await read(turn) == [*told("c1"), Used(USAGE), CALLS]
+async def test_the_client_answers_a_call_that_codex_has_answered_itself() -> None:
+    """This holds for any reason: here codex could have parsed the arguments."""
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(call("c1"), codex.output("c1", "something is wrong"), used(USAGE))
+    assert await read(turn) == [*called("c1"), Used(USAGE), CALLS]
     assert turn.outcome == "codex-answered"
 
 
-async def test_a_call_id_that_comes_again_in_a_later_step_is_another_call() -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(call("c1"), used(USAGE), asked("c1"))
+async def test_a_call_id_used_again_in_a_later_step_is_another_call() -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(call("c1"), used(USAGE), asks("c1"))
     await read(turn)
-    turn = stage.turn({"c1": "one"})
+    turn = scripted.turn({"c1": "one"})
     turn.hand_over()
-    stage.say(codex.output("c1", "one"), call("c1"), used(USAGE), asked("c1"))
-    assert await read(turn) == [*told("c1"), Used(USAGE), CALLS]
-    assert (turn.outcome, [answer[0] for answer in stage.codex.answers]) == ("suspended", ["ask c1"])
+    scripted.say(codex.output("c1", "one"), call("c1"), used(USAGE), asks("c1"))
+    assert await read(turn) == [*called("c1"), Used(USAGE), CALLS]
+    assert (turn.outcome, [answer[0] for answer in scripted.codex.answers]) == ("suspended", ["ask c1"])
 
 
-async def test_the_end_of_codex_is_told_after_what_it_said() -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(delta("Hi."))
-    stage.thread.inbox.fail(ConnectionLostError("codex ended"))
+async def test_the_end_of_codex_is_raised_after_its_last_events() -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(delta("Hi."))
+    scripted.thread.inbox.fail(ConnectionLostError("codex ended"))
     assert await turn.next_events() == [TextDelta("Hi.")]
     with pytest.raises(ConnectionLostError, match="codex ended"):
         await turn.next_events()
@@ -384,14 +384,14 @@ def letters(text: str) -> Iterable[Event]:
 async def test_an_answer_that_ends_at_a_limit_has_an_estimated_usage(
     limits: Limits, text: str, tokens: int, reason: Any, end: tuple[Event, ...]
 ) -> None:
-    stage = Stage()
-    turn = stage.turn(limits=limits)
-    stage.say(*letters("abcd"), *end)
+    scripted = ScriptedThread()
+    turn = scripted.turn(limits=limits)
+    scripted.say(*letters("abcd"), *end)
     *out, usage, finished = await read(turn)
     assert "".join(event.text for event in out if isinstance(event, TextDelta)) == text
     sent = len(orjson.dumps([list(PROMPT.items), PROMPT.toolbox.specs()]))
     assert (usage, finished) == (Used(TokenUsage(sent // 4, 0, tokens, 0)), Finished(reason))
-    assert (turn.outcome, stage.thread.turn_id, turn.expected_history()) == (
+    assert (turn.outcome, scripted.thread.turn_id, turn.expected_history()) == (
         "running",
         TURN,
         [message("assistant", text)],
@@ -399,11 +399,11 @@ async def test_an_answer_that_ends_at_a_limit_has_an_estimated_usage(
 
 
 async def test_an_answer_within_its_limits_is_complete_with_its_true_usage() -> None:
-    stage = Stage()
-    turn = stage.turn(limits=Limits(("b!",), 9))
-    stage.say(*letters("ab"), used(USAGE), ended())
+    scripted = ScriptedThread()
+    turn = scripted.turn(limits=Limits(("b!",), 9))
+    scripted.say(*letters("ab"), used(USAGE), ended())
     assert await read(turn) == [TextDelta("a"), TextDelta("b", 0), Used(USAGE), Finished("stop")]
-    assert (turn.outcome, stage.thread.turn_id, turn.expected_history()) == (
+    assert (turn.outcome, scripted.thread.turn_id, turn.expected_history()) == (
         "complete",
         None,
         [message("assistant", "ab")],
@@ -422,51 +422,56 @@ INCOMPLETE = CodexFailure("Incomplete response returned, reason: max_output_toke
     ],
     ids=["failed", "interrupted", "too long"],
 )
-async def test_a_turn_that_ends_otherwise_has_failed(end: Event, last: ApiError | Finished) -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(delta("Hi"), end)
+async def test_a_turn_that_does_not_complete_has_failed(end: Event, last: ApiError | Finished) -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(delta("Hi"), end)
     *_, event = await read(turn)
     assert (event.error.body() if isinstance(event, Failed) else event) == (
         last.body() if isinstance(last, ApiError) else last
     )
-    assert (turn.outcome, stage.thread.turn_id) == ("failed", None)
+    assert (turn.outcome, scripted.thread.turn_id) == ("failed", None)
 
 
 @pytest.mark.parametrize(
     "end", [ended("interrupted"), ended("failed", CodexFailure("Broke."))], ids=["so", "otherwise"]
 )
 async def test_a_turn_that_is_cancelled_is_interrupted_and_ends_as_cancelled(end: Event) -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(delta("Hel"))
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(delta("Hel"))
     assert await turn.next_events() == [TextDelta("Hel")]
     await turn.cancel()
-    assert stage.codex.interrupts == 1
-    stage.say(end)
+    assert scripted.codex.interrupts == 1
+    scripted.say(end)
     *_, last = await read(turn)
     assert last == Finished("cancelled")
-    assert (turn.outcome, stage.thread.turn_id) == ("failed", None)
+    assert (turn.outcome, scripted.thread.turn_id) == ("failed", None)
 
 
 async def test_a_turn_that_was_complete_before_it_could_be_cancelled_is_complete() -> None:
-    stage = Stage()
-    turn = stage.turn()
-    stage.say(delta("Hi."), used(USAGE), ended())
+    scripted = ScriptedThread()
+    turn = scripted.turn()
+    scripted.say(delta("Hi."), used(USAGE), ended())
     await turn.cancel()
     assert await read(turn) == [TextDelta("Hi."), Used(USAGE), Finished("stop")]
     assert turn.outcome == "complete"
     await turn.cancel()
-    assert stage.codex.interrupts == 1
+    assert scripted.codex.interrupts == 1
 
 
-async def echoed(display: ReasoningDisplay, said: list[tuple[bool, str]], calls: int) -> tuple[list[Any], list[Any]]:
-    """The answer as the client's next request brings it, and the turn's echo; `said` tells reasoning from text."""
-    stage = Stage()
+async def sent_and_expected(
+    display: ReasoningDisplay, texts: list[tuple[bool, str]], calls: int
+) -> tuple[list[Any], list[Any]]:
+    """Return the answer as the client's next request has it, and as the turn expects it.
+
+    `texts` are the deltas, each with True for reasoning and False for text.
+    """
+    scripted = ScriptedThread()
     names = [f"c{number}" for number in range(calls)]
-    stage.say(*(ReasoningDelta(THREAD, TURN, "rs_1", text) if hidden else delta(text) for hidden, text in said))
-    stage.say(*map(call, names), used(None), ended())
-    turn, writer = stage.turn(), ChatCompletion(ChatAnswer("id", 0, "gpt", display=display))
+    scripted.say(*(ReasoningDelta(THREAD, TURN, "rs_1", text) if hidden else delta(text) for hidden, text in texts))
+    scripted.say(*map(call, names), used(None), ended())
+    turn, writer = scripted.turn(), ChatCompletion(ChatAnswer("id", 0, "gpt", display=display))
     answer = orjson.loads(writer.feed(await read(turn)))["choices"][0]["message"]
     results = [{"role": "tool", "tool_call_id": name, "content": ""} for name in names]
     tools = [{"type": "function", "function": {"name": "exec_command"}}]
@@ -475,14 +480,14 @@ async def echoed(display: ReasoningDisplay, said: list[tuple[bool, str]], calls:
     return [*sent[1 : len(sent) - calls]], turn.expected_history()
 
 
-SAID = st.lists(st.tuples(st.booleans(), st.text(min_size=1, max_size=9)), max_size=4)
+TEXTS = st.lists(st.tuples(st.booleans(), st.text(min_size=1, max_size=9)), max_size=4)
 
 
-@given(st.sampled_from(["off", "reasoning_content", "think", "details"]), SAID, st.integers(0, 2))
+@given(st.sampled_from(["off", "reasoning_content", "think", "details"]), TEXTS, st.integers(0, 2))
 @example("think", [(True, "Hm.")], 1)
 @settings(deadline=None, max_examples=60)
-async def test_what_the_client_sends_back_is_the_echo(
-    display: ReasoningDisplay, said: list[tuple[bool, str]], calls: int
+async def test_the_client_sends_back_the_expected_history(
+    display: ReasoningDisplay, texts: list[tuple[bool, str]], calls: int
 ) -> None:
-    sent, echo = await echoed(display, said, calls)
-    assert sent == echo
+    sent, expected = await sent_and_expected(display, texts, calls)
+    assert sent == expected

@@ -1,4 +1,4 @@
-"""What a model may say in a turn, as turn events for hypothesis."""
+"""Hypothesis strategies for the turn events of a model."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def message_item(text: str = "", phase: str | None = None, annotations: Sequence
 
 def reasoning_item(*summary: str, source: str = "") -> ItemDone:
     parts = [{"type": "summary_text", "text": text} for text in summary]
-    known = {"id": source} if source else {}
-    return ItemDone({"type": "reasoning", "summary": parts, "encrypted_content": f"secret of {source}", **known})
+    id_field = {"id": source} if source else {}
+    return ItemDone({"type": "reasoning", "summary": parts, "encrypted_content": f"secret of {source}", **id_field})
 
 
 def search_item(action: Mapping[str, Any] | None = ACTIONS[0]) -> ItemDone:
@@ -65,7 +65,7 @@ BOX = Toolbox((LOOK, EDIT, Tool.function("exec_command", "", {}), Tool.search(""
 
 @st.composite
 def calls(draw: st.DrawFn) -> ToolCall:
-    """A call of a tool of the box, as the client knows it."""
+    """A call of a tool in `BOX`, with the client's names."""
     tool = draw(st.sampled_from(BOX.tools))
     texts = TEXTS if tool.kind == "custom" else st.sampled_from(["{}", '{"at": 1}', '{"at": "\\u00e9", "n": [1.0]}'])
     namespace, name = tool.path
@@ -79,7 +79,7 @@ searches = st.sampled_from(ACTIONS).map(search_item)
 
 @st.composite
 def messages(draw: st.DrawFn) -> list[TurnEvent]:
-    """A message in pieces, as the translator tells it."""
+    """A message in deltas, as the translator yields it."""
     pieces = draw(st.lists(TEXTS.filter(bool), max_size=4))
     phase = draw(st.sampled_from([None, "commentary", "final_answer"]))
     annotations = draw(st.lists(st.just(CITATION), max_size=2))
@@ -87,8 +87,8 @@ def messages(draw: st.DrawFn) -> list[TurnEvent]:
 
 
 @st.composite
-def reasoning_digests(draw: st.DrawFn) -> list[TurnEvent]:
-    """A reasoning item whose summary is told piece by piece, or only at its end."""
+def reasoning_items(draw: st.DrawFn) -> list[TurnEvent]:
+    """A reasoning item whose summary comes in deltas, or only at its end."""
     parts = draw(st.lists(st.lists(TEXTS.filter(bool), min_size=1, max_size=3), max_size=3))
     source = draw(SOURCES)
     deltas: list[TurnEvent] = []
@@ -101,14 +101,14 @@ def alone(event: TurnEvent) -> list[TurnEvent]:
     return [event]
 
 
-steps = st.one_of(messages(), reasoning_digests(), calls().map(alone), usages.map(alone), searches.map(alone))
+steps = st.one_of(messages(), reasoning_items(), calls().map(alone), usages.map(alone), searches.map(alone))
 
 
 @st.composite
 def turns(draw: st.DrawFn) -> list[TurnEvent]:
-    """Whole items, of which the last may be broken off, and an end."""
-    said = [event for step in draw(st.lists(steps, max_size=6)) for event in step]
-    return [*said[: draw(st.integers(0, len(said))) or len(said)], draw(ends)]
+    """Whole items, the last of which may be cut off, and an end."""
+    events = [event for step in draw(st.lists(steps, max_size=6)) for event in step]
+    return [*events[: draw(st.integers(0, len(events))) or len(events)], draw(ends)]
 
 
 anything: st.SearchStrategy[TurnEvent] = st.one_of(
@@ -121,11 +121,11 @@ anything: st.SearchStrategy[TurnEvent] = st.one_of(
     st.just(message_item("text", "commentary", [CITATION])),
     st.just(reasoning_item("text")),
 )
-"""Also what no translator tells in this order."""
+"""Any event, also in an order that no translator produces."""
 
 disorder = st.tuples(st.lists(anything, max_size=12), ends).map(lambda made: [*made[0], made[1]])
 
 
 def sent_back(output: Sequence[Any]) -> list[Item]:
-    """What the output of a response becomes when it is part of the next input."""
+    """Return the items of a response's output that is sent back as part of the next input."""
     return [item for one in read_input(output) if (item := one.item.item(BOX)) is not None]

@@ -23,10 +23,10 @@ def library(*cases: Case, **options: Any) -> Library:
     return Library(cases, Redactor(), **options)
 
 
-def test_of_equal_recordings_the_one_that_was_asked_for_in_the_same_way_is_found() -> None:
+def test_of_equal_recordings_the_one_with_the_same_streaming_is_found() -> None:
     streamed = CASES["plain-text"]
-    asked = {name: value for name, value in streamed.exchanges[0].request.items() if name != "stream"}
-    whole = replace(streamed, name="whole", exchanges=(replace(streamed.exchanges[0], request=asked),))
+    request = {name: value for name, value in streamed.exchanges[0].request.items() if name != "stream"}
+    whole = replace(streamed, name="whole", exchanges=(replace(streamed.exchanges[0], request=request),))
     both = library(whole, streamed)
     assert both.find(SAY_HI, {"stream": True}).case is streamed
     assert both.find(SAY_HI, {}).case is whole
@@ -34,14 +34,14 @@ def test_of_equal_recordings_the_one_that_was_asked_for_in_the_same_way_is_found
     assert library(streamed).find(SAY_HI, {}).case is streamed
 
 
-def test_a_request_is_redacted_before_it_is_looked_for() -> None:
+def test_a_request_is_redacted_before_the_lookup() -> None:
     case = CASES["plain-text"]
-    asked = replace(SAY_HI, items=(message("user", "Say hi to a@example.org."),))
+    wanted = replace(SAY_HI, items=(message("user", "Say hi to a@example.org."),))
     session = write_lines(case.lines).replace(b"Say hi.", b"Say hi to <email>.")
-    assert library(replace(case, lines=read_lines(session))).find(asked, {}).case.name == "plain-text"
+    assert library(replace(case, lines=read_lines(session))).find(wanted, {}).case.name == "plain-text"
 
 
-def test_an_exchange_without_a_step_of_its_own_is_known_by_its_request() -> None:
+def test_an_exchange_without_a_step_is_found_by_its_request() -> None:
     case = CASES["one-tool"]
     first, second = case.exchanges
     held = replace(first, request={"messages": [1]}, line=len(case.lines))
@@ -57,23 +57,23 @@ def test_the_named_models_and_those_of_the_recordings_are_listed() -> None:
     assert library(replace(case, model={})).listed()[0].efforts == ()
 
 
-def test_where_nothing_was_recorded_nothing_is_found() -> None:
+def test_an_empty_library_finds_nothing() -> None:
     with pytest.raises(ApiError) as refusal:
         library().find(SAY_HI, {})
     assert (refusal.value.status, refusal.value.code) == (404, "no_recording")
     assert refusal.value.message == "There are no recordings."
 
 
-def test_the_nearest_case_is_the_one_with_the_longest_common_beginning() -> None:
-    asked = replace(SAY_HI, items=(*SAY_HI.items, message("assistant", "Hi! I am"), message("user", "Thanks.")))
+def test_the_nearest_case_has_the_longest_common_beginning() -> None:
+    wanted = replace(SAY_HI, items=(*SAY_HI.items, message("assistant", "Hi! I am"), message("user", "Thanks.")))
     with pytest.raises(ApiError) as refusal:
-        library(*CASES.values()).find(asked, {})
+        library(*CASES.values()).find(wanted, {})
     assert (
         "Request 2 of the case 'plain-text' comes nearest; it differs first at items[1].answer" in refusal.value.message
     )
 
 
-def test_a_demo_names_the_messages_that_need_nothing_else() -> None:
+def test_a_demo_names_the_messages_that_begin_a_recorded_conversation() -> None:
     openings = list(library(*CASES.values()).openings())
     assert "Say hi." in openings
     assert "What is the weather in Paris?" not in openings

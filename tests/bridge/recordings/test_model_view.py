@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from bridge.conversation.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.conversation.thread_params import thread_start_params
 from bridge.conversation.tools import Tool, Toolbox
-from bridge.recordings import model_view as seen
+from bridge.recordings import model_view
 from bridge.recordings.model_view import Difference, first_difference
 from codex_rpc.recording.steps import ModelView
 
@@ -31,7 +31,7 @@ def prompt(**fields: Any) -> Prompt:
     return replace(Prompt("m", HISTORY, BOX), **fields)
 
 
-def view(of: Prompt, *items: Any) -> ModelView:
+def thread_view(of: Prompt, *items: Any) -> ModelView:
     turn = {} if of.schema is None else {"outputSchema": of.schema}
     return ModelView(thread_start_params(of, "/cwd"), turn, items)
 
@@ -45,13 +45,13 @@ def view(of: Prompt, *items: Any) -> ModelView:
         {"schema": {"type": "object"}},
     ],
 )
-def test_a_prompt_and_the_thread_that_carries_it_look_alike(fields: dict[str, Any]) -> None:
-    asked = prompt(**fields)
-    assert seen.of_view(view(asked, *asked.items)) == seen.of_prompt(asked)
+def test_a_prompt_and_its_thread_have_the_same_model_view(fields: dict[str, Any]) -> None:
+    wanted = prompt(**fields)
+    assert model_view.of_view(thread_view(wanted, *wanted.items)) == model_view.of_prompt(wanted)
 
 
-def test_a_thread_that_lived_looks_like_its_history_told_anew() -> None:
-    lived: tuple[Item, ...] = (
+def test_a_continued_thread_and_its_history_in_one_request_have_the_same_model_view() -> None:
+    continued: tuple[Item, ...] = (
         *HISTORY[:2],
         {"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "secret"},
         {"type": "message", "id": "m1", "role": "assistant", "content": [{"type": "output_text", "text": "I "}]},
@@ -64,32 +64,39 @@ def test_a_thread_that_lived_looks_like_its_history_told_anew() -> None:
         function_call_output("c1", [{"type": "input_text", "text": "a tree"}]),
         HISTORY[-1],
     )
-    one, other = seen.of_view(view(prompt(), *lived)), seen.of_prompt(prompt())
+    one, other = model_view.of_view(thread_view(prompt(), *continued)), model_view.of_prompt(prompt())
     assert one == other
-    assert seen.key(one) == seen.key(other)
+    assert model_view.key(one) == model_view.key(other)
 
 
 def test_notes_come_first() -> None:
-    asked = prompt(items=(message("user", "hi"),), format_note="Answer in JSON.", choice_note="Call a tool.")
-    notes = (message("developer", note) for note in asked.notes)
-    assert seen.of_prompt(asked) == seen.of_view(view(asked, *notes, *asked.items))
+    wanted = prompt(items=(message("user", "hi"),), format_note="Answer in JSON.", choice_note="Call a tool.")
+    notes = (message("developer", note) for note in wanted.notes)
+    assert model_view.of_prompt(wanted) == model_view.of_view(thread_view(wanted, *notes, *wanted.items))
 
 
-def test_how_the_model_is_run_matters_unless_it_is_not_to() -> None:
-    one, other = seen.of_prompt(prompt()), seen.of_prompt(prompt(model="n", effort="high", tier="t", verbosity="low"))
-    assert seen.key(one) != seen.key(other)
-    assert seen.key(one, settings=False) == seen.key(other, settings=False)
-    assert seen.key(one, settings=False) != seen.key(seen.of_prompt(prompt(toolbox=Toolbox())), settings=False)
+def test_the_key_depends_on_the_settings_unless_they_are_excluded() -> None:
+    one, other = (
+        model_view.of_prompt(prompt()),
+        model_view.of_prompt(prompt(model="n", effort="high", tier="t", verbosity="low")),
+    )
+    assert model_view.key(one) != model_view.key(other)
+    assert model_view.key(one, settings=False) == model_view.key(other, settings=False)
+    assert model_view.key(one, settings=False) != model_view.key(
+        model_view.of_prompt(prompt(toolbox=Toolbox())), settings=False
+    )
 
 
-def test_arguments_that_are_no_json_are_compared_as_the_text_that_they_are() -> None:
-    asked = prompt(items=(function_call("c", "look", "{"),))
-    assert seen.of_prompt(asked)["items"] == [{"answer": "", "calls": [{"id": "c", "name": "look", "arguments": "{"}]}]
+def test_arguments_that_are_not_json_are_compared_as_text() -> None:
+    wanted = prompt(items=(function_call("c", "look", "{"),))
+    assert model_view.of_prompt(wanted)["items"] == [
+        {"answer": "", "calls": [{"id": "c", "name": "look", "arguments": "{"}]}
+    ]
 
 
-def test_an_item_of_another_kind_is_taken_as_it_is_without_its_id() -> None:
-    asked = prompt(items=({"type": "new", "id": "n", "status": "done", "x": 1},))
-    assert seen.of_prompt(asked)["items"] == [{"type": "new", "x": 1}]
+def test_an_item_of_another_kind_is_kept_without_its_id_and_status() -> None:
+    wanted = prompt(items=({"type": "new", "id": "n", "status": "done", "x": 1},))
+    assert model_view.of_prompt(wanted)["items"] == [{"type": "new", "x": 1}]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +116,7 @@ def test_the_first_difference_is_shown_from_where_it_begins(one: Any, other: Any
 
 
 def test_common_items_are_counted_from_the_beginning() -> None:
-    one = seen.of_prompt(prompt())
-    assert seen.common_items(one, one) == len(one["items"])
-    assert seen.common_items(one, seen.of_prompt(prompt(items=HISTORY[:1]))) == 1
-    assert seen.common_items(one, seen.of_prompt(prompt(items=HISTORY[1:]))) == 0
+    one = model_view.of_prompt(prompt())
+    assert model_view.common_items(one, one) == len(one["items"])
+    assert model_view.common_items(one, model_view.of_prompt(prompt(items=HISTORY[:1]))) == 1
+    assert model_view.common_items(one, model_view.of_prompt(prompt(items=HISTORY[1:]))) == 0

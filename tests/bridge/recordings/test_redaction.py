@@ -40,7 +40,7 @@ def redactor() -> Redactor:
         ("/srv/people/alice/x, /mnt/alice/y, alice", "/home/user/x, /mnt/user/y, alice"),
     ],
 )
-def test_what_identifies_or_admits_somebody_goes(text: str, expected: str) -> None:
+def test_identities_and_credentials_are_redacted(text: str, expected: str) -> None:
     assert redactor().text(text) == expected
 
 
@@ -60,11 +60,11 @@ def test_what_identifies_or_admits_somebody_goes(text: str, expected: str) -> No
         "email",
     ],
 )
-def test_what_only_looks_a_little_like_it_stays(text: str) -> None:
+def test_text_that_only_resembles_a_secret_stays(text: str) -> None:
     assert redactor().text(text) == text
 
 
-def test_what_a_name_calls_secret_goes_whatever_it_looks_like() -> None:
+def test_values_with_the_name_of_a_secret_are_redacted_whatever_their_form() -> None:
     value: dict[str, Any] = {
         "access_token": "plain words",
         "accountId": ["not a text"],
@@ -87,7 +87,7 @@ def test_what_a_name_calls_secret_goes_whatever_it_looks_like() -> None:
     }
 
 
-def test_what_was_once_called_secret_is_one_from_then_on() -> None:
+def test_a_value_once_named_secret_is_redacted_from_then_on() -> None:
     it = redactor()
     assert it.text(f"thread {ACCOUNT}") == f"thread {ACCOUNT}"
     it.learn({"result": [{"account_id": ACCOUNT}]})
@@ -95,7 +95,7 @@ def test_what_was_once_called_secret_is_one_from_then_on() -> None:
 
 
 @given(st.lists(st.integers(0, 60)))
-def test_however_a_text_is_cut_the_same_is_left_of_it(cuts: list[int]) -> None:
+def test_a_text_in_pieces_is_redacted_like_the_whole_text(cuts: list[int]) -> None:
     text = f"I am a@example.org with {JWT}."
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     pieces = [text[start:end] for start, end in itertools.pairwise(places)]
@@ -104,7 +104,7 @@ def test_however_a_text_is_cut_the_same_is_left_of_it(cuts: list[int]) -> None:
     assert "".join(redacted) == redactor().text(text) == "I am <email> with <token>."
 
 
-def test_a_placeholder_stands_where_the_secret_began() -> None:
+def test_a_placeholder_is_in_the_piece_in_which_the_secret_begins() -> None:
     assert redactor().pieces(["I am a@ex", "ample", ".org", "!"]) == ["I am <email>", "", "", "!"]
 
 
@@ -114,5 +114,5 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
     assert redactor().text(once) == once
 
 
-def test_a_redactor_that_knows_nobody_still_knows_what_secrets_look_like() -> None:
+def test_a_redactor_without_known_secrets_still_recognises_their_forms() -> None:
     assert Redactor().text("a@example.org in /home/bob") == "<email> in /home/user"

@@ -1,4 +1,4 @@
-"""A chain has the items that the store would give, and the store is read only when nobody knows them."""
+"""A history has the items of the chain in the store, and the store is read only if they are not cached."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from bridge.store.sqlite import SqliteStore, sqlite_store
 
 
 def stored(name: str, previous: str | None = None, text: str = "") -> Stored:
-    said = {"type": "message", "role": "user", "content": f"{name}?{text}"}
-    return Stored({"id": name, "previous_response_id": previous}, [said], [{"type": "message", "id": f"msg_{name}"}])
+    question = {"type": "message", "role": "user", "content": f"{name}?{text}"}
+    return Stored(
+        {"id": name, "previous_response_id": previous}, [question], [{"type": "message", "id": f"msg_{name}"}]
+    )
 
 
-class Watched:
-    """A store that counts what it is asked."""
+class CountingStore:
+    """A store that counts its calls."""
 
     def __init__(self, store: ResponseStore) -> None:
         self._store = store
-        self.asked = Counter[str]()
+        self.calls = Counter[str]()
 
     async def put(self, stored: Stored) -> None:
-        self.asked["put"] += 1
+        self.calls["put"] += 1
         await self._store.put(stored)
 
     async def get(self, response_id: str) -> Stored | None:
         raise AssertionError(response_id)
 
     async def use(self, response_id: str) -> bool:
-        self.asked["use"] += 1
+        self.calls["use"] += 1
         return await self._store.use(response_id)
 
     async def chain(self, response_id: str) -> list[Stored] | None:
-        self.asked["chain"] += 1
+        self.calls["chain"] += 1
         return await self._store.chain(response_id)
 
     async def delete(self, response_id: str) -> bool:
@@ -45,11 +47,11 @@ class Watched:
 
 
 class Server:
-    """A store and the histories of a server that uses it; time passes when the test says so."""
+    """A store and the histories of a server that uses it; the test sets the time."""
 
     def __init__(self, store: SqliteStore, room: int = 10**6, longest: float = 100) -> None:
         self.time = 0.0
-        self.store = Watched(store)
+        self.store = CountingStore(store)
         self.histories = Histories(self.store, longest, lambda: self.time, room)
 
     async def add(self, name: str, previous: str | None = None, text: str = "") -> None:
@@ -57,27 +59,27 @@ class Server:
             await self.histories.of(previous)
         new = stored(name, previous, text)
         await self.store.put(new)
-        self.histories.goes_on(new)
+        self.histories.extend(new)
 
     async def read_again(self, name: str) -> bool:
-        """Whether the store was read for a chain."""
-        before = self.store.asked["chain"]
+        """Return whether the store was read for the history."""
+        before = self.store.calls["chain"]
         assert await self.histories.of(name) is not None
-        return self.store.asked["chain"] > before
+        return self.store.calls["chain"] > before
 
 
-async def test_a_chain_that_goes_on_is_read_once() -> None:
+async def test_a_chain_that_is_continued_is_read_once() -> None:
     with sqlite_store(None, most=10**6, longest=100, now=lambda: 0) as store:
         server = Server(store)
         await server.add("r0")
         for number in range(1, 20):
             await server.add(f"r{number}", f"r{number - 1}")
-        assert server.store.asked == Counter(put=20, chain=1, use=18)
+        assert server.store.calls == Counter(put=20, chain=1, use=18)
         expected = [item for n in range(20) for one in [stored(f"r{n}")] for item in (*one.input, *one.output)]
         assert list(await server.histories.of("r19") or ()) == expected
 
 
-async def test_what_is_deleted_is_no_chain_any_more() -> None:
+async def test_a_deleted_response_has_no_chain() -> None:
     with sqlite_store(None, most=10**6, longest=100, now=lambda: 0) as store:
         server = Server(store)
         await server.add("a")
@@ -102,7 +104,7 @@ async def test_a_chain_is_read_again_before_the_store_could_forget_its_beginning
         assert not await server.read_again("c")
 
 
-async def test_the_histories_that_were_not_used_for_the_longest_are_forgotten() -> None:
+async def test_the_least_recently_used_histories_are_forgotten() -> None:
     with sqlite_store(None, most=10**8, longest=100, now=lambda: 0) as store:
         server = Server(store)
         for number in range(MOST + 1):
@@ -138,17 +140,17 @@ async def test_a_history_that_is_too_large_is_not_remembered() -> None:
         max_size=40,
     )
 )
-async def test_whatever_was_done_a_history_is_what_the_store_holds(steps: list[tuple[str, int, int]]) -> None:
+async def test_a_history_always_equals_the_chain_in_the_store(steps: list[tuple[str, int, int]]) -> None:
     with sqlite_store(None, most=3000, longest=100, now=lambda: 0) as store:
         servers = [Server(store, room=600), Server(store)]
         names: list[str] = []
-        for what, which, whose in steps:
-            server, name = servers[whose], names[which % len(names)] if names else ""
-            match what:
+        for step, number, index in steps:
+            server, name = servers[index], names[number % len(names)] if names else ""
+            match step:
                 case "delete":
                     await server.store.delete(name)
                 case "wait":
-                    server.time += which
+                    server.time += number
                 case "continue" if await server.histories.of(name) is not None:
                     names.append(f"r{len(names)}")
                     await server.add(names[-1], name)

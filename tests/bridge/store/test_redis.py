@@ -30,7 +30,7 @@ async def store(url: str) -> AsyncGenerator[RedisStore]:
 
 
 def connect(url: str) -> Any:
-    """A connection past the store; most of its types are unknown."""
+    """Return a direct connection; most of its types are unknown."""
     return Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
 
 
@@ -39,7 +39,7 @@ async def keys(url: str) -> list[str]:
         return sorted([key.decode().removeprefix(PREFIX) async for key in redis.scan_iter()])
 
 
-async def test_what_was_put_is_got_and_chained_by_another_server(store: RedisStore, url: str) -> None:
+async def test_another_server_reads_stored_responses_and_chains(store: RedisStore, url: str) -> None:
     one, two, three = stored("one"), stored("two", "one"), stored("three", "two")
     for each in (one, two, three):
         await store.put(each)
@@ -62,7 +62,7 @@ async def test_everything_expires_some_time_after_its_last_use(store: RedisStore
     assert left == dict.fromkeys(("later:one", "response:one", "response:two"), 60)
 
 
-async def test_to_use_a_response_keeps_it_alone_alive(store: RedisStore, url: str) -> None:
+async def test_using_a_response_keeps_only_that_response_alive(store: RedisStore, url: str) -> None:
     await store.put(stored("one"))
     await store.put(stored("two", "one"))
     async with connect(url) as redis:
@@ -79,7 +79,7 @@ async def test_to_use_a_response_keeps_it_alone_alive(store: RedisStore, url: st
     assert not await store.use("one")
 
 
-async def test_what_a_new_response_continues_expires_no_sooner_than_it(store: RedisStore, url: str) -> None:
+async def test_a_continued_response_expires_no_sooner_than_its_continuation(store: RedisStore, url: str) -> None:
     await store.put(stored("one"))
     async with connect(url) as redis:
         await redis.expire(f"{PREFIX}response:one", 5)
@@ -87,7 +87,7 @@ async def test_what_a_new_response_continues_expires_no_sooner_than_it(store: Re
         assert await redis.ttl(f"{PREFIX}response:one") == 60
 
 
-async def test_a_chain_whose_beginning_is_gone_is_no_chain(store: RedisStore, url: str) -> None:
+async def test_a_chain_without_its_beginning_is_not_returned(store: RedisStore, url: str) -> None:
     await store.put(stored("one"))
     await store.put(stored("two", "one"))
     async with connect(url) as redis:
@@ -95,9 +95,7 @@ async def test_a_chain_whose_beginning_is_gone_is_no_chain(store: RedisStore, ur
     assert await store.chain("two") is None
 
 
-async def test_a_deleted_response_is_kept_for_those_that_continue_it_and_goes_with_them(
-    store: RedisStore, url: str
-) -> None:
+async def test_a_deleted_response_is_kept_until_its_continuations_are_deleted(store: RedisStore, url: str) -> None:
     one, two, three = stored("one"), stored("two", "one"), stored("three", "two")
     for each in (one, two, three):
         await store.put(each)
@@ -110,7 +108,7 @@ async def test_a_deleted_response_is_kept_for_those_that_continue_it_and_goes_wi
     assert await keys(url) == []
 
 
-async def test_a_redis_that_is_gone_is_a_store_error(tmp_path: Path) -> None:
+async def test_an_unreachable_redis_is_a_store_error(tmp_path: Path) -> None:
     async with redis_server(tmp_path) as address, redis_store(address, longest=60) as store:
         await store.put(stored("one"))
         async with connect(address) as redis:
@@ -119,8 +117,8 @@ async def test_a_redis_that_is_gone_is_a_store_error(tmp_path: Path) -> None:
             await store.get("one")
 
 
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis://127.0.0.1:port/0"], ids=["nobody there", "no port"])
-async def test_where_there_is_no_redis_the_server_does_not_start(url: str) -> None:
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis://127.0.0.1:port/0"], ids=["no server", "no port"])
+async def test_the_server_does_not_start_without_its_redis(url: str) -> None:
     with pytest.raises(StoreError):
         async with redis_store(url, longest=60):
             pass

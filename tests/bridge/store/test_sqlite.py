@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.store import sqlite as module
+from bridge.store import sqlite
 from bridge.store.response import Stored, StoreError, history
 from bridge.store.sqlite import SqliteStore, sqlite_store
 
 SIZE = len(Stored({"id": "resp_0", "previous_response_id": "resp_0"}, (), ()).dumped())
-"""About what the smallest record takes."""
+"""About the size of the smallest record in bytes."""
 
 
 def stored(name: str, previous: str | None = None, text: str = "") -> Stored:
-    """A response whose input and output carry its name."""
-    said = [{"type": "message", "role": "user", "content": f"{name}?{text}"}]
-    return Stored({"id": name, "previous_response_id": previous}, said, [{"type": "message", "id": f"msg_{name}"}])
+    """Return a response whose input and output contain its name."""
+    question = [{"type": "message", "role": "user", "content": f"{name}?{text}"}]
+    return Stored({"id": name, "previous_response_id": previous}, question, [{"type": "message", "id": f"msg_{name}"}])
 
 
 class Clock:
-    """A time that passes when the test says so; seconds."""
+    """A clock that the test sets; seconds."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -43,19 +43,19 @@ def opened(
 
 
 async def names(store: SqliteStore, response_id: str) -> list[str] | None:
-    """The ids of a chain."""
+    """Return the ids of a chain."""
     chain = await store.chain(response_id)
     return None if chain is None else [one.id for one in chain]
 
 
-async def test_a_response_is_given_back_as_it_was_put() -> None:
+async def test_a_response_is_read_back_unchanged() -> None:
     with opened() as store:
         await store.put(stored("a", text="grüß\x00"))
         assert await store.get("a") == stored("a", text="grüß\x00")
         assert await store.get("b") is None
 
 
-async def test_a_chain_comes_with_all_that_was_before_the_first_one_first() -> None:
+async def test_a_chain_has_all_earlier_responses_the_first_one_first() -> None:
     with opened() as store:
         for name, previous in (("a", None), ("b", "a"), ("c", "b"), ("other", "a")):
             await store.put(stored(name, previous))
@@ -69,7 +69,7 @@ def test_the_history_of_a_chain_is_its_inputs_and_outputs_in_order() -> None:
     assert list(history(chain)) == [*chain[0].input, *chain[0].output, *chain[1].input, *chain[1].output]
 
 
-async def test_a_deleted_response_is_gone_and_those_that_continue_it_keep_their_history() -> None:
+async def test_continuations_of_a_deleted_response_keep_their_history() -> None:
     with opened() as store:
         for name, previous in (("a", None), ("b", "a"), ("c", "b")):
             await store.put(stored(name, previous))
@@ -81,7 +81,7 @@ async def test_a_deleted_response_is_gone_and_those_that_continue_it_keep_their_
         assert not await store.delete("missing")
 
 
-async def test_what_was_deleted_leaves_the_file_with_the_last_that_continues_it(tmp_path: Path) -> None:
+async def test_a_deleted_response_is_removed_with_its_last_continuation(tmp_path: Path) -> None:
     with opened(tmp_path / "store") as store:
         for name, previous in (("a", None), ("b", "a"), ("c", "b")):
             await store.put(stored(name, previous))
@@ -91,7 +91,7 @@ async def test_what_was_deleted_leaves_the_file_with_the_last_that_continues_it(
         assert rows(tmp_path / "store") == 0
 
 
-async def test_old_responses_go_when_another_comes() -> None:
+async def test_old_responses_are_removed_when_another_is_stored() -> None:
     now = Clock()
     with opened(now=now, longest=10) as store:
         await store.put(stored("old"))
@@ -104,7 +104,7 @@ async def test_old_responses_go_when_another_comes() -> None:
         assert await store.get("new") is not None
 
 
-async def test_the_longest_unused_responses_go_when_there_is_no_room() -> None:
+async def test_the_least_recently_used_responses_are_removed_when_the_store_is_full() -> None:
     now = Clock()
     with opened(now=now, most=10 * SIZE) as store:
         for number in range(100):
@@ -115,7 +115,7 @@ async def test_the_longest_unused_responses_go_when_there_is_no_room() -> None:
         assert 3 < len(kept) < 10
 
 
-async def test_a_chain_that_is_used_outlives_what_is_not() -> None:
+async def test_a_used_chain_outlives_unused_ones() -> None:
     now = Clock()
     with opened(now=now, longest=10) as store:
         await store.put(stored("used"))
@@ -128,7 +128,7 @@ async def test_a_chain_that_is_used_outlives_what_is_not() -> None:
         assert await store.get("unused") is None
 
 
-async def test_a_response_that_is_used_alone_keeps_all_before_it() -> None:
+async def test_using_a_response_keeps_all_earlier_ones() -> None:
     now = Clock()
     with opened(now=now, longest=10) as store:
         for name, previous in (("a", None), ("b", "a"), ("c", "b"), ("other", "a")):
@@ -144,7 +144,7 @@ async def test_a_response_that_is_used_alone_keeps_all_before_it() -> None:
         assert [await store.get(name) for name in ("a", "b", "c", "new")] == [None] * 4
 
 
-async def test_only_a_response_that_is_stored_can_be_used() -> None:
+async def test_only_a_stored_response_can_be_used() -> None:
     with opened() as store:
         await store.put(stored("a"))
         assert await store.use("a")
@@ -153,7 +153,7 @@ async def test_only_a_response_that_is_stored_can_be_used() -> None:
         assert not await store.use("a")
 
 
-async def test_to_use_and_to_continue_a_response_writes_to_none_before_it(tmp_path: Path) -> None:
+async def test_using_or_continuing_a_response_writes_to_no_earlier_one(tmp_path: Path) -> None:
     now = Clock()
     with opened(tmp_path / "store", now=now) as store:
         for number in range(10):
@@ -168,7 +168,7 @@ async def test_to_use_and_to_continue_a_response_writes_to_none_before_it(tmp_pa
     assert written == [("r9",), ("r10",)]
 
 
-async def test_without_room_the_chain_that_was_not_used_for_the_longest_goes_from_its_end() -> None:
+async def test_a_full_store_shortens_the_least_recently_used_chain_from_its_end() -> None:
     now = Clock()
     with opened(now=now, most=4 * len(stored("a").dumped())) as store:
         left: list[str] = []
@@ -179,7 +179,7 @@ async def test_without_room_the_chain_that_was_not_used_for_the_longest_goes_fro
     assert left == ["a", "ab", "abx", "abxy", "axyp", "xypq"]
 
 
-async def test_a_response_never_goes_before_one_that_continues_it_however_long_that_took() -> None:
+async def test_a_response_is_never_removed_before_its_continuation() -> None:
     now = Clock()
     with opened(now=now, longest=10) as store:
         await store.put(stored("a"))
@@ -201,16 +201,16 @@ async def test_a_response_never_goes_before_one_that_continues_it_however_long_t
         max_size=40,
     )
 )
-async def test_whatever_was_done_each_response_that_is_left_has_its_whole_chain(
+async def test_each_remaining_response_always_has_its_whole_chain(
     steps: list[tuple[str, int, int]],
 ) -> None:
     now = Clock()
     put: list[Stored] = []
     with opened(now=now, most=8 * SIZE, longest=6) as store:
-        for what, which, later in steps:
-            now.time += later
-            before = put[which % len(put)] if put else None
-            match what:
+        for step, number, seconds in steps:
+            now.time += seconds
+            before = put[number % len(put)] if put else None
+            match step:
                 case "use" if before:
                     await store.chain(before.id)
                 case "use alone" if before:
@@ -218,7 +218,7 @@ async def test_whatever_was_done_each_response_that_is_left_has_its_whole_chain(
                 case "delete" if before:
                     await store.delete(before.id)
                 case "continue" if before and await store.chain(before.id) is not None:
-                    now.time += later
+                    now.time += seconds
                     put.append(stored(f"r{len(put)}", before.id))
                     await store.put(put[-1])
                 case _:
@@ -237,7 +237,7 @@ def chain_of(last: Stored, put: list[Stored]) -> list[str]:
     return [one.id for one in chain]
 
 
-async def test_a_response_that_is_larger_than_the_store_is_refused_and_drives_nothing_out() -> None:
+async def test_a_response_larger_than_the_store_is_refused_and_removes_no_other() -> None:
     with opened(most=5 * SIZE) as store:
         await store.put(stored("a"))
         with pytest.raises(StoreError, match="larger than the store"):
@@ -255,7 +255,7 @@ def rows(path: Path) -> int:
     return count
 
 
-async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
+async def test_a_restart_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "store.db"
     with opened(path) as store:
         await store.put(stored("a"))
@@ -264,7 +264,7 @@ async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
         assert await names(store, "b") == ["a", "b"]
 
 
-async def test_a_server_that_was_killed_forgets_nothing(tmp_path: Path) -> None:
+async def test_a_killed_server_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     with opened(path) as store:
         await store.put(stored("a"))
@@ -274,7 +274,7 @@ async def test_a_server_that_was_killed_forgets_nothing(tmp_path: Path) -> None:
         assert await names(store, "a") == ["a"]
 
 
-async def test_only_their_owner_reads_the_files(tmp_path: Path) -> None:
+async def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
     with opened(tmp_path / "store.db") as store:
         await store.put(stored("a"))
         files = sorted(tmp_path.iterdir())
@@ -293,7 +293,7 @@ async def test_two_servers_share_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database" * 100, b"SQLite format 3\x00" + bytes(range(256)) * 16])
-async def test_a_file_that_is_no_database_is_set_aside(
+async def test_a_file_that_is_not_a_database_is_renamed(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "store.db"
@@ -302,10 +302,10 @@ async def test_a_file_that_is_no_database_is_set_aside(
         await store.put(stored("a"))
         assert await store.get("a") is not None
     assert (tmp_path / "store.db.broken").read_bytes() == content
-    assert "is no store of responses" in caplog.text
+    assert "is not a store of responses" in caplog.text
 
 
-def test_a_database_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+def test_another_programs_database_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE responses (something_else TEXT)")
@@ -316,17 +316,17 @@ def test_a_database_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["folder", "file/store.db"])
-def test_a_file_that_cannot_be_opened_is_told_by_its_name(tmp_path: Path, where: str) -> None:
+def test_the_error_names_a_file_that_cannot_be_opened(tmp_path: Path, where: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=f"{where} cannot be opened"), opened(tmp_path / where):
         pass
 
 
-async def test_a_full_disk_fails_what_is_put_and_keeps_what_there_is(
+async def test_a_full_disk_fails_new_responses_and_keeps_stored_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_SCHEMA", f"{module.__dict__['_SCHEMA']} PRAGMA max_page_count = 12;")
+    monkeypatch.setattr(sqlite, "_SCHEMA", f"{sqlite.__dict__['_SCHEMA']} PRAGMA max_page_count = 12;")
     with opened(tmp_path / "store.db") as store:
         await store.put(stored("a"))
         with pytest.raises(StoreError, match="full"):
@@ -346,21 +346,19 @@ WORK: dict[str, Callable[[SqliteStore], Awaitable[object]]] = {
 }
 
 
-@pytest.mark.parametrize("what", WORK)
-async def test_what_the_database_cannot_do_is_an_error_of_the_store(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("method", WORK)
+async def test_a_failure_of_the_database_is_a_store_error(tmp_path: Path, method: str) -> None:
     path = tmp_path / "store.db"
     with opened(path) as store:
         database = sqlite3.connect(path)
         database.execute("DROP TABLE responses")
         database.close()
         with pytest.raises(StoreError, match="failed: no such table"):
-            await WORK[what](store)
+            await WORK[method](store)
 
 
-async def test_another_server_that_writes_for_too_long_is_an_error_of_the_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "BUSY", 0.0)
+async def test_a_database_locked_for_too_long_is_a_store_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "BUSY", 0.0)
     path = tmp_path / "store.db"
     with opened(path) as store:
         await store.put(stored("a"))
@@ -374,6 +372,6 @@ async def test_another_server_that_writes_for_too_long_is_an_error_of_the_store(
         await store.put(stored("b"))
 
 
-def test_closing_twice_does_no_harm() -> None:
+def test_closing_twice_is_allowed() -> None:
     with opened() as store:
         store.close()

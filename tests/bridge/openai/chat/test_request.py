@@ -109,7 +109,7 @@ def parsed(**changes: Any) -> ChatRequest:
         ({"verbosity": "high"}, {"verbosity": "high"}),
         ({"service_tier": "auto"}, {}),
         ({"service_tier": "flex"}, {"tier": "flex"}),
-        ({"prompt_cache_key": "mine"}, {"hint": "mine"}),
+        ({"prompt_cache_key": "mine"}, {"cache_key": "mine"}),
         ({"reasoning": {"effort": "low"}}, {"effort": "low"}),
         (
             {"reasoning": {"effort": "low"}, "reasoning_effort": "high"},

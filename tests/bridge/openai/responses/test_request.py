@@ -187,7 +187,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required":
         ({"max_output_tokens": 16}, {"limits": Limits((), 16)}),
         ({"parallel_tool_calls": False}, {"one_call_at_a_time": True}),
         ({"parallel_tool_calls": True}, {"one_call_at_a_time": False}),
-        ({"prompt_cache_key": "chat 7"}, {"hint": "chat 7"}),
+        ({"prompt_cache_key": "chat 7"}, {"cache_key": "chat 7"}),
         ({"tools": [LOOK], "tool_choice": "required"}, {"choice_note": MUST_CALL}),
         (
             {"tools": [LOOK], "tool_choice": {"type": "function", "name": "look"}},
