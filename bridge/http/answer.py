@@ -250,7 +250,7 @@ class Answer:
             self._entry.thread = turn.thread_outcome
             while True:
                 events = await turn.next_events()
-                self._entry.saw(events, now())
+                self._entry.record(events, now())
                 last = events[-1]
                 if isinstance(last, Failed):
                     events.pop()

@@ -102,15 +102,13 @@ class Status:
             for limit in self._backend.quota.values()
             for name, window in limit.windows.items()
         }
-        yield Gauge("codex_proxy_codex_up", "Whether codex answers.", int(up))
+        yield Gauge("codex_proxy_codex_up", "Whether codex is running.", int(up))
         yield Gauge("codex_proxy_codex_starts", "How often codex was started.", self._supervisor.starts)
         yield Gauge("codex_proxy_threads", "Threads by state.", self._threads.states(), "state")
-        yield Gauge(
-            "codex_proxy_answers", "Answers that run and that wait for their turn.", self._admission.states(), "state"
-        )
-        yield Gauge("codex_proxy_quota_used_percent", "Quota that is used, by window.", windows, "window")
+        yield Gauge("codex_proxy_answers", "Answers by state, and their limit.", self._admission.states(), "state")
+        yield Gauge("codex_proxy_quota_used_percent", "Percent of the quota used, by window.", windows, "window")
         yield Gauge(
             "codex_proxy_cache_share_today",
-            "Share of today's input tokens that the upstream had in its cache.",
+            "Share of today's input tokens that came from the upstream's cache.",
             usage.cached_input / usage.input if usage.input else 0,
         )
