@@ -1,4 +1,4 @@
-"""`python -m bridge` is the program `codex-openai-proxy`."""
+"""Lets `python -m bridge` run the program `codex-openai-proxy`."""
 
 from bridge.cli import main
 

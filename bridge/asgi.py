@@ -40,7 +40,7 @@ IDS_AND_CLOCK = IdsAndClock(unique=lambda: str(uuid.uuid4()), now=lambda: int(ti
 
 
 class Service(Struct, frozen=True):
-    """The routes, and what runs for them. `app` answers HTTP requests and has no lifespan of its own."""
+    """The HTTP application and the parts that it uses. `app` answers HTTP requests and ignores lifespans."""
 
     app: ASGIApp
     supervisor: Supervisor
@@ -49,29 +49,30 @@ class Service(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def service(settings: Settings, behind: BackendMode | None = None) -> AsyncGenerator[Service]:
-    """Keep Codex running for the length of the block; afterwards no process of it is left.
+async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncGenerator[Service]:
+    """Run Codex, the store and the background tasks for the length of the block; all of them end with it.
 
-    What stands behind the server is what the settings say unless it is given.
+    Without `mode` the settings decide whether Codex answers live, is recorded or is replayed.
 
     Raises:
-        CaseError: the recordings that are to be served cannot be read.
+        CaseError: the recordings to serve cannot be read.
         StoreError: the store of responses cannot be opened.
     """
-    behind_it = open_backend_mode(settings, IDS_AND_CLOCK) if behind is None else nullcontext(behind)
-    async with open_store(settings) as store, behind_it as it:
-        supervisor, admission = Supervisor(it.open_client), Admission(settings.answers, settings.queue_patience)
-        backend = Backend(supervisor, settings.start_patience, it.stamp)
+    opening = open_backend_mode(settings, IDS_AND_CLOCK) if mode is None else nullcontext(mode)
+    async with open_store(settings) as store, opening as backend_mode:
+        supervisor = Supervisor(backend_mode.open_client)
+        admission = Admission(settings.answers, settings.queue_patience)
+        backend = Backend(supervisor, settings.start_patience, backend_mode.stamp)
         threads = Threads(
-            it.cwd,
+            backend_mode.cwd,
             most=settings.threads,
-            # Neither a recording nor a replay knows threads that nobody asked for.
-            spares=settings.spares if it.join_deltas else 0,
+            # Recordings and replays contain only threads that a request started.
+            spares=settings.spares if backend_mode.join_deltas else 0,
             longest=settings.thread_age,
             idle_timeout=settings.idle_timeout,
-            join_deltas=it.join_deltas,
+            join_deltas=backend_mode.join_deltas,
         )
-        opener = Opener(backend, threads, it.exchanges)
+        opener = Opener(backend, threads, backend_mode.exchanges)
         api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now())
         responses = Responses(opener, store, admission, settings)
         status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
@@ -84,17 +85,17 @@ class Application:
     """Answers requests between the startup and the shutdown of its lifespan."""
 
     failure: Exception | None = None
-    """Why the lifespan has failed; a server knows only the message."""
+    """Why the lifespan failed; the ASGI server gets only the message."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._service: Service | None = None
         self.failed = anyio.Event()
-        """Set when the lifespan ends by an exception, at the start or later."""
+        """Set when the lifespan ends with an exception, during startup or later."""
 
     @property
     def service(self) -> Service:
-        """What runs.
+        """The running service.
 
         Raises:
             RuntimeError: the lifespan has not started.
@@ -109,11 +110,11 @@ class Application:
             case "http":
                 await self.service.app(scope, receive, send)
             case "lifespan":
-                await self._live(receive, send)
+                await self._run_lifespan(receive, send)
             case _:
                 await _refuse_websocket(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             async with AsyncExitStack() as stack:
@@ -137,10 +138,10 @@ class Application:
 def create_app(settings: Settings | None = None) -> Application:
     """Return the application; without settings it reads them as `serve` does, from environment and TOML file.
 
-    Address, certificate, tunnel, demo and log belong to `serve`: another server has settings of its own for them.
+    The settings for address, certificate, tunnel, demo and log apply to `serve` only; other servers have their own.
 
     Raises:
-        click.ClickException: a setting is wrong.
+        click.ClickException: a setting is invalid.
     """
     if settings is None:
         from bridge.settings.server import settings_from_environment  # noqa: PLC0415 - `serve` has them already
@@ -150,7 +151,7 @@ def create_app(settings: Settings | None = None) -> Application:
 
 
 async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer 426, after which clients such as Codex go on over HTTP."""
+    """Answer 426, which makes clients such as Codex continue over HTTP."""
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})

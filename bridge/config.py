@@ -1,4 +1,4 @@
-"""The settings of a server as one value, with their defaults."""
+"""The settings of a server with their defaults, and the folders of the program."""
 
 from __future__ import annotations
 
@@ -9,79 +9,82 @@ from msgspec import Struct
 from platformdirs import user_config_path, user_state_path
 
 ReasoningDisplay: TypeAlias = Literal["off", "reasoning_content", "think", "details"]
-"""How what the model tells about its reasoning is shown: not at all, in a field of its own, or inside the text."""
+"""How reasoning summaries are shown: not at all, in a separate field, or inside the text."""
 
 LogFormat: TypeAlias = Literal["human", "json"]
+
+PROGRAM = "codex-openai-proxy"
+"""The name of the program and of its folders."""
 
 DEFAULT_ADDRESS = ":11435"
 EXAMPLE_ADDRESS = "127.0.0.1:8000"
 
 
 class Settings(Struct, frozen=True):
-    """Everything a server can be told. Times are seconds, sizes bytes."""
+    """All settings of a server. Times are in seconds, sizes in bytes."""
 
     host: str = ""
-    """Where to listen; empty for all addresses, IPv4 and IPv6. Without a key only loopback peers are answered."""
+    """Address to listen on; empty for all addresses, IPv4 and IPv6. Without a key only loopback peers are answered."""
     port: int = 11435
     certfile: str | None = None
-    """PEM file with the certificate of an HTTPS server and what leads to its authority; None serves plain HTTP."""
+    """PEM file with the certificate of an HTTPS server and its chain; None serves plain HTTP."""
     keyfile: str | None = None
-    """PEM file with the key of that certificate."""
+    """PEM file with the private key of that certificate."""
     codex: str | None = None
-    """The codex executable; None looks for it on PATH, then in the wheel."""
+    """The codex executable; None searches PATH, then the installed wheel."""
     codex_ca_file: str | None = None
-    """PEM file with the only certificates that codex trusts; None: the system's, loaded for each conversation."""
+    """PEM file with the only certificates that codex trusts; None for the system's, loaded for each conversation."""
     api_key: str | None = None
-    """What every peer must send; None admits loopback peers with any key and nobody else."""
+    """Key that every peer must send; None admits loopback peers only, with any key."""
     max_body: int = 64 * 1024 * 1024
     start_patience: float = 10
-    """How long a request waits for a codex that is starting."""
+    """How long a request waits while codex starts."""
     head_patience: float = 4
-    """How long a stream waits for the first event, so that a failure before it keeps its true status."""
+    """How long a stream waits for its first event before it begins; an earlier failure keeps its HTTP status."""
     keep_alive: float = 8
-    """The pause after which a silent stream gets a comment; tunnels cut it after about 100 seconds."""
+    """Pause after which a silent stream gets a comment; tunnels cut silent streams after about 100 seconds."""
     idle_timeout: float = 600
-    """How long the model may send nothing."""
+    """How long the model may send nothing before the answer fails."""
     reasoning: ReasoningDisplay = "off"
-    """How what the model tells about its reasoning is shown."""
+    """How reasoning summaries are shown."""
     threads: int = 64
-    """How many threads wait for their conversation to go on; each takes about 1 MB of codex and a connection."""
+    """How many threads are kept for their conversation to continue; each takes about 1 MB of codex and a connection."""
     spares: int = 2
-    """How many threads are started ahead of new conversations: one for the model and tools of each kind used last."""
+    """How many threads are started ahead of new conversations, one for each recently used pair of model and tools."""
     thread_age: float = 1800
-    """How long a thread waits, with or without a tool call open."""
+    """How long an idle thread is kept, with or without an open tool call."""
     store: str | None = None
-    """The file or the redis:// URL of stored responses; None keeps them in memory for as long as the server runs."""
+    """File or redis:// URL of stored responses; None keeps them in memory until the server stops."""
     store_size: int = 256 * 1024 * 1024
-    """How large a file may become; the longest unused responses go first."""
+    """Largest size of a store file; the least recently used responses are deleted first."""
     store_age: float = 30 * 24 * 3600
-    """How long a stored response is kept after it was last used."""
+    """How long a stored response is kept after its last use."""
     answers: int = 200
-    """How many answers run at once; the others wait for their turn, fairly among the clients."""
+    """How many answers run at once; others wait in a queue that is fair between clients."""
     queue_patience: float = 30
-    """How long an answer waits for its turn before the client is told to come again."""
+    """How long an answer waits in the queue before it is refused with 429."""
     log_requests: bool = False
-    """Whether the text of requests is logged."""
+    """Whether request bodies are logged."""
     grace: float = 5
-    """How long open answers may go on after the server was told to stop."""
+    """How long open answers may continue after the server was told to stop."""
     record: str | None = None
-    """The folder into which every conversation is recorded."""
+    """Folder in which every conversation is recorded."""
     replay: str | None = None
-    """The folder of recorded cases that are served in the place of codex."""
+    """Folder of recorded cases to serve instead of running codex."""
     pace: float = 1
-    """What the pauses of a replay are divided by; infinity leaves none."""
+    """Speed factor of a replay: its pauses are divided by this; infinity removes them."""
     demo: bool = False
-    """Whether the replay is only there because nobody is logged in."""
+    """Whether recordings are replayed because codex is not logged in."""
 
 
 DEFAULTS = Settings()
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Read `host:port`, `[ipv6]:port`, `:port` or `port`; an empty host stands for all addresses.
+    """Parse `host:port`, `[ipv6]:port`, `:port` or `port`; an empty host means all addresses.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: the text has none of these forms.
     """
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if colon else ""
@@ -90,14 +93,11 @@ def parse_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-PROGRAM = "codex-openai-proxy"
-
-
 def settings_folder() -> Path:
-    """Return the folder of what a person sets: settings, the API key, the tunnel's configuration."""
+    """Return the folder for what the user configures: settings, the API key, the tunnel's configuration."""
     return user_config_path(PROGRAM, appauthor=False, roaming=True)
 
 
 def state_folder() -> Path:
-    """Return the folder of what the program keeps for itself: stored responses, codex's private home."""
+    """Return the folder for the program's own data: stored responses, codex's private home."""
     return user_state_path(PROGRAM, appauthor=False)

@@ -1,7 +1,7 @@
-"""The errors that a client can get, and how codex's failures become them.
+"""The errors that clients receive, and the translation of codex's failures into them.
 
-Every wire error is an `ApiError`; its kinds are the rows of the table in docs/errors.md. Source of the shape: the error
-object of the OpenAI API, all four keys always present.
+Every error on the wire is an `ApiError`; docs/errors.md lists them in a table. The shape is the error object of the
+OpenAI API, always with all four keys.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ CONTEXT_TOO_LONG = "context_length_exceeded"
 
 LOG_IN = (
     "Codex is not logged in. Run `codex login` or `codex-openai-proxy login` (with --device-auth on a machine without "
-    "a browser) as the user who runs this server, then repeat the request; the server need not be restarted."
+    "a browser) as the user who runs this server, then repeat the request; the server does not need a restart."
 )
 
 
 @dataclass(eq=False)
 class ApiError(Exception):
-    """A failure as the client sees it."""
+    """A failure in the form that the client receives."""
 
     status: int
     type: str
@@ -45,116 +45,116 @@ class ApiError(Exception):
         return self.message
 
     def body(self) -> dict[str, Any]:
-        """The error object of the OpenAI API."""
+        """Return the error object of the OpenAI API."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
 def invalid_request(message: str, param: str | None = None, code: str | None = None) -> ApiError:
-    """The client's fault: 400, or what is wrong with the body."""
+    """Return a 400: the request is invalid; `param` names the field."""
     return ApiError(400, "invalid_request_error", code, message, param)
 
 
 def body_too_large(limit: int) -> ApiError:
-    """The request body is over the limit (bytes)."""
+    """Return a 413: the request body is larger than `limit` bytes."""
     message = f"The request body is larger than {limit} bytes, the limit of this server (--max-body)."
     return ApiError(413, "invalid_request_error", "request_too_large", message)
 
 
 def body_too_slow(seconds: float) -> ApiError:
-    """Nothing more came of a request body that is not complete."""
-    message = f"Nothing more of the request body came within {seconds:g} seconds."
+    """Return a 408: the rest of the request body did not arrive."""
+    message = f"No more of the request body arrived within {seconds:g} seconds."
     return ApiError(408, "invalid_request_error", "request_timeout", message)
 
 
 def invalid_api_key(message: str) -> ApiError:
-    """No key, a wrong key, or a peer that may not come without one."""
+    """Return a 401: the API key is missing or wrong."""
     return ApiError(401, "authentication_error", "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
 
 
 def foreign_page(message: str) -> ApiError:
-    """A web page asks for what only a person at this machine, or somebody with the key, may see."""
+    """Return a 403: a web page requests something that its origin may not have."""
     return ApiError(403, "permission_error", "foreign_page", message)
 
 
 def not_logged_in() -> ApiError:
-    """Codex has no account to answer with."""
+    """Return a 401: Codex is not logged in."""
     return ApiError(401, "authentication_error", "codex_not_logged_in", LOG_IN)
 
 
-def model_not_found(name: str, known: list[str]) -> ApiError:
-    """The request names a model that nobody knows."""
-    message = f"The model {name!r} does not exist. This server has: {', '.join(known)}."
+def model_not_found(name: str, available: list[str]) -> ApiError:
+    """Return a 404: the requested model does not exist."""
+    message = f"The model {name!r} does not exist. This server has: {', '.join(available)}."
     return ApiError(404, "invalid_request_error", "model_not_found", message, "model")
 
 
 def route_not_found(path: str) -> ApiError:
-    """There is nothing at this path."""
+    """Return a 404: there is no route for this path."""
     return ApiError(404, "invalid_request_error", "not_found", f"There is no route {path}. Try GET /v1/models.")
 
 
 def response_not_found(response_id: str) -> ApiError:
-    """There is no stored response with this id."""
-    message = f"There is no stored response {response_id!r} (any more)."
+    """Return a 404: no response is stored under this id."""
+    message = f"There is no stored response {response_id!r}; it may have expired or been deleted."
     return ApiError(404, "invalid_request_error", "response_not_found", message, "response_id")
 
 
 def store_failed(reason: str) -> ApiError:
-    """Stored responses cannot be read or written."""
-    return ApiError(500, "server_error", "store_failed", f"{reason}. The log of the server says more.")
+    """Return a 500: the store of responses cannot be read or written."""
+    return ApiError(500, "server_error", "store_failed", f"{reason}. See the log of the server for details.")
 
 
 def method_not_allowed(method: str, path: str, allowed: str) -> ApiError:
-    """The path exists, with other methods."""
+    """Return a 405: the path exists, but not for this method."""
     message = f"{method} is not allowed for {path}; use {allowed}."
     return ApiError(405, "invalid_request_error", "method_not_allowed", message, headers={"allow": allowed})
 
 
 def no_websocket() -> ApiError:
-    """A client asked to speak WebSocket; 426 is what makes Codex go on over HTTP at once."""
-    message = "This server does not speak WebSocket. Send the request over HTTP."
+    """Return a 426: no WebSocket here; the status makes Codex continue over HTTP at once."""
+    message = "This server does not support WebSocket. Send the request over HTTP."
     return ApiError(426, "invalid_request_error", "no_websocket", message)
 
 
 def too_many_requests(most: int, retry_after: float) -> ApiError:
-    """More answers are asked for than may run at once."""
-    message = f"More than {most} answers run at once, the limit of this server (--answers). Try again in a moment."
+    """Return a 429: more answers are requested than may run at once."""
+    message = f"This server already runs {most} answers at once, its limit (--answers). Try again in a moment."
     return ApiError(429, "rate_limit_error", "too_many_requests", message, headers=_retry_after(retry_after))
 
 
 def unavailable(message: str, retry_after: float = 1) -> ApiError:
-    """Codex cannot answer now but will soon."""
+    """Return a 503: Codex cannot answer now, but a retry after `retry_after` seconds may succeed."""
     return ApiError(503, "server_error", "codex_unavailable", message, headers=_retry_after(retry_after))
 
 
 def upstream_failed(message: str) -> ApiError:
-    """Codex or its backend failed."""
+    """Return a 502: Codex or its upstream failed."""
     return ApiError(502, "server_error", "upstream_error", message)
 
 
 def upstream_timeout(seconds: float) -> ApiError:
-    """Nothing came from the model for too long."""
+    """Return a 504: the model sent nothing for `seconds` seconds."""
     message = f"The model sent nothing for {seconds:g} seconds, the limit of this server (--idle-timeout)."
     return ApiError(504, "server_error", "upstream_timeout", message)
 
 
 def internal_error() -> ApiError:
-    """Our own fault; the log knows more."""
-    return ApiError(500, "server_error", "internal_error", "The server failed unexpectedly; its log says more.")
+    """Return a 500: this server has a bug; the details are in its log only."""
+    return ApiError(500, "server_error", "internal_error", "The server failed unexpectedly; see its log for details.")
 
 
 def from_codex_error(error: CodexError) -> ApiError:
-    """What went wrong between us and codex, for the client."""
+    """Translate a failure of the connection to codex."""
     match error:
         case CodexUnavailableError(retry_after=seconds):
             return unavailable(f"{error}. Try again in a moment.", seconds)
         case DeadlineExceededError():
             return ApiError(504, "server_error", "upstream_timeout", f"{error}.")
         case UnsendableError():
-            return invalid_request(f"The request cannot be passed on: {error}.")
+            return invalid_request(f"The request cannot be sent to Codex: {error}.")
         case OverloadedError():
-            return unavailable("Codex has too much to do. Try again in a moment.", 5)
+            return unavailable("Codex is overloaded. Try again in a moment.", 5)
         case RequestRefusedError(code=-32600, reason=reason):
-            return invalid_request(f"codex does not accept the request: {reason}.")
+            return invalid_request(f"Codex does not accept the request: {reason}.")
         case InboxOverflowError():
             return upstream_failed(f"The answer was not read in time: {error}.")
         case _:
@@ -162,9 +162,9 @@ def from_codex_error(error: CodexError) -> ApiError:
 
 
 def from_codex_failure(failure: CodexFailure) -> ApiError:
-    """Why a turn failed, for the client; an upstream error body inside the message is passed on as it was meant."""
-    said = _upstream_error(failure.message)
-    message = str(said.get("message") or failure.message)
+    """Translate the failure of a turn; an upstream error body inside the message provides message, param and code."""
+    upstream = _upstream_error(failure.message)
+    message = str(upstream.get("message") or failure.message)
     match failure.kind:
         case "usageLimitExceeded":
             return ApiError(429, "rate_limit_error", USAGE_LIMIT, message)
@@ -179,21 +179,21 @@ def from_codex_failure(failure: CodexFailure) -> ApiError:
         case "modelNotFound":
             return ApiError(404, "invalid_request_error", "model_not_found", message, "model")
         case "badRequest":
-            return invalid_request(message, _text(said.get("param")), _text(said.get("code")))
+            return invalid_request(message, _text(upstream.get("param")), _text(upstream.get("code")))
         case "cyberPolicy" | "misalignmentPolicyViolation" | "inferenceHookDenied":
             return invalid_request(message, code="content_policy_violation")
         case _ if failure.http_status == 401:
             return ApiError(401, "authentication_error", "codex_not_logged_in", f"{message}. {LOG_IN}")
         case _ if failure.http_status == 429:
             return ApiError(429, "rate_limit_error", "rate_limit_exceeded", message, headers=_retry_after(5))
-        case _ if said:
-            return invalid_request(message, _text(said.get("param")), _text(said.get("code")))
+        case _ if upstream:
+            return invalid_request(message, _text(upstream.get("param")), _text(upstream.get("code")))
         case _:
             return upstream_failed(message)
 
 
 def _upstream_error(message: str) -> dict[str, Any]:
-    """An upstream 400 comes as the upstream's JSON body in the message text."""
+    """Return the error object of an upstream 400, whose JSON body codex puts into the message text."""
     start = message.find("{")
     if start < 0:
         return {}

@@ -1,4 +1,4 @@
-"""JSON bodies as values that codex can be given."""
+"""Decodes JSON request bodies into values that can be passed to codex."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import orjson
 from bridge.errors import invalid_request
 
 DEEPEST = 128
-"""Objects and arrays inside each other. Codex takes fewer; what it is given is checked once more when it is written."""
+"""Largest nesting depth of objects and arrays. Codex accepts less; its input is checked again when it is written."""
 
 LONGEST = 20_000
-"""Values in one array. So many messages are a second's work, and beyond every context."""
+"""Largest array, in values. That many messages take a second to process and exceed every context window."""
 
 _NESTED = (dict, list)
 """The types of values with others inside. (A test of the exact type is three times as fast as `isinstance`.)"""
 
 
 def decode_json(body: bytes) -> Any:
-    """Decode a body; half of a surrogate pair, as cutting a string in JavaScript leaves it, becomes U+FFFD.
+    """Decode a body; an unpaired surrogate, which JavaScript leaves when it cuts a string, becomes U+FFFD.
 
     Raises:
-        ApiError: 400, it is not JSON.
+        ApiError: 400, the body is not JSON.
     """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         reason = str(error)
     try:
-        lenient = json.loads(body, parse_constant=_refuse)
+        lenient = json.loads(body, parse_constant=_reject_constant)
         text = json.dumps(lenient, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return orjson.loads(text)
     except (ValueError, RecursionError):
@@ -39,7 +39,7 @@ def decode_json(body: bytes) -> Any:
 
 
 def json_object(text: str) -> Mapping[str, Any]:
-    """Return the object that a text is as JSON; an empty one if it is none."""
+    """Parse a text as a JSON object; return an empty one if it is not."""
     try:
         value: object = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -48,7 +48,7 @@ def json_object(text: str) -> Mapping[str, Any]:
 
 
 def is_deeper_than(value: object, levels: int) -> bool:
-    """Tell whether more objects and arrays than `levels` stand inside each other."""
+    """Return whether objects and arrays are nested more than `levels` deep."""
     match value:
         case dict():
             inner = list(cast("dict[str, object]", value).values())
@@ -60,10 +60,10 @@ def is_deeper_than(value: object, levels: int) -> bool:
 
 
 def check_size(value: object) -> None:
-    """Look at a part of the body level by level, so that no depth is too much for the looking.
+    """Check nesting depth and array lengths of a part of the body, without recursion.
 
     Raises:
-        ApiError: 400, it is nested too deeply, or has too long an array.
+        ApiError: 400, it is nested too deeply, or an array is too long.
     """
     level = [value]
     for _ in range(DEEPEST):
@@ -74,15 +74,15 @@ def check_size(value: object) -> None:
             elif isinstance(one, list):
                 many = cast("list[object]", one)
                 if len(many) > LONGEST:
-                    message = f"The request body has an array of {len(many)} values; {LONGEST} are the most."
+                    message = f"The request body has an array of {len(many)} values; the limit is {LONGEST}."
                     raise invalid_request(message, code="too_many_values")
                 below += [inner for inner in many if type(inner) in _NESTED]
         if not below:
             return
         level = below
-    message = f"The request body nests more than {DEEPEST} objects and arrays inside each other."
+    message = f"The request body nests objects and arrays more than {DEEPEST} levels deep."
     raise invalid_request(message, code="too_deep")
 
 
-def _refuse(constant: str) -> NoReturn:
+def _reject_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")

@@ -1,8 +1,8 @@
-"""Runs the application under Hypercorn: listeners, signals, and the way a server stops.
+"""Runs the application under Hypercorn: listeners, signals and shutdown.
 
-1. Nothing is served before codex, the store and the tidy-up tasks have started; they stop last.
-2. A stop refuses new answers, gives the open ones `--grace` seconds, then ends them with an error in the stream.
-3. Connections that have not ended shortly after that are shut down. Hypercorn 0.18 would wait for them without end: on
+1. Requests are served only after codex, the store and the tidy-up tasks have started; these stop last.
+2. A shutdown refuses new answers, gives open answers `--grace` seconds, then ends them with an error in the stream.
+3. Connections that are still open shortly after that are shut down. Hypercorn 0.18 would wait for them forever: on
    Python 3.12 and newer it ignores its own grace time while a connection is open.
 """
 
@@ -34,48 +34,48 @@ from codex_rpc.supervisor import Down, Supervisor
 logger = logging.getLogger(__name__)
 
 KEEP_ALIVE = 120.0
-"""Seconds that a connection may wait for its first or next request, head included: longer than clients keep one idle
-(cloudflared 90), so that it is never closed under a request that is on its way."""
+"""Seconds that a connection may wait for the complete head of its next request. Longer than clients keep an idle
+connection (cloudflared: 90), so that the server never closes one while a request is on its way."""
 
 MAX_HEAD = 32 * 1024
-"""Bytes of a request's head that are kept while it is incomplete; what arrives together is read up to 64 KiB more."""
+"""Largest request head, in bytes, that is kept while it is incomplete; one read may exceed it by up to 64 KiB."""
 
 HANDSHAKE_PATIENCE = 10.0
-"""Seconds for a TLS handshake."""
+"""Seconds that a TLS handshake may take."""
 
 LAST_ANSWERS = 1.0
-"""Seconds that connections have to end after the last answer was ended."""
+"""Seconds that connections may stay open after the last answer has ended."""
 
 BROKEN_CONNECTION = frozenset({"Unhandled exception in client_connected_cb", "Task exception was never retrieved"})
-"""How asyncio reports that the task of a connection has failed; the second one is that of old versions."""
+"""Messages with which asyncio reports a failed connection task; older versions use the second one."""
 
 Watch: TypeAlias = Callable[[anyio.Event], Coroutine[Any, Any, None]]
-"""Sets the event when the server is to stop."""
+"""Sets the event when the server should stop."""
 
 Beside: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
-"""What runs for as long as the server does."""
+"""A task that runs as long as the server does."""
 
 
 class _Config(Config):
-    """Hypercorn's settings, with sockets that exist already."""
+    """Hypercorn's settings, with sockets that are already open."""
 
     accesslog = None
     errorlog = logging.getLogger("hypercorn.error")
-    include_date_header = False  # ours has one
+    include_date_header = False  # our middleware adds one
     include_server_header = False
-    keep_alive_max_requests = sys.maxsize  # the last of an HTTP/2 connection would cut the answers that run beside it
+    keep_alive_max_requests = sys.maxsize  # the last request of an HTTP/2 connection would cut off the others
     h11_max_incomplete_size = MAX_HEAD
     h2_max_header_list_size = MAX_HEAD
     ssl_handshake_timeout = HANDSHAKE_PATIENCE
-    # A full queue would stop the reader of a connection for ever once the application has answered. The application
-    # reads each body at once and as far as its limit, so an unbounded queue stays short.
+    # With a bounded queue, a connection's reader blocks forever on a full queue once the application has answered.
+    # The application reads each body immediately and up to its limit, so an unbounded queue stays short.
     max_app_queue_size = 0
 
     def __init__(self, listeners: Listeners, certfile: str | None, keyfile: str | None) -> None:
         self.certfile = certfile
         self.keyfile = keyfile
         self.keep_alive_timeout = KEEP_ALIVE
-        self.graceful_timeout = 2 * LAST_ANSWERS  # for the tasks of connections; the connections themselves end before
+        self.graceful_timeout = 2 * LAST_ANSWERS  # for connection tasks; the connections themselves end earlier
         self._listeners = listeners
 
     def create_sockets(self) -> Sockets:
@@ -85,7 +85,7 @@ class _Config(Config):
 
 
 async def watch_signals(stop: anyio.Event) -> None:
-    """Set `stop` at the first SIGINT or SIGTERM; the second one ends the process at once, as it would without us."""
+    """Set `stop` at the first SIGINT or SIGTERM; a second one ends the process at once, as by default."""
     wanted = (signal.SIGINT, signal.SIGTERM)
     if sys.platform == "win32":
         loop = asyncio.get_running_loop()
@@ -106,12 +106,12 @@ async def serve(
     watch: Watch = watch_signals,
     beside: Sequence[Beside] = (),
 ) -> None:
-    """Serve on `listeners` until `watch` says stop; `announce` is called when requests are answered.
+    """Serve on `listeners` until `watch` sets its event; call `announce` once requests are answered.
 
     Raises:
-        CaseError: the recordings that are to be served cannot be read.
+        CaseError: the recordings to serve cannot be read.
         StoreError: the store of responses cannot be opened.
-        CodexNotFoundError, CodexTooOldError: at the first start; the machine's set-up is to be mended.
+        CodexNotFoundError, CodexTooOldError: codex cannot be started at all; the user has to fix the installation.
     """
     app = create_app(settings)
     stop = anyio.Event()
@@ -126,18 +126,18 @@ async def serve(
                 pass
 
     async def until_stopped() -> None:
-        it = app.service
-        codex = partial(stop_if_codex_cannot_start, it.supervisor)
+        service = app.service
+        codex = partial(stop_if_codex_cannot_start, service.supervisor)
         async with running(partial(watch, stop), codex, stop_when_the_lifespan_fails, *beside):
             announce()
             await stop.wait()
-            await it.admission.stop(settings.grace)
+            await service.admission.stop(settings.grace)
 
     async def stop_when_the_lifespan_fails() -> None:
         await app.failed.wait()
         stop.set()
 
-    with suppress(LifespanFailureError):  # `app.failure` is its reason
+    with suppress(LifespanFailureError):  # `app.failure` holds the reason
         await serve_http(app, listeners, until_stopped, settings.certfile, settings.keyfile)
     for error in (app.failure, *unusable):
         if error is not None:
@@ -151,9 +151,9 @@ async def serve_http(
     certfile: str | None = None,
     keyfile: str | None = None,
 ) -> None:
-    """Serve until `until_stopped` returns; afterwards the listeners and all connections are closed.
+    """Serve until `until_stopped` returns, then close the listeners and all connections.
 
-    `until_stopped` is called when the lifespan has started and connections are accepted.
+    `until_stopped` is called once the lifespan has started and connections are accepted.
 
     Raises:
         LifespanFailureError: the application could not start.
@@ -169,7 +169,7 @@ async def serve_http(
 
     loop.set_exception_handler(_note_broken_connection)
     try:
-        # In a task of its own: on Python 3.11 Hypercorn leaves its task marked as cancelled.
+        # In a separate task: on Python 3.11 Hypercorn leaves its task marked as cancelled.
         await loop.create_task(
             serve_asgi(cast("Any", requests), _Config(listeners, certfile, keyfile), shutdown_trigger=stop)
         )
@@ -180,7 +180,7 @@ async def serve_http(
 
 
 class _Requests:
-    """An application whose open requests can be cancelled."""
+    """Wraps an application so that its open requests can be cancelled."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -199,18 +199,18 @@ class _Requests:
                 self._open.discard(request)
 
     def cancel(self) -> None:
-        """Cancel the requests that are open now."""
+        """Cancel all open requests."""
         for request in tuple(self._open):
             request.cancel()
 
 
 def _note_broken_connection(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Hypercorn ends some connections by an exception: a client sends what it must not, or the server ends.
+    """Log exceptions of connections at debug level: a client broke the protocol, or the server is stopping.
 
-    Exceptions of the application do not come here: Hypercorn logs them itself.
+    Exceptions of the application do not get here: Hypercorn logs them itself.
     """
     error = context.get("exception")
     if context["message"] in BROKEN_CONNECTION or isinstance(error, asyncio.CancelledError):
-        logger.debug("a connection was given up: %r", error)
+        logger.debug("a connection failed: %r", error)
     else:
         loop.default_exception_handler(context)

@@ -1,1 +1,1 @@
-"""The HTTP surface: routes, middleware, access, request bodies, answers, the status page."""
+"""The HTTP interface: routes, middleware, access, request bodies, answers, the status page."""

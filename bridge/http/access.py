@@ -1,7 +1,7 @@
-"""Who may use the server: whoever has the key, or, where no key is set, whoever is on this machine.
+"""Access control: clients need the API key or, where no key is set, have to be on this machine.
 
-No address, no access: a peer that cannot be placed needs the key. A connection that was reset before it was accepted
-has no address, and neither has one over a Unix socket.
+A peer without an address needs the key. Connections over a Unix socket have no address, and neither have those that
+were reset before they were accepted.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any
 from bridge.errors import ApiError, foreign_page, invalid_api_key
 
 PRIVATE = frozenset({"/doctor", "/metrics", "/usage"})
-"""What shows the account and is meant for a person at this machine: no page of another origin may read it."""
+"""Paths that show the account to the user of this machine; pages of other origins may not read them."""
 
 
 def check_access(peer: str | None, headers: Mapping[str, str], api_key: str | None) -> ApiError | None:
     """Return why a request is refused, or None.
 
-    `peer` is an IP address, None if it is not known; header names are lower case. Keys are compared in constant time.
+    `peer` is an IP address, None if it is unknown; header names are lower case. Keys are compared in constant time.
     """
     if api_key is None:
         if peer is not None and _is_loopback(peer):
             return None
         return invalid_api_key(
-            "This server has no API key and therefore answers only requests from its own machine. To allow others, "
+            "This server has no API key, so it answers only requests from its own machine. To allow others, "
             "start it with CODEX_OPENAI_PROXY_API_KEY set and send that key as `Authorization: Bearer KEY`."
         )
     sent = _sent_key(headers)
@@ -39,21 +39,22 @@ def check_access(peer: str | None, headers: Mapping[str, str], api_key: str | No
 
 
 def check_origin(headers: Mapping[str, str], api_key: str | None) -> ApiError | None:
-    """Return why a request for a private page is refused, or None; header names are lower case.
+    """Return why a request for a private path is refused, or None; header names are lower case.
 
-    A browser names the page that asks in `Origin`, and the name by which it found us in `Host`. Without a key a
-    name that is not this machine's is refused: a page of anybody can have its own name lead here (DNS rebinding).
-    An image or a link comes without `Origin`, and under each name of this machine with `Sec-Fetch-Site`.
+    A browser sends the origin of the requesting page in `Origin`, and the host name it used for this server in `Host`.
+    Without a key, host names other than this machine's are refused: any site can resolve its own name to this machine
+    (DNS rebinding). Requests for images and links have no `Origin`, but under each name of this machine they have
+    `Sec-Fetch-Site`.
     """
     host = headers.get("host", "")
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2] != host:
-        return foreign_page(f"A page of {origin} may not read this.")
+        return foreign_page(f"Pages from {origin} may not read this.")
     if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-        return foreign_page("Another page may not ask for this. To see it, type its address.")
+        return foreign_page("Other web pages may not request this. To see it, enter its address in the browser.")
     if api_key is None and not _names_this_machine(host):
         return foreign_page(
-            f"Without an API key this is shown only under a name such as localhost, and not as {host!r}."
+            f"Without an API key this is shown only under a name such as localhost, not under {host!r}."
         )
     return None
 
@@ -61,9 +62,10 @@ def check_origin(headers: Mapping[str, str], api_key: str | None) -> ApiError | 
 def check_page(headers: Mapping[str, str], api_key: str | None) -> ApiError | None:
     """Return why a web page may not use the API, or None; header names are lower case.
 
-    Without a key any page that a person on this machine looks at could use their account. A browser names a page in
-    `Origin` with each POST; a page of this machine and what is no page (an editor, an extension, an Electron
-    application with its `file://`, which browsers call `null`) may go on.
+    Without a key, any page that the user of this machine visits could use their account. Browsers send the page's
+    `Origin` with each POST. Pages served from this machine are allowed, and so are clients that are not web pages:
+    editors, extensions, Electron applications with their `file://`. The `null` that browsers send for files
+    and sandboxed pages is refused.
     """
     origin = headers.get("origin")
     if api_key is not None or origin is None:
@@ -71,26 +73,26 @@ def check_page(headers: Mapping[str, str], api_key: str | None) -> ApiError | No
     scheme, _, host = origin.partition("://")
     if (host and scheme.lower() not in {"http", "https"}) or origin == "file://" or _is_page_of_this_machine(host):
         return None
-    whose = "this one does not say whose it is" if origin == "null" else f"this one is of {origin!r}"
+    whose = "this page does not state its origin" if origin == "null" else f"this page is from {origin!r}"
     return foreign_page(
-        f"Without an API key no web page but one of this machine may use this server, and {whose}. "
+        f"Without an API key only web pages of this machine may use this server, and {whose}. "
         "To allow it, start the server with CODEX_OPENAI_PROXY_API_KEY set and give the page that key."
     )
 
 
 def client_of(scope: Mapping[str, Any]) -> str:
-    """Return what tells one client from another, to be fair between them: where it is, its key, its name."""
+    """Return what identifies a client in the fair queue: its address, key and user agent."""
     headers = dict(scope.get("headers", ()))
     sent = [headers.get(name, b"").decode("latin-1") for name in (b"authorization", b"api-key", b"user-agent")]
     return "\n".join([(scope.get("client") or ("",))[0], *sent])
 
 
 def _is_page_of_this_machine(host: str) -> bool:
-    return _names_this_machine(host) or _name(host) in {"0.0.0.0", "::"}  # noqa: S104 - where servers say they listen
+    return _names_this_machine(host) or _name(host) in {"0.0.0.0", "::"}  # noqa: S104 - addresses that servers print
 
 
 def _names_this_machine(host: str) -> bool:
-    """Of IPv6 only ::1: under an IPv4 address in IPv6 a browser says of no request where it comes from."""
+    """Of IPv6 only ::1: browsers send no `Sec-Fetch-Site` to IPv4 addresses written in IPv6."""
     name = _name(host)
     return name == "localhost" or name.endswith(".localhost") or (_is_loopback(name) and "::ffff:" not in name)
 

@@ -1,9 +1,9 @@
-"""Which answers may run: so many at once, the others in a fair queue; when the server stops, none that is new.
+"""Limits how many answers run at once; others wait in a fair queue. A stopping server admits no more answers.
 
-1. An answer is admitted before codex hears of it.
-2. It waits a bounded time, in a queue of bounded length; then it is refused and told when to come again.
-3. A client that leaves while it waits leaves the queue.
-4. Stopping refuses all that wait at once, gives the open answers a time, then ends them.
+1. An answer is admitted before codex receives anything of it.
+2. It waits for a bounded time in a queue of bounded length; then it is refused with a `Retry-After`.
+3. A client that disconnects while it waits leaves the queue.
+4. Stopping refuses all waiting answers at once, gives the open ones some time, then cancels them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from bridge.errors import ApiError, too_many_requests, unavailable
 from bridge.http.fair_queue import FairQueue
 
 MOST_WAITING = 1000
-"""Answers that wait at the same time; each holds its whole request in memory."""
+"""Most answers that may wait at once; each holds its whole request in memory."""
 
-COME_AGAIN = 5.0
-"""Seconds after which a refused client is told to try again."""
+RETRY_AFTER = 5.0
+"""Seconds after which a refused client should retry."""
 
 
 class _Ticket:
-    """One answer that waits for its turn; it is called when it may run, or when nobody may any more."""
+    """A waiting answer; `called` is set when it may run, and when the server stops."""
 
     __slots__ = ("called",)
 
@@ -33,27 +33,27 @@ class _Ticket:
 
 
 class Admission:
-    """Knows the open answers and those that wait. `patience` is in seconds."""
+    """Keeps the open and waiting answers: at most `most` run at once, others wait up to `patience` seconds."""
 
     def __init__(self, most: int = 200, patience: float = 30) -> None:
         self._most = most
         self._patience = patience
         self._queue: FairQueue[_Ticket] = FairQueue()
-        self._taken = 0
+        self._running = 0
         self._open: set[anyio.CancelScope] = set()
         self._changed = anyio.Event()
         self.stopping = False
 
     def states(self) -> Mapping[str, int]:
-        """How many answers run and wait, and how many may run."""
-        return {"running": self._taken, "waiting": len(self._queue), "limit": self._most}
+        """Return how many answers run, how many wait, and how many may run."""
+        return {"running": self._running, "waiting": len(self._queue), "limit": self._most}
 
     @asynccontextmanager
     async def answer(self, client: str = "") -> AsyncGenerator[anyio.CancelScope]:
-        """Wait for the client's turn, then count the block as an open answer; it is cancelled when its time is over.
+        """Wait for the client's turn, then count the block as an open answer; a stopping server may cancel it.
 
         Raises:
-            ApiError: 503, the server is stopping; 429, too many wait already or the wait took too long.
+            ApiError: 503, the server is stopping; 429, the queue is full or the wait took too long.
         """
         await self._wait_for_turn(client)
         try:
@@ -68,7 +68,7 @@ class Admission:
             self._give_back()
 
     async def stop(self, grace: float) -> None:
-        """Admit nothing more, wait up to `grace` seconds for the open answers, cancel what is left."""
+        """Admit no more answers, wait up to `grace` seconds for the open ones, then cancel the rest."""
         self.stopping = True
         while self._queue:
             self._queue.take().called.set()
@@ -80,10 +80,10 @@ class Admission:
             scope.cancel()
 
     async def _wait_for_turn(self, client: str) -> None:
-        """Return with a place taken."""
+        """Return once this answer may run and is counted in `_running`."""
         self._refuse_if_stopping()
-        if self._taken < self._most:
-            self._taken += 1
+        if self._running < self._most:
+            self._running += 1
             return
         if len(self._queue) >= MOST_WAITING:
             raise self._too_many()
@@ -101,7 +101,7 @@ class Admission:
         self._refuse_if_stopping()
 
     def _leave(self, client: str, ticket: _Ticket) -> None:
-        """A client that left just when it was called passes its place on."""
+        """Leave the queue; a client that was already called passes its place to the next one."""
         self._queue.leave(client, ticket)
         if ticket.called.is_set() and not self.stopping:
             self._give_back()
@@ -110,11 +110,11 @@ class Admission:
         if self._queue:
             self._queue.take().called.set()
         else:
-            self._taken -= 1
+            self._running -= 1
 
     def _refuse_if_stopping(self) -> None:
         if self.stopping:
             raise unavailable("The server is stopping. Try again in a moment.", 5)
 
     def _too_many(self) -> ApiError:
-        return too_many_requests(self._most, COME_AGAIN)
+        return too_many_requests(self._most, RETRY_AFTER)

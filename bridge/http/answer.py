@@ -1,7 +1,7 @@
-"""The answer of the model as an ASGI application: the one place where exceptions become wire errors.
+"""The answer of the model as an ASGI application; here exceptions become error responses.
 
-An answer owns its turn: client gone, server stopping, failure — whatever ends the answer leaves the turn's block, which
-interrupts it.
+An answer owns its turn: whatever ends the answer (the client leaves, the server stops, a failure) exits the turn's
+`async with` block, which interrupts the turn.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from codex_rpc.errors import CodexError, ConnectionLostError
 logger = logging.getLogger(__name__)
 
 WHOLE_PATIENCE = 60.0
-"""Seconds before an answer that is not streamed is begun and kept alive by white space; a tunnel cuts it after 100."""
+"""Seconds after which a whole answer is started and kept alive with white space; tunnels cut it after 100."""
 
-LAST_WORDS = 2.0
-"""Seconds to tell a client that its answer ends unfinished; a client that does not read delays nothing."""
+ERROR_PATIENCE = 2.0
+"""Seconds for sending the error of an answer, so that a client that does not read delays nothing."""
 
 
 class Writer(Protocol):
-    """Turns events into the bytes of one answer."""
+    """Encodes events as the bytes of one answer."""
 
     media: Mapping[str, str]
     keep_alive: bytes
@@ -50,11 +50,11 @@ class Writer(Protocol):
 
 
 async def _nothing_to_settle() -> None:
-    """Most answers leave nothing behind."""
+    """Do nothing: most answers store nothing."""
 
 
 class AnswerPlan(Struct, frozen=True):
-    """What an answer needs to know beforehand; times are seconds."""
+    """How to run and write an answer; times are in seconds."""
 
     run: Callable[[], AbstractAsyncContextManager[Turn]]
     """Opens one of the answer's turns."""
@@ -65,25 +65,25 @@ class AnswerPlan(Struct, frozen=True):
     choices: int = 1
     cursor: bool = False
     overflow: Callable[[], bytes] | None = None
-    """The whole answer that a client wants instead of the error that the context is too long."""
+    """Returns the answer to send instead of the error that the context is too long."""
     settle: Callable[[], Awaitable[None]] = _nothing_to_settle
-    """What is to be done before the client sees the end of an answer that has begun."""
+    """Called before the client receives the end of an answer that has started."""
 
 
 def now() -> float:
-    """Return the time by which the event loop sleeps; uvloop's on macOS counts the sleep of the machine as well."""
+    """Return the event loop's time, in seconds; with uvloop on macOS it includes time that the machine slept."""
     return asyncio.get_running_loop().time()
 
 
 def call_at(when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-    """Have the event loop call back when its time, as `now` tells it, has come."""
+    """Call `callback` at the time `when`, on the clock of `now`."""
     return asyncio.get_running_loop().call_at(when, callback)
 
 
 class _Body:
-    """The response body: begun late, so that an early failure keeps its status, and kept alive while nothing comes.
+    """The response: started late, so that an early failure keeps its status, and kept alive during silence.
 
-    Silence is noticed by one timer; only what then has to be sent gets a task.
+    One timer detects silence; a task is started only when a keep-alive has to be sent.
     """
 
     def __init__(self, send: Send, writer: Writer, plan: AnswerPlan, tasks: TaskGroup) -> None:
@@ -97,7 +97,7 @@ class _Body:
         self._last_sent = now()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
-        self.begun = False
+        self.started = False
         self.complete = False
         self.carries_content = False
 
@@ -105,8 +105,8 @@ class _Body:
         self.carries_content = True
         await self._send_part(data, last=last)
 
-    async def refuse(self, error: ApiError) -> None:
-        """Send the error in the place of a body that was not begun, and see to it that none begins behind it."""
+    async def send_error(self, error: ApiError) -> None:
+        """Send the error as the whole response; no body may follow. The response must not have started."""
         self._ended = True
         await send_error(error, self._send)
         self.complete = True
@@ -116,8 +116,8 @@ class _Body:
             if self._ended:
                 return
             self._ended = last
-            if not self.begun:
-                self.begun = True
+            if not self.started:
+                self.started = True
                 length = {"content-length": str(len(data))} if last else {}
                 await self._send(response_start(200, self.headers | length))
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
@@ -125,31 +125,31 @@ class _Body:
             self.complete = last
 
     def keep_alive(self) -> None:
-        """Begin when the patience is over, then send something after every pause."""
-        self._ring_at(now() + self._patience)
+        """Start the response after `patience` seconds of silence, then send a keep-alive after every pause."""
+        self._set_timer(now() + self._patience)
 
     def close(self) -> None:
-        """Keep it alive no longer."""
+        """Stop the keep-alives."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _ring_at(self, when: float) -> None:
-        self._timer = call_at(when, self._ring)
+    def _set_timer(self, when: float) -> None:
+        self._timer = call_at(when, self._on_timer)
 
-    def _ring(self) -> None:
-        if self.begun and now() < self._last_sent + self._pause:
-            self._ring_at(self._last_sent + self._pause)
+    def _on_timer(self) -> None:
+        if self.started and now() < self._last_sent + self._pause:
+            self._set_timer(self._last_sent + self._pause)
         else:
             self._tasks.start_soon(self._fill)
 
     async def _fill(self) -> None:
         await self._send_part(self._filler, last=False)
         if not self._ended:
-            self._ring_at(self._last_sent + self._pause)
+            self._set_timer(self._last_sent + self._pause)
 
 
 class Answer:
-    """Runs the turns of one request and writes what they say."""
+    """Runs the turns of one request and writes their events."""
 
     def __init__(self, plan: AnswerPlan, admission: Admission) -> None:
         self._plan = plan
@@ -158,13 +158,13 @@ class Answer:
         self._entry = RequestLogEntry()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; the request body has been read to its end before."""
+        """Answer the request, whose body has already been read."""
         self._entry = entry_of(scope)
         async with anyio.create_task_group() as tasks:
-            # The answer has a task of its own: each delta wakes it up through all the calls that the task has begun.
+            # The answer runs in a separate task: each delta resumes the task's whole call stack, so it should be short.
             body = _Body(send, self._writer, self._plan, tasks)
             tasks.start_soon(self._run, body, client_of(scope), tasks)
-            # That is received when the client leaves, and when the answer is complete.
+            # A disconnect is received when the client leaves, and when the answer is complete.
             while (await receive())["type"] != "http.disconnect":
                 pass
             if not body.complete:
@@ -194,25 +194,25 @@ class Answer:
             logger.exception("an answer failed unexpectedly")
             error = internal_error()
         self._entry.error = error.code
-        with anyio.move_on_after(LAST_WORDS):
+        with anyio.move_on_after(ERROR_PATIENCE):
             if self._plan.overflow and error.code == CONTEXT_TOO_LONG and not body.carries_content:
                 await body.write(self._plan.overflow(), last=True)
-            elif body.begun:
-                logger.warning("an answer ended unfinished: %s", error)
+            elif body.started:
+                logger.warning("an answer failed after it had started: %s", error)
                 end = self._writer.fail(error)
                 await self._plan.settle()
                 await body.write(end, last=True)
             else:
-                await body.refuse(as_shown(error, cursor=self._plan.cursor))
+                await body.send_error(as_shown(error, cursor=self._plan.cursor))
 
     async def _write_answer(self, body: _Body) -> None:
-        """While the client has seen nothing of the answer, the next codex can give it from the start."""
+        """Write the answer; if codex dies before the client received any content, repeat the request once."""
         try:
             await self._write_turns(body)
         except ConnectionLostError as error:
             if body.carries_content:
                 raise
-            logger.warning("%s before the answer began; asking the next one", error)
+            logger.warning("%s before the answer started; repeating the request", error)
             self._writer = self._plan.new_writer()
             await self._write_turns(body)
 
@@ -221,12 +221,12 @@ class Answer:
         if self._plan.choices == 1:
             await self._write_turn(body, 0, endings)
         else:
-            await self._write_at_once(body, endings)
+            await self._write_choices(body, endings)
         await self._plan.settle()
         await body.write(b"".join(endings), last=True)
 
-    async def _write_at_once(self, body: _Body, endings: list[bytes]) -> None:
-        """Run as many turns at once as there are choices; the first that fails ends them all."""
+    async def _write_choices(self, body: _Body, endings: list[bytes]) -> None:
+        """Run one turn per choice concurrently; the first failure ends them all."""
         failures: list[Exception] = []
 
         async def write(choice: int) -> None:
@@ -243,14 +243,14 @@ class Answer:
             raise failures[0]
 
     async def _write_turn(self, body: _Body, choice: int, endings: list[bytes]) -> None:
-        """Write a turn but its end, which goes out last of all, when every thread has been put back."""
+        """Write a turn except its end, which is sent last, after all threads are back in the pool."""
         async with self._plan.run() as turn:
             quota = quota_headers(turn.quota, time())
             body.headers |= {"x-codex-proxy-thread": turn.thread_outcome, **quota, **self._plan.headers}
             self._entry.thread = turn.thread_outcome
             while True:
                 events = await turn.next_events()
-                self._entry.saw(events, now())
+                self._entry.record(events, now())
                 last = events[-1]
                 if isinstance(last, Failed):
                     events.pop()

@@ -1,4 +1,4 @@
-"""Reads the body of a request, up to a limit."""
+"""Reads request bodies, up to a size limit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from bridge.telemetry.ledger import entry_of
 logger = logging.getLogger(__name__)
 
 BODY_PATIENCE = 30.0
-"""Seconds in which something more of a request's body must come."""
+"""Seconds within which the next part of a request body has to arrive."""
 
 
 async def read_json(request: Request, settings: Settings) -> Any:
-    """Read to the end, up to the limit, and decode; Starlette's own limit would answer in plain text.
+    """Read and decode the body of a request. (Starlette's own size limit would answer in plain text.)
 
     Raises:
-        ApiError: 413, it is larger; 408, it stops coming; 400, it is not JSON, or too deep or long a piece of it.
+        ApiError: 413, the body is too large; 408, its next part does not arrive in time; 400, it is not JSON.
+        ClientDisconnect: the client left.
     """
     chunks, size, limit, more = list[bytes](), 0, settings.max_body, True
     while more:
@@ -40,5 +41,5 @@ async def read_json(request: Request, settings: Settings) -> Any:
         raise body_too_slow(BODY_PATIENCE)
     body = b"".join(chunks)
     if settings.log_requests:
-        logger.info("%s asks: %r", entry_of(request.scope).id, body.decode(errors="replace"))
+        logger.info("%s request body: %r", entry_of(request.scope).id, body.decode(errors="replace"))
     return decode_json(body)

@@ -1,4 +1,4 @@
-"""Who comes next when there are too many: one of each client in turn, each client's own in the order they came."""
+"""A queue that is fair between clients: one item per client in turn, each client's items in order of arrival."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Waiting things by client. A client that asks a hundred times delays another by one place only."""
+    """Waiting items by client. A client with a hundred items delays another client by one place only."""
 
     def __init__(self) -> None:
         self._lines: OrderedDict[str, deque[T]] = OrderedDict()
@@ -18,27 +18,27 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return self._length
 
-    def put(self, client: str, thing: T) -> None:
-        """Let a thing wait behind all others of the client; a client that had none comes last."""
-        self._lines.setdefault(client, deque()).append(thing)
+    def put(self, client: str, item: T) -> None:
+        """Append an item to those of the client; a client that had none becomes the last in turn."""
+        self._lines.setdefault(client, deque()).append(item)
         self._length += 1
 
     def take(self) -> T:
-        """Return the next thing, and let its client come last from now on. There must be one."""
+        """Remove and return the next item; its client becomes the last in turn. The queue must not be empty."""
         client, line = next(iter(self._lines.items()))
         self._lines.move_to_end(client)
-        thing = line.popleft()
-        self._shorter(client, line)
-        return thing
+        item = line.popleft()
+        self._removed(client, line)
+        return item
 
-    def leave(self, client: str, thing: T) -> None:
-        """Take a thing out that waits no longer, if it is there."""
+    def leave(self, client: str, item: T) -> None:
+        """Remove an item, if it is still in the queue."""
         line = self._lines.get(client)
-        if line is not None and thing in line:
-            line.remove(thing)
-            self._shorter(client, line)
+        if line is not None and item in line:
+            line.remove(item)
+            self._removed(client, line)
 
-    def _shorter(self, client: str, line: deque[T]) -> None:
+    def _removed(self, client: str, line: deque[T]) -> None:
         self._length -= 1
         if not line:
             del self._lines[client]

@@ -1,9 +1,9 @@
-"""Sends the last part of an answer: after the whole request has come, and only while the client is there.
+"""Sends the last part of an answer only after the whole request has arrived, and only while the client is connected.
 
-1. A client that is refused while it still sends reads the refusal only when it has sent everything. What the
-   application leaves unread of the body is therefore read and thrown away, for a bounded time; closing the connection
-   earlier would reset it, and the client would see no more than that.
-2. Hypercorn 0.18 waits without end for an HTTP/2 client to take the last part, even when the client has left.
+1. A client that is refused while it still sends reads the refusal only after it has sent everything. Closing the
+   connection earlier would reset it, and the client would see the reset alone. So the unread rest of the body is read
+   and discarded, for a bounded time.
+2. Hypercorn 0.18 waits forever for an HTTP/2 client to read the last part, even when the client has left.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import anyio
 from starlette.types import Message, Receive, Scope, Send
 
 LINGER = 30.0
-"""Seconds for which the rest of a body is read."""
+"""Most seconds for which the rest of a body is read."""
 
 LINGER_PAUSE = 5.0
-"""Seconds without any more of the body after which the client is no longer waited for."""
+"""Seconds without new data after which the rest of a body is no longer read."""
 
 
 class LastPart:
-    """Stands between the server and the application for the length of one request."""
+    """Wraps the server's `receive` and `send` for one request."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._may_wait = scope["http_version"] not in {"1.0", "1.1"}
         self._receive = receive
         self._send = send
         self._complete = False
-        """Whether no more of the request will come: the body has ended, or the client has left."""
+        """Whether nothing more of the request will arrive: the body has ended, or the client has left."""
 
     async def receive(self) -> Message:
-        """Called by the application."""
+        """Receive a message for the application."""
         message = await self._receive()
         self._complete = not message.get("more_body", False)
         return message

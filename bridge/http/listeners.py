@@ -1,7 +1,7 @@
-"""Listening sockets: which addresses a server takes, and how many connections it accepts.
+"""Listening sockets: the addresses of a server, and how many connections it accepts.
 
-A connection beyond the bound is closed when it is accepted. At the end of a server, connections that do not end by
-themselves are shut down.
+Connections beyond the limit are closed as soon as they are accepted. When the server stops, connections that do not
+end by themselves are shut down.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if sys.platform != "win32":
 logger = logging.getLogger(__name__)
 
 MOST_DESCRIPTORS = 10_240
-"""More than a server of one Codex needs, and the most that macOS gives a process."""
+"""More than a server with one Codex needs, and the most that macOS allows a process."""
 
 NO_SUCH_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
-"""What a machine without IPv6 answers to a program that wants to listen there."""
+"""Error numbers of a bind to an IPv6 address on a machine without IPv6."""
 
 
 def allow_descriptors() -> None:
-    """Raise the soft limit of file descriptors: some systems start a process with 256."""
+    """Raise the soft limit of file descriptors; some systems start processes with 256."""
     if sys.platform != "win32":
         now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = MOST_DESCRIPTORS if most == resource.RLIM_INFINITY else min(MOST_DESCRIPTORS, most)
@@ -37,9 +37,9 @@ def allow_descriptors() -> None:
 
 
 def most_connections() -> int:
-    """Return how many connections may be open: the other half of the descriptors is for Codex, the store and the log.
+    """Return how many connections may be open: half of the file descriptors.
 
-    Without a free descriptor neither Codex nor a file could be opened.
+    The other half is for Codex, the store and the log, which could not be opened without a free descriptor.
     """
     if sys.platform == "win32":
         return sys.maxsize
@@ -48,7 +48,7 @@ def most_connections() -> int:
 
 
 class Connections:
-    """The connections of a server, at most `most` at once."""
+    """The open connections of a server, at most `most`."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -56,18 +56,20 @@ class Connections:
         self._warned = False
 
     def admit(self, connection: socket.socket) -> bool:
-        """Count a connection that was accepted; close it and return False if there are too many."""
+        """Count an accepted connection and return True; close it and return False if there are too many."""
         if len(self._accepted) >= self._most and sum(1 for _ in self._open()) >= self._most:
             connection.close()
             if not self._warned:
                 self._warned = True
-                logger.warning("%d connections are open, new ones are closed; `ulimit -n` allows more", self._most)
+                logger.warning(
+                    "%d connections are open; closing new ones. Raise the limit with `ulimit -n`", self._most
+                )
             return False
         self._accepted.add(connection)
         return True
 
     def shut_down(self) -> None:
-        """End every connection that is still open, whatever was not sent yet."""
+        """Shut down every open connection; unsent data is lost."""
         for connection in tuple(self._open()):
             with suppress(OSError):  # the client has closed it already
                 connection.shutdown(socket.SHUT_RDWR)
@@ -77,15 +79,15 @@ class Connections:
 
 
 class Listener(socket.socket):
-    """A listening TCP socket that counts what it accepts."""
+    """A listening TCP socket that counts the connections that it accepts."""
 
     connections: Connections
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Accept the next connection for which there is room.
+        """Accept the next connection within the limit.
 
         Raises:
-            BlockingIOError: there is none now.
+            BlockingIOError: no connection is waiting.
         """
         while True:
             connection, address = super().accept()
@@ -94,7 +96,7 @@ class Listener(socket.socket):
 
 
 class Listeners:
-    """The sockets of one server; use it as a context manager to close them."""
+    """The listening sockets of one server; as a context manager it closes them."""
 
     def __init__(self, sockets: Sequence[Listener], connections: Connections) -> None:
         self.sockets = sockets
@@ -113,13 +115,13 @@ class Listeners:
 
 
 def listen(host: str, port: int) -> Listeners:
-    """Listen before anything else starts: a port in use is noticed first, and early clients wait.
+    """Open the listening sockets. Call it first: a port in use is then noticed at once, and early clients wait.
 
-    `host` is an address or a name with one or several; an empty one stands for all addresses, IPv4 and IPv6. IPv6 is
-    left out where the machine has none. All sockets have the same port, also when `port` is 0.
+    `host` is an address, or a name with one or more addresses; empty means all addresses, IPv4 and IPv6. IPv6 is
+    skipped on machines without it. All sockets get the same port, even if `port` is 0.
 
     Raises:
-        OSError: an address cannot be bound, or the name is unknown.
+        OSError: an address cannot be bound, or the name cannot be resolved.
     """
     connections = Connections(most_connections())
     sockets: list[Listener] = []
@@ -145,19 +147,19 @@ def listen(host: str, port: int) -> Listeners:
 
 def _addresses(host: str) -> Sequence[tuple[socket.AddressFamily, str]]:
     if not host:
-        return [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")]  # noqa: S104 - that is what was asked for
+        return [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")]  # noqa: S104 - requested by the caller
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys((family, str(address[0])) for family, *_, address in found))
 
 
 def _bound(family: socket.AddressFamily, address: str, port: int, *, both: bool) -> Listener:
-    # asyncio switches Nagle's algorithm off only for a socket that says that it is TCP.
+    # asyncio disables Nagle's algorithm only for sockets whose protocol is given as TCP.
     listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and both:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # or it would take the IPv4 port as well
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # or it would also take the IPv4 port
         listener.bind((address, port))
         listener.listen()
         listener.setblocking(False)

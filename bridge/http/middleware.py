@@ -1,4 +1,4 @@
-"""What holds for every response, whatever the route: CORS, an id, the date, clean paths, access, one log line."""
+"""Middleware for all routes: CORS, request ids, the date, clean paths, access control, one log line per request."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bridge.telemetry.logs import log_request
 logger = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/", "/healthz"})
-"""What may be asked without a key: it tells nothing about the account."""
+"""Paths that need no key; they reveal nothing about the account."""
 
 PAGE_FILES = "/page/"
-"""Where the files of the status page lie; they are open as well."""
+"""The path prefix of the status page's files, which need no key either."""
 
 TUNNEL_HEADER = "cf-ray"
-"""What Cloudflare adds to each request; its tunnel connects from this machine and so needs no key."""
+"""A header that Cloudflare adds to each request. Its tunnel connects from this machine, so it needs no key."""
 
 _CORS = {
     b"access-control-allow-origin": b"*",
@@ -37,7 +37,7 @@ _NO_CORS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
 }
-"""What goes with private pages instead: no other page may read, embed or frame them."""
+"""Headers of private paths: no other page may read, embed or frame them."""
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _SLASHES = re.compile(r"/{2,}")
@@ -45,7 +45,7 @@ _VERSION_PREFIX = re.compile(r"^/v1(?=/|$)")
 
 
 class Envelope:
-    """Preflights before all else; what every response has, an entry in the ledger and a log line."""
+    """Answers preflights; gives every response its common headers, an entry in the ledger and a log line."""
 
     def __init__(self, app: ASGIApp, ledger: Ledger) -> None:
         self._app = app
@@ -76,7 +76,7 @@ class Envelope:
                 message["headers"] = [*theirs, *ours.items()]
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 await last_part.send(message)
-                close()  # at once: who has the whole answer must not find it among those that run
+                close()  # before returning: a client with the whole answer must not see it as running
             else:
                 await send(message)
 
@@ -97,13 +97,13 @@ class Envelope:
 
 
 def _request_id(headers: Headers) -> str:
-    """The client's own, if it is fit for a log."""
+    """Return the client's request id if it is safe to log, else a new one."""
     given = headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
 
 
 async def _answer_preflight(headers: Headers, send: Send) -> None:
-    """The wildcard does not cover `Authorization`, so what the browser asks for is repeated."""
+    """Allow the headers that the browser requests; a wildcard would not cover `Authorization`."""
     allowed = {
         "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
         "access-control-allow-headers": headers.get("access-control-request-headers", "authorization, content-type"),
@@ -114,7 +114,7 @@ async def _answer_preflight(headers: Headers, send: Send) -> None:
 
 
 class CleanPath:
-    """People type the base URL with and without `/v1` and with stray slashes: all of them mean the same route."""
+    """Normalizes paths: base URLs with or without `/v1` and with stray slashes lead to the same routes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -122,14 +122,14 @@ class CleanPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
-            # With a newline behind it a route matches as well, but nothing that is looked up by its path.
+            # Starlette's routes ignore a trailing newline, but exact comparisons of the path do not.
             path = _VERSION_PREFIX.sub("", _SLASHES.sub("/", scope["path"])).rstrip("/\n") or "/"
             scope = {**scope, "path": path, "raw_path": path.encode()}
         await self._app(scope, receive, send)
 
 
 class Access:
-    """Lets nobody in who may not come."""
+    """Rejects requests that are not allowed."""
 
     def __init__(self, app: ASGIApp, api_key: str | None) -> None:
         self._app = app
@@ -147,8 +147,8 @@ class Access:
             if refusal is None and self._api_key is None and TUNNEL_HEADER in headers and not self._warned:
                 self._warned = True
                 logger.warning(
-                    "requests come through a tunnel and no API key is set: whoever knows the tunnel's address uses "
-                    "your account. Set CODEX_OPENAI_PROXY_API_KEY"
+                    "requests arrive through a tunnel and no API key is set: anyone who knows the tunnel's address can "
+                    "use your account. Set CODEX_OPENAI_PROXY_API_KEY"
                 )
             if refusal is not None:
                 await send_error(refusal, send)

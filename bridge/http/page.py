@@ -1,4 +1,4 @@
-"""The status page at `/`: static files that hold nothing of the account, and what they ask for besides /usage."""
+"""The status page at `/`: static files without account data, and the routes of its checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEDIA = {
     "chart.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-"""The files of the page; there are no others."""
+"""The media types of the page's files; no other file is served."""
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -29,16 +29,16 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-"""With which nothing of another origin is loaded, and nobody shows the page inside their own."""
+"""Headers that forbid loading anything from another origin, and framing the page."""
 
 
 class Page:
-    """The handlers."""
+    """The handlers of the page and its checks."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._files = files("bridge.http") / "web"
-        self._examining = anyio.Lock()
+        self._checking = anyio.Lock()
 
     async def index(self, request: Request) -> Response:
         """GET /."""
@@ -55,11 +55,11 @@ class Page:
         return Response((self._files / name).read_bytes(), media_type=MEDIA[name], headers=HEADERS)
 
     async def doctor(self, request: Request) -> Response:
-        """GET /doctor: what doctor can see from inside, one examination at a time, and the tunnel's address."""
+        """GET /doctor: the checks that doctor can run inside the server, one run at a time, and the tunnel's URL."""
         del request
-        from bridge.doctor.inside import look_around  # noqa: PLC0415 - a server that nobody looks at does without
+        from bridge.doctor.inside import look_around  # noqa: PLC0415 - needed only when the page is open
 
-        async with self._examining:
+        async with self._checking:
             return JSONResponse(await look_around(self._settings), headers={"cache-control": "no-store"})
 
     async def stream(self, request: Request) -> ASGIApp:

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, and what each does with a request."""
+"""The routes of the ASGI application, and the handlers of models and chat completions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from bridge.telemetry.ledger import entry_of
 
 
 class Api:
-    """The handlers and what they share."""
+    """The handlers of models and chat completions."""
 
     def __init__(
         self, backend: Backend, opener: Opener, admission: Admission, settings: Settings, started: int
@@ -68,7 +68,7 @@ class Api:
         return JSONResponse(model_object(name, self._started))
 
     async def chat_completions(self, request: Request) -> ASGIApp:
-        """POST /chat/completions, and the Azure form of it, whose path names the model."""
+        """POST /chat/completions, and its Azure form, whose path contains the model."""
         settings = self._settings
         body = await read_json(request, settings)
         chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"), self._recent)
@@ -108,9 +108,9 @@ class Api:
 
 
 def build_app(api: Api, responses: Responses, status: Status, page: Page, settings: Settings) -> ASGIApp:
-    """Return the whole application, middleware included."""
+    """Return the application with its middleware."""
     routes = [
-        # Looked at one after the other: first what is asked most.
+        # Matched in order: the most frequent routes come first.
         Route("/chat/completions", api.chat_completions, methods=["POST"]),
         Route("/responses", responses.create, methods=["POST"]),
         Route("/", page.index, methods=["GET"]),
@@ -135,7 +135,7 @@ def build_app(api: Api, responses: Responses, status: Status, page: Page, settin
         exception_handlers={
             ApiError: _api_error,
             HTTPException: _http_error,
-            ClientDisconnect: _nobody_to_answer,
+            ClientDisconnect: _client_left,
             Exception: _unexpected,
         },
     )
@@ -151,24 +151,24 @@ async def _api_error(request: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals, of routes and methods."""
-    refusal, path = cast("HTTPException", error), request.url.path
-    match refusal.status_code:
+    """Translate Starlette's own errors, such as unknown routes and methods."""
+    refused, path = cast("HTTPException", error), request.url.path
+    match refused.status_code:
         case 404:
             return _error_response(route_not_found(path))
         case 405:
-            allowed = refusal.headers["Allow"] if refusal.headers else ""
+            allowed = refused.headers["Allow"] if refused.headers else ""
             return _error_response(method_not_allowed(request.method, path, allowed))
         case _:
-            return _error_response(invalid_request(refusal.detail))
+            return _error_response(invalid_request(refused.detail))
 
 
-async def _nobody_to_answer(request: Request, error: Exception) -> Response:
+async def _client_left(request: Request, error: Exception) -> Response:
     del request, error
     return Response(status_code=499)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """Starlette raises the exception on after this answer, and the server logs it."""
+    """Answer 500; Starlette then re-raises the exception, and the server logs it."""
     del request, error
     return _error_response(internal_error())

@@ -1,6 +1,6 @@
-"""A stream without a model, by which somebody at the far end of a tunnel sees how ours arrive.
+"""A test stream without a model: a client at the far end of a tunnel can see how streams arrive.
 
-In pieces: numbered events with pauses between. In silence: nothing but the comments that keep a silent answer alive.
+It consists either of timestamped events with pauses between them, or of a silence with nothing but keep-alive comments.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LONGEST_SILENCE = 300.0
 
 
 class SelfTest(Struct, frozen=True):
-    """`pieces` events with `pause` seconds between, or `silence` seconds with a comment every `keep_alive` seconds."""
+    """Sends `pieces` events `pause` seconds apart, or keep-alives every `keep_alive` seconds for `silence` seconds."""
 
     pieces: int
     pause: float
@@ -29,17 +29,17 @@ class SelfTest(Struct, frozen=True):
 
     @classmethod
     def from_query(cls, query: QueryParams, keep_alive: float) -> SelfTest:
-        """Read `pieces` and `pause`, or `silence`.
+        """Read `pieces` and `pause`, or `silence`, from a query string.
 
         Raises:
-            ApiError: 400, a value that is no number or out of range.
+            ApiError: 400, a value is not a number or out of range.
         """
         pieces = _number(query, "pieces", 2, MOST_PIECES, 6)
         pause = _number(query, "pause", 0, LONGEST_PAUSE, 0.4)
         return cls(round(pieces), pause, _number(query, "silence", 0, LONGEST_SILENCE, 0), keep_alive)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; a client that leaves ends it."""
+        """Send the stream until it ends or the client leaves."""
         del scope
 
         async def until_the_client_leaves() -> None:

@@ -1,4 +1,4 @@
-"""The routes that tell of the server itself: /healthz, /readyz, /usage, /metrics."""
+"""The routes that report on the server itself: /healthz, /readyz, /usage, /metrics."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from codex_rpc.errors import CodexError
 from codex_rpc.supervisor import Down, Starting, Supervisor, Up
 
 PATIENCE = 2.0
-"""Seconds that codex may take to tell its account and quota; a page that shows them is not kept waiting longer."""
+"""Seconds that /usage waits for codex to report account and quota."""
 
 
 class Status:
-    """The handlers and what they tell of."""
+    """The handlers of these routes."""
 
     def __init__(
         self, supervisor: Supervisor, backend: Backend, threads: Threads, admission: Admission, ledger: Ledger
@@ -35,28 +35,28 @@ class Status:
         self.ledger = ledger
 
     async def health(self, request: Request) -> Response:
-        """GET /healthz: the process is alive; nothing more."""
+        """GET /healthz: 200 as long as the process is alive."""
         del request
         return JSONResponse({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """GET /readyz: 200 when a request would be answered now, else 503 with the reason."""
+        """GET /readyz: 200 if a request would be answered now, else 503 with the reason."""
         del request
-        reason, seconds = await self._what_is_missing()
+        reason, seconds = await self._why_not_ready()
         if reason is None:
             return JSONResponse({"status": "ready"})
         body = {"status": "not ready", "reason": reason}
         return JSONResponse(body, 503, {"retry-after": str(max(1, round(seconds)))})
 
     async def usage(self, request: Request) -> Response:
-        """GET /usage: the account, its quota, what runs and what it cost."""
+        """GET /usage: the account, its quota, running and recent requests, and today's sums."""
         del request
         account = None
         try:
             account = (await self._backend.session(PATIENCE)).account
             await self._backend.refresh_quota(PATIENCE)
         except CodexError:
-            pass  # the state of codex says it
+            pass  # the field "codex" of the answer reports it
         return JSONResponse(
             {
                 "account": account_report(account),
@@ -74,7 +74,7 @@ class Status:
         del request
         return PlainTextResponse(exposition([*self.ledger.metrics(), *self._gauges()]), media_type=CONTENT_TYPE)
 
-    async def _what_is_missing(self) -> tuple[str | None, float]:
+    async def _why_not_ready(self) -> tuple[str | None, float]:
         if self._admission.stopping:
             return "the server is stopping", 5
         try:
@@ -102,15 +102,13 @@ class Status:
             for limit in self._backend.quota.values()
             for name, window in limit.windows.items()
         }
-        yield Gauge("codex_proxy_codex_up", "Whether codex answers.", int(up))
+        yield Gauge("codex_proxy_codex_up", "Whether codex is running.", int(up))
         yield Gauge("codex_proxy_codex_starts", "How often codex was started.", self._supervisor.starts)
         yield Gauge("codex_proxy_threads", "Threads by state.", self._threads.states(), "state")
-        yield Gauge(
-            "codex_proxy_answers", "Answers that run and that wait for their turn.", self._admission.states(), "state"
-        )
-        yield Gauge("codex_proxy_quota_used_percent", "Quota that is used, by window.", windows, "window")
+        yield Gauge("codex_proxy_answers", "Answers by state, and their limit.", self._admission.states(), "state")
+        yield Gauge("codex_proxy_quota_used_percent", "Percent of the quota used, by window.", windows, "window")
         yield Gauge(
             "codex_proxy_cache_share_today",
-            "Share of today's input tokens that the upstream had in its cache.",
+            "Share of today's input tokens that came from the upstream's cache.",
             usage.cached_input / usage.input if usage.input else 0,
         )

@@ -1,4 +1,4 @@
-"""The routes of the Responses API: create, retrieve, delete, cancel, list the input; and what is kept for them."""
+"""The routes of the Responses API: create, retrieve, delete, cancel and list input items; and their stored data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class _Running:
-    """A response that is being made; `output` is there once its answer is."""
+    """A response that is being generated; `output` is set when its answer is created."""
 
     output: ResponseOutput
     turn: Turn | None = None
@@ -48,7 +48,7 @@ class _Running:
 
 
 class Responses:
-    """The handlers and what they share."""
+    """The handlers of these routes."""
 
     def __init__(self, opener: Opener, store: ResponseStore, admission: Admission, settings: Settings) -> None:
         self._opener = opener
@@ -64,16 +64,16 @@ class Responses:
         body = await read_json(request, self._settings)
         sent = read_body(body)
         history = await self._history(sent.fields.previous_response_id)
-        begun = response_request.begin(sent, history, self._recent)
-        asked = begun.read(await self._items(begun.input.references()))
-        entry_of(request.scope).model = asked.settings.model
-        exchange = self._opener.begin(request, body, asked.settings, asked.items, summary=asked.summary)
-        return exchange.around(self._answer(asked, exchange))
+        half_parsed = response_request.begin(sent, history, self._recent)
+        parsed = half_parsed.read(await self._items(half_parsed.input.references()))
+        entry_of(request.scope).model = parsed.settings.model
+        exchange = self._opener.begin(request, body, parsed.settings, parsed.items, summary=parsed.summary)
+        return exchange.around(self._answer(parsed, exchange))
 
     async def retrieve(self, request: Request) -> Response:
         """GET /responses/{id}."""
         if request.query_params.get("stream") == "true":
-            message = "A stored response is not streamed again: leave 'stream' out."
+            message = "A stored response cannot be streamed again; omit 'stream'."
             raise invalid_request(message, "stream", "unsupported_value")
         response_id: str = request.path_params["id"]
         if running := self._running.get(response_id):
@@ -86,12 +86,12 @@ class Responses:
         if response_id in self._running:
             raise invalid_request(f"The response {response_id!r} is still running; cancel it first.", code="running")
         try:
-            known = await self._store.delete(response_id)
+            existed = await self._store.delete(response_id)
         except StoreError as error:
             raise store_failed(str(error)) from error
-        if not known:
+        if not existed:
             raise response_not_found(response_id)
-        self._recent.clear()  # Its items are no longer there to be referred to.
+        self._recent.clear()  # item references to it are invalid now
         return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
     async def cancel(self, request: Request) -> Response:
@@ -100,7 +100,7 @@ class Responses:
         running = self._running.get(response_id)
         if running is None:
             status = (await self._stored(response_id)).response["status"]
-            raise invalid_request(f"The response {response_id!r} is {status} already.", code="not_running")
+            raise invalid_request(f"The response {response_id!r} is already {status}.", code="not_running")
         running.cancelled = True
         if running.turn is not None:
             await running.turn.cancel()
@@ -111,36 +111,36 @@ class Responses:
 
     async def input_items(self, request: Request) -> Response:
         """GET /responses/{id}/input_items."""
-        asked = Page.read(request.query_params)
+        bounds = Page.read(request.query_params)
         response_id: str = request.path_params["id"]
         last = await self._stored(response_id)
         chain = await self._chain(last.previous)
         items = [*input_items(chain), *input_items([last], output=False)]
         wanted = {*request.query_params.getlist("include"), *request.query_params.getlist("include[]")}
-        return JSONResponse(page(items, asked, encrypted=ENCRYPTED in wanted))
+        return JSONResponse(page(items, bounds, encrypted=ENCRYPTED in wanted))
 
-    # ── making one ───────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── generating ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _answer(self, asked: response_request.ResponseRequest, exchange: Exchange) -> ASGIApp:
-        frame = asked.frame(exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now())
+    def _answer(self, parsed: response_request.ResponseRequest, exchange: Exchange) -> ASGIApp:
+        frame = parsed.frame(exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now())
         headers: dict[str, str] = {}
         running = _Running()
 
         def new_writer() -> ResponseStream | ResponseWhole:
-            writer = ResponseStream(frame) if asked.stream else ResponseWhole(frame)
+            writer = ResponseStream(frame) if parsed.stream else ResponseWhole(frame)
             running.output = writer.output
             return writer
 
         @asynccontextmanager
         async def run() -> AsyncGenerator[Turn]:
             opened = self._opener.open(
-                asked.settings,
-                asked.items,
+                parsed.settings,
+                parsed.items,
                 headers,
                 exchange,
-                summary=asked.summary,
+                summary=parsed.summary,
                 dialect="responses",
-                ignored=asked.ignored,
+                ignored=parsed.ignored,
             )
             async with opened as turn:
                 running.output.run_in(turn.prompt.tier)
@@ -151,8 +151,8 @@ class Responses:
 
         async def settle() -> None:
             output = running.output
-            if asked.store:
-                await self._keep(Stored(output.response, asked.input, output.items))
+            if parsed.store:
+                await self._keep(Stored(output.response, parsed.input, output.items))
             self._running.pop(frame.id, None)
             running.ended.set()
 
@@ -160,7 +160,7 @@ class Responses:
             run=run,
             new_writer=new_writer,
             headers=headers,
-            patience=self._settings.head_patience if asked.stream else WHOLE_PATIENCE,
+            patience=self._settings.head_patience if parsed.stream else WHOLE_PATIENCE,
             pause=self._settings.keep_alive,
             settle=settle,
         )
@@ -177,12 +177,12 @@ class Responses:
         return answer_and_forget
 
     async def _keep(self, stored: Stored) -> None:
-        """The answer matters more than its record: what cannot be stored is logged."""
+        """Store a response; a failure is only logged, because the answer itself is complete."""
         try:
             await self._store.put(stored)
             self._histories.extend(stored)
         except StoreError as error:
-            logger.error("the response %s is not stored: %s", stored.id, error)
+            logger.error("response %s is not stored: %s", stored.id, error)
 
     # ── looking up ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -215,7 +215,7 @@ class Responses:
         return found
 
     async def _items(self, ids: Sequence[str]) -> Mapping[str, Object]:
-        """Find items of stored responses: the id of an item holds the key of its response."""
+        """Return items of stored responses by id; the id of an item contains the key of its response."""
         found: dict[str, Object] = {}
         for key in {key for item_id in ids if (key := key_of(item_id))}:
             try:

@@ -1,4 +1,4 @@
-"""Opens the turn that answers a request: a ready codex, the model that the name means, a thread."""
+"""Opens the turn that answers a request: waits for codex, resolves the model name, picks a thread."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Opener:
-    """What the requests of both dialects share."""
+    """Begins exchanges and opens turns for both dialects, chat completions and responses."""
 
     def __init__(self, backend: Backend, threads: Threads, exchanges: Exchanges) -> None:
         self._backend = backend
@@ -42,14 +42,14 @@ class Opener:
         summary: str | None,
         fall_back: bool = False,
     ) -> Exchange:
-        """Return what goes on beside the request, and where its id and time come from; the rest as for `open`.
+        """Return the exchange of a request: its recording or replay, its id and its clock. Arguments as for `open`.
 
         Raises:
-            ApiError: 404, it is to be answered from recordings, and there is none of it.
+            ApiError: 404, the server replays recordings, and none matches this request.
         """
-        asked = RecordedRequest(request.scope["path"], body, is_cursor(request.headers))
+        recorded = RecordedRequest(request.scope["path"], body, is_cursor(request.headers))
         return self._exchanges.begin(
-            asked, lambda models: settings.prompt(items, _choice(settings, models, {}, fall_back=fall_back), summary)
+            recorded, lambda models: settings.prompt(items, _choice(settings, models, {}, fall_back=fall_back), summary)
         )
 
     @asynccontextmanager
@@ -65,14 +65,14 @@ class Opener:
         ignored: tuple[str, ...] = (),
         fall_back: bool = False,
     ) -> AsyncGenerator[Turn]:
-        """Run the turn for the length of the block; `headers` get what the client is to know of it.
+        """Run the turn for the length of the block; response headers about it are added to `headers`.
 
-        `ignored` names the parameters that have no effect, to which this may add. With `fall_back` a model that there
-        is not is replaced by the default one.
+        `ignored` lists parameters without effect; `service_tier` may be added to it. With `fall_back` the default
+        model replaces an unknown one.
 
         Raises:
-            ApiError: 401, nobody is logged in; 404, there is no such model; 400, it has no such effort.
-            CodexError: codex did not take the prompt.
+            ApiError: 401, codex is not logged in; 404, the model does not exist; 400, it has no such effort.
+            CodexError: codex did not accept the prompt.
         """
         session = await self._backend.ready_session()
         choice = _choice(settings, session.models, headers, fall_back=fall_back)
@@ -93,7 +93,7 @@ def _choice(
     if choice is None and fall_back:
         choice = ModelChoice(NAMED[0])
         headers["x-codex-proxy-model"] = reverse(choice.slug)
-        logger.warning("there is no model %r; its client gets %s", settings.model, choice.slug)
+        logger.warning("the model %r does not exist; using %s instead", settings.model, choice.slug)
     if choice is None:
         raise model_not_found(settings.model, listed(models))
     settings.check_effort(choice)

@@ -1,1 +1,1 @@
-"""The settings of a server, from command line, environment and TOML file."""
+"""Reads the settings of a server from command line, environment and TOML file."""

@@ -1,4 +1,4 @@
-"""The certificate and key of an HTTPS server, tried before the server starts, and trusted by our own commands."""
+"""Checks the certificate and key of an HTTPS server before it starts, and makes our own commands trust it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 class CertificateError(Exception):
-    """The server cannot be reached with this certificate and key; the message names the file and the reason."""
+    """The certificate and key are unusable; the message names the file and the reason."""
 
 
 def check_certificate(certfile: str, keyfile: str) -> None:
-    """Shake hands with ourselves, in memory.
+    """Check certificate and key with a TLS handshake in memory.
 
     Raises:
-        CertificateError: a file cannot be read or is no PEM file, the key is encrypted or belongs to another
+        CertificateError: a file cannot be read or is not a PEM file, the key is encrypted or belongs to another
             certificate, or the certificate has expired or is not valid yet.
     """
     for file in (certfile, keyfile):
@@ -40,16 +40,16 @@ def check_certificate(certfile: str, keyfile: str) -> None:
 
 
 def trusting(certfile: str) -> ssl.SSLContext:
-    """Return the TLS settings of a client that trusts this certificate, whatever name it is for, and no other."""
+    """Return the TLS settings of a client that trusts only this certificate, under any host name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it need not be an authority's
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it may be signed by an authority that is not in the file
     context.load_verify_locations(certfile)
     return context
 
 
 class _EncryptedKey(Exception):
-    """OpenSSL asked for the passphrase; without an answer of ours it would ask at the terminal."""
+    """Raised when OpenSSL requests the passphrase; otherwise it would prompt at the terminal."""
 
 
 def _no_password() -> str:

@@ -1,4 +1,4 @@
-"""The API key in a file of its own, which nobody but its owner may read."""
+"""Reads the API key from a file that only its owner may read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def read_key(path: Path) -> str:
-    """Return the key, without white space around it.
+    """Return the key, without surrounding white space.
 
     Raises:
-        ValueError: there is none, or others may read it.
+        ValueError: the file cannot be read, is empty, or other users may access it.
     """
     try:
         with path.open(encoding="utf-8") as file:
@@ -20,7 +20,7 @@ def read_key(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     if os.name == "posix" and mode & 0o077:
-        raise ValueError(f"others may read {path} (mode {mode:04o}); run `chmod 600 {path}`")
+        raise ValueError(f"other users may access {path} (mode {mode:04o}); run `chmod 600 {path}`")
     if not key:
         raise ValueError(f"{path} is empty")
     return key

@@ -1,4 +1,4 @@
-"""The settings of a server: each can come from command line, environment and TOML file."""
+"""The settings of a server; each can be set on the command line, in the environment and in the TOML file."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ PACES = ("1", "4", "max")
 LOG_LEVELS = ("error", "warning", "info", "debug")
 
 OF_SERVE = ("tunnel", "cloudflared", "demo", "log_level", "log_format")
-"""What concerns the command `serve` and not the application that it serves."""
+"""Settings of the command `serve` that do not concern the application."""
 
 
 def refuse_empty(_: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """An empty key would look like protection and be none."""
+    """Reject an empty API key: it would protect nothing."""
     if value is not None and not value.strip():
-        raise click.BadParameter("must not be empty; leave it out to admit this machine only", param=param)
+        raise click.BadParameter("must not be empty; omit it to admit this machine only", param=param)
     return value
 
 
 def key_from_file(path: Path, given: str | None) -> str:
-    """Read the key; one that was also given as it is would leave it open which of the two holds."""
+    """Read the key from a file; it is an error if `given`, the key itself, is set too."""
     if given is not None:
-        raise click.UsageError("the API key is given twice, by --api-key and by --api-key-file; leave one of them out")
+        raise click.UsageError("the API key is given twice, by --api-key and by --api-key-file; omit one of them")
     try:
         return read_key(path)
     except ValueError as error:
@@ -54,46 +54,46 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
     ),
     setting(
         "--addr",
-        "Address to listen on; without a HOST all of this machine, IPv4 and IPv6.",
+        "Address to listen on; without HOST all addresses of this machine, IPv4 and IPv6.",
         default=DEFAULT_ADDRESS,
         metavar="[HOST]:PORT",
     ),
     setting(
         "--certfile",
-        "PEM file with a certificate and its chain: the server then speaks HTTPS, and HTTP/2 to clients that can.",
+        "PEM file with a certificate and its chain; the server then uses HTTPS, and HTTP/2 if the client does.",
         type=click.Path(dir_okay=False, resolve_path=True),
         metavar="FILE",
     ),
     setting(
         "--keyfile",
-        "PEM file with the key of that certificate, not encrypted.",
+        "PEM file with the private key of that certificate, not encrypted.",
         type=click.Path(dir_okay=False, resolve_path=True),
         metavar="FILE",
     ),
     setting("--codex", "The codex executable.  [default: the one on PATH, else the installed wheel]", metavar="PATH"),
     setting(
         "--codex-ca-file",
-        "PEM file with the only certificates that codex is to trust. It loads the system's anew for each conversation, "
-        "a third of its work or more. With a wrong one, or when the upstream gets another, nothing works any more.",
+        "PEM file with the only certificates that codex trusts. Without it codex loads the system's for each "
+        "conversation, a third of its work or more. If the upstream's certificate does not match, all requests fail.",
         type=click.Path(exists=True, dir_okay=False, resolve_path=True),
     ),
     setting(
         "--api-key",
         "Key that every client must send; without it only this machine may connect. Other users of the machine can "
-        "read a command line: prefer the environment or the file.",
+        "read command lines: prefer the environment or the file.",
         callback=refuse_empty,
         metavar="KEY",
     ),
     setting(
         "--api-key-file",
-        "File that holds the key, readable by its owner alone.",
+        "File that contains the key; only its owner may have access to it.",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
     ),
     setting(
         "--tunnel",
-        "Public address to run beside the server: a hostname that `tunnel` has set up, or `quick`. Makes a key if "
-        "there is none.",
+        "Tunnel to run with the server: a hostname that `tunnel` has set up, or `quick`. Creates an API key if there "
+        "is none.",
         metavar="HOSTNAME",
     ),
     setting("--cloudflared", "The cloudflared executable.  [default: the one on PATH]", metavar="PATH"),
@@ -104,31 +104,31 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         type=click.IntRange(min=1024),
         metavar="BYTES",
     ),
-    seconds("--start-patience", "How long a request waits for a codex that is starting.", DEFAULTS.start_patience),
+    seconds("--start-patience", "How long a request waits while codex starts.", DEFAULTS.start_patience),
     seconds("--head-patience", "How long a stream waits for its first event before it begins.", DEFAULTS.head_patience),
     seconds("--keep-alive", "Pause after which a silent stream gets a comment.", DEFAULTS.keep_alive),
-    seconds("--idle-timeout", "How long the model may send nothing.", DEFAULTS.idle_timeout),
+    seconds("--idle-timeout", "How long the model may send nothing before the answer fails.", DEFAULTS.idle_timeout),
     setting(
         "--reasoning",
-        "How the model's account of its reasoning is shown.",
+        "How reasoning summaries are shown.",
         default=DEFAULTS.reasoning,
         type=click.Choice(get_args(ReasoningDisplay)),
     ),
     setting(
         "--threads",
-        "How many threads wait for their conversation to go on.",
+        "How many threads are kept for their conversation to continue.",
         default=DEFAULTS.threads,
         type=click.IntRange(min=0),
         metavar="N",
     ),
     setting(
         "--spares",
-        "How many threads are started ahead of new conversations, for the models and tools used last.",
+        "How many threads are started ahead of new conversations, for recently used models and tools.",
         default=DEFAULTS.spares,
         type=click.IntRange(min=0),
         metavar="N",
     ),
-    seconds("--thread-age", "How long a thread waits, with or without a tool call open.", DEFAULTS.thread_age),
+    seconds("--thread-age", "How long an idle thread is kept, with or without an open tool call.", DEFAULTS.thread_age),
     setting(
         "--answers",
         "How many answers run at once; others wait for their turn.",
@@ -136,53 +136,56 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         type=click.IntRange(min=1),
         metavar="N",
     ),
-    seconds("--queue-patience", "How long an answer waits for its turn.", DEFAULTS.queue_patience),
+    seconds("--queue-patience", "How long an answer waits for its turn before it is refused.", DEFAULTS.queue_patience),
     setting(
         "--store",
-        "Where responses are stored, for `previous_response_id`: a file, or a Redis that several servers may share "
+        "Where responses are stored, for `previous_response_id`: a file, or a Redis that several servers can share "
         f"(redis://HOST:PORT/0); `{IN_MEMORY}` keeps them until the server stops.  "
         "[default: responses.sqlite3 in the state folder]",
         metavar="FILE|URL",
     ),
     setting(
         "--store-size",
-        "How large the store may become; the longest unused responses go first.",
+        "Largest size of the store; the least recently used responses are deleted first.",
         default=DEFAULTS.store_size,
         type=click.IntRange(min=1024),
         metavar="BYTES",
     ),
-    seconds("--store-age", "How long a stored response is kept after it was last used.", DEFAULTS.store_age),
-    seconds("--grace", "How long open answers may go on after SIGTERM or Ctrl-C.", DEFAULTS.grace),
-    setting("--record", "Folder into which every conversation is recorded, redacted.", metavar="DIR"),
-    setting("--replay", "Folder of recorded conversations that are served in the place of Codex.", metavar="DIR"),
-    setting("--pace", "Speed of a replay; `max` leaves no pauses.", default="1", type=click.Choice(PACES)),
+    seconds("--store-age", "How long a stored response is kept after its last use.", DEFAULTS.store_age),
+    seconds("--grace", "How long open answers may continue after SIGTERM or Ctrl-C.", DEFAULTS.grace),
+    setting("--record", "Folder in which every conversation is recorded, with secrets redacted.", metavar="DIR"),
+    setting("--replay", "Folder of recorded conversations to serve instead of running Codex.", metavar="DIR"),
+    setting("--pace", "Speed of a replay; `max` removes all pauses.", default="1", type=click.Choice(PACES)),
     setting(
         "--demo",
-        "Serve the recordings that come with the program if nobody is logged in to Codex.",
+        "Serve the recordings included with the program if Codex is not logged in.",
         default=DEFAULTS.demo,
         type=bool,
         metavar="BOOL",
     ),
     setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS)),
-    setting("--log-format", "For people or for programs.", default="human", type=click.Choice(get_args(LogFormat))),
     setting(
-        "--log-requests", "Log the text of requests too.", default=DEFAULTS.log_requests, type=bool, metavar="BOOL"
+        "--log-format",
+        "Format of the log.",
+        default="human",
+        type=click.Choice(get_args(LogFormat)),
     ),
+    setting("--log-requests", "Log request bodies too.", default=DEFAULTS.log_requests, type=bool, metavar="BOOL"),
 )
 
 
 def server_settings(command: F) -> F:
-    """Add every setting of a server to a command, and `--config`, the file that they may stand in."""
+    """Add all settings of a server to a command, and `--config` for the file that may contain them."""
     for option in reversed(OPTIONS):
         command = option(command)
     return command
 
 
 def settings_of(values: Mapping[str, Any]) -> Settings:
-    """Return the settings that the parsed options describe.
+    """Return the settings of the parsed options.
 
     Raises:
-        click.ClickException: two of them exclude each other, or one is wrong.
+        click.ClickException: two options exclude each other, or one is invalid.
     """
     rest = {name: value for name, value in values.items() if name not in OF_SERVE}
     addr, key_file, store, pace = (rest.pop(name) for name in ("addr", "api_key_file", "store", "pace"))
@@ -193,10 +196,10 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--addr") from None
     if rest["record"] is not None and rest["replay"] is not None:
-        raise click.UsageError("--record and --replay exclude each other: only what codex says is worth recording.")
+        raise click.UsageError("--record and --replay exclude each other: a replay has nothing new to record.")
     file = None if store == IN_MEMORY else store or str(STORE_FILE)
     if rest["replay"] is not None:
-        file = None  # recorded responses do not belong among the user's own
+        file = None  # do not mix recorded responses with the user's own
     return Settings(host=host, port=port, store=file, pace=math.inf if pace == "max" else float(pace), **rest)
 
 
@@ -204,7 +207,7 @@ def settings_from_environment() -> Settings:
     """Return the settings of a server that is started without arguments.
 
     Raises:
-        click.ClickException: one of them is wrong.
+        click.ClickException: a setting is invalid.
     """
     command = server_settings(click.Command("serve"))
     return settings_of(command.make_context("serve", []).params)

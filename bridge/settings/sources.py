@@ -1,4 +1,4 @@
-"""A setting as an option, which can also come from the environment and from the server's TOML file."""
+"""Defines settings as options that can also be set in the environment and in the server's TOML file."""
 
 from __future__ import annotations
 
@@ -15,28 +15,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 ENVIRONMENT = "CODEX_OPENAI_PROXY_"
 CONFIG_FILE = settings_folder() / "config.toml"
 NO_SETTINGS = frozenset({"config", "print_config"})
-"""Options of `serve` that say where settings come from, or show them."""
+"""Options of `serve` that select or print the settings and are not settings themselves."""
 
 
 def setting(flag: str, help_text: str, **more: Any) -> Callable[[F], F]:
-    """An option that can also come from the environment and from the TOML file, under the same name."""
+    """Return an option that can also be set in the environment and in the TOML file, under the same name."""
     name = flag.removeprefix("--").replace("-", "_")
     shown = {"show_default": more.get("default") is not None}
     return click.option(flag, help=help_text, envvar=ENVIRONMENT + name.upper(), **shown, **more)
 
 
 def seconds(flag: str, help_text: str, default: float) -> Callable[[F], F]:
-    """A setting that is a time."""
+    """Return a setting that is a duration in seconds."""
     more = {"type": click.FloatRange(min=0.1), "default": default, "metavar": "SECONDS"}
     return setting(flag, help_text, **more)
 
 
 def config_values(path: Path | None) -> dict[str, Any]:
-    """Read the TOML file; one that was named must exist."""
+    """Read the TOML file; return {} if `path` is None and the default file does not exist.
+
+    Raises:
+        click.BadParameter: the file cannot be read or is not valid TOML.
+    """
     chosen = path or CONFIG_FILE
     if path is None and not chosen.is_file():
         return {}
-    import tomllib  # noqa: PLC0415 - most have no such file
+    import tomllib  # noqa: PLC0415 - most users have no such file
 
     try:
         return tomllib.loads(chosen.read_text(encoding="utf-8"))
@@ -45,9 +49,11 @@ def config_values(path: Path | None) -> dict[str, Any]:
 
 
 def read_config_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Make the TOML file the defaults of all settings."""
+    """Use the values of the TOML file as defaults of all settings."""
     chosen, values = path or CONFIG_FILE, config_values(path)
-    known = {param.name for param in context.command.params if param.name not in NO_SETTINGS}
-    if unknown := sorted(set(values) - known):
-        raise click.BadParameter(f"{chosen}: there is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    names = {param.name for param in context.command.params if param.name not in NO_SETTINGS}
+    if unknown := sorted(set(values) - names):
+        raise click.BadParameter(
+            f"{chosen}: unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(names))}"
+        )
     context.default_map = values

@@ -1,1 +1,1 @@
-"""What the server tells about its work: ledger, metrics, reports, logs."""
+"""The server's reports on its own work: ledger, metrics, reports, logs."""

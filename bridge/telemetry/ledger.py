@@ -1,6 +1,7 @@
-"""The book of requests: which run, which ended lately, what today's cost, and the counters that grow for ever.
+"""Keeps the running and recent requests, today's sums, and counters since the server started.
 
-Knows no clock: times come in, `moment` from a clock that never jumps, `epoch` and the day for people.
+It reads no clock; callers pass all times: `moment` in seconds of a monotonic clock, `epoch` in seconds since 1970, and
+the date.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bridge.telemetry.metrics import Counter, Histogram, Metric
 from codex_rpc.wire.protocol import TokenUsage
 
 RECENT = 100
-"""Answers that are remembered after their end."""
+"""How many answers are kept after they end."""
 
 ENTRY = "codex_proxy.entry"
 """The key of a request's entry in its ASGI scope."""
@@ -27,56 +28,56 @@ _KINDS = ("input", "cached_input", "output", "reasoning_output")
 
 
 class RequestLogEntry(Struct, eq=False):
-    """What is known of one request; what no answer of a model has stays None."""
+    """The log entry of one request; fields that only answers of a model have stay None for other requests."""
 
     id: str = ""
     method: str = ""
     path: str = ""
     epoch: float = 0
-    """When it came, in seconds since 1970."""
+    """When the request arrived, in seconds since 1970."""
     moment: float = 0
-    """The same by a clock that never jumps; all durations count from it."""
+    """The same on a monotonic clock; all durations are measured from it."""
     model: str | None = None
-    """The name as requested."""
+    """The model name as requested."""
     thread: str | None = None
-    """What became of the conversation's thread, and why."""
+    """The thread outcome: whether the thread was new, continued or rebuilt, and why."""
     first_token: float | None = None
-    """Seconds until the model said something."""
+    """Seconds until the first output of the model."""
     seconds: float | None = None
-    """Seconds until the end."""
+    """Seconds until the request ended; None while it runs."""
     deltas: int = 0
     usage: TokenUsage = _NOTHING
     status: int | None = None
-    """The HTTP status; None while there is none, and for a client that left before."""
+    """The HTTP status; None until the response starts, and if the client left before."""
     error: str | None = None
-    """The code of the error that the client was told, in the stream too."""
+    """The code of the error that the client received, also inside a stream."""
 
-    def saw(self, events: Iterable[TurnEvent], moment: float) -> None:
-        """Note what happened in the answer."""
+    def record(self, events: Iterable[TurnEvent], moment: float) -> None:
+        """Add events of the answer."""
         for event in events:
             match event:
                 case TextDelta(tokens=tokens):
                     self.deltas += tokens
-                    self._said(moment)
+                    self._note_output(moment)
                 case ReasoningDelta() | ToolCall():
-                    self._said(moment)
+                    self._note_output(moment)
                 case Used(usage):
                     self.usage += usage
                 case _:
                     pass
 
-    def _said(self, moment: float) -> None:
+    def _note_output(self, moment: float) -> None:
         if self.first_token is None:
             self.first_token = moment - self.moment
 
 
 def entry_of(scope: MutableMapping[str, Any]) -> RequestLogEntry:
-    """Return the entry of a request; one that nobody keeps if the scope has none."""
+    """Return the log entry of a request; create one outside the ledger if the scope has none."""
     return scope.setdefault(ENTRY, RequestLogEntry())
 
 
 class Day(Struct):
-    """What the answers of one day cost."""
+    """The sums of one day's answers."""
 
     date: str
     requests: int = 0
@@ -85,7 +86,7 @@ class Day(Struct):
 
 
 class Ledger:
-    """All entries. An answer is a request that names a model."""
+    """The entries of all requests. An answer is a request that names a model."""
 
     def __init__(self, date: str = "") -> None:
         self.today = Day(date)
@@ -100,23 +101,23 @@ class Ledger:
             "Tokens of answers; cached_input is a part of input, reasoning_output of output.",
             "kind",
         )
-        self._deltas = Counter("codex_proxy_deltas_total", "Pieces of text that came from the model.")
+        self._deltas = Counter("codex_proxy_deltas_total", "Text deltas received from the model.")
         self._first_token = Histogram(
-            "codex_proxy_first_token_seconds", "Time until the model said something.", _SECONDS
+            "codex_proxy_first_token_seconds", "Seconds until the first output of the model.", _SECONDS
         )
-        self._seconds = Histogram("codex_proxy_answer_seconds", "Time until an answer ended.", _SECONDS)
+        self._seconds = Histogram("codex_proxy_answer_seconds", "Seconds until the end of an answer.", _SECONDS)
 
     @property
     def running(self) -> list[RequestLogEntry]:
-        """The answers that are not over, the oldest first."""
+        """The running answers, the oldest first."""
         return [entry for entry in self._open.values() if entry.model is not None]
 
     def open(self, entry: RequestLogEntry) -> None:
-        """A request has come."""
+        """Add a request that has arrived."""
         self._open[id(entry)] = entry
 
     def close(self, entry: RequestLogEntry, route: str, moment: float, date: str) -> None:
-        """A request is over; `route` is a template, so that there are few, and `date` the day on which it ended."""
+        """Close an entry. `route` is a path template, to keep metrics few; `date` is the day on which it ended."""
         del self._open[id(entry)]
         entry.seconds = moment - entry.moment
         self._requests.add(entry.method, route, str(entry.status or "gone"))

@@ -1,8 +1,8 @@
-"""What the program writes to its log: for people or as JSON lines, one line a request, nothing secret.
+"""The log of the program: readable lines or JSON lines, one line per request, no secrets.
 
-1. Only our own loggers follow `--log-level`; libraries may warn, because some of them tell headers when they debug.
-2. What a client chose (a path, a name) is written so that it cannot begin a line of its own.
-3. The text of requests is not logged, unless it is asked for.
+1. Only our own loggers follow `--log-level`; libraries log warnings only, because some log headers at debug level.
+2. Text chosen by a client (a path, a name) is escaped so that it cannot start a new line.
+3. Request bodies are logged only with `--log-requests`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from bridge.config import LogFormat
 from bridge.telemetry.ledger import RequestLogEntry
 from bridge.telemetry.report import entry_report
 
-OURS = ("bridge", "codex_rpc")
+OWN_LOGGERS = ("bridge", "codex_rpc")
 LONGEST = 200
-"""Characters of what a client chose that are logged."""
+"""Most characters that are logged of a text chosen by a client."""
 
 logger = logging.getLogger(__name__)
 
@@ -32,18 +32,18 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
         JsonLines() if log_format == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for name in OURS:
+    for name in OWN_LOGGERS:
         logging.getLogger(name).setLevel(level.upper())
 
 
 def log_request(entry: RequestLogEntry) -> None:
-    """Write the line of a request that is over."""
+    """Log one line for a request that has ended."""
     if logger.isEnabledFor(logging.INFO):
         logger.info("%s", request_line(entry), extra={"request": entry_report(entry, entry.moment)})
 
 
 def request_line(entry: RequestLogEntry) -> str:
-    """Return what a person wants to know of a request, in one line."""
+    """Return the log line of a request."""
     parts = [entry.method, _printable(entry.path), str(entry.status or "gone")]
     if entry.error is not None:
         parts.append(entry.error)
@@ -60,7 +60,7 @@ def request_line(entry: RequestLogEntry) -> str:
 
 
 class JsonLines(logging.Formatter):
-    """Each record is one JSON object; that of a request carries all that is known of it."""
+    """Formats each record as one JSON object; the record of a request contains its whole entry."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""

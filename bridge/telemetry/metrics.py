@@ -1,6 +1,6 @@
-"""Numbers that a monitoring system reads: counters and histograms that we keep, gauges that are read when asked for.
+"""Metrics for monitoring: counters and histograms that are kept, and gauges that are read on request.
 
-Source: the Prometheus text exposition format, version 0.0.4.
+The format is the Prometheus text exposition format, version 0.0.4.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
 class Metric(Protocol):
-    """One name with what it means, and its values."""
+    """A named metric with a help text and samples."""
 
     @property
     def name(self) -> str: ...
@@ -30,12 +30,12 @@ class Metric(Protocol):
     def help(self) -> str: ...
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Yield each value: what follows the name, the labels, the number."""
+        """Yield each sample: the suffix of its name, its labels, its value."""
         ...
 
 
 class Counter:
-    """A number for each set of labels; it only grows."""
+    """A number for each combination of label values; it never decreases."""
 
     kind: Literal["counter"] = "counter"
 
@@ -44,17 +44,17 @@ class Counter:
         self._values: dict[tuple[str, ...], float] = {} if labels else {(): 0}
 
     def add(self, *labels: str, amount: float = 1) -> None:
-        """Count for these values of the labels."""
+        """Add `amount` to the number for these label values."""
         self._values[labels] = self._values.get(labels, 0) + amount
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Yield each value."""
+        """Yield each sample."""
         for values, number in self._values.items():
             yield "", dict(zip(self._labels, values, strict=True)), number
 
 
 class Histogram:
-    """How many observations were at most as large as each of some bounds."""
+    """Counts observations in buckets with the given upper bounds."""
 
     kind: Literal["histogram"] = "histogram"
 
@@ -70,7 +70,7 @@ class Histogram:
         self._sum += value
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Yield the buckets, each with all that is in those before it, then sum and count."""
+        """Yield the buckets, which are cumulative, then sum and count."""
         totals = list(accumulate(self._counts))
         for bound, total in zip((*self._bounds, float("inf")), totals, strict=True):
             yield "_bucket", {"le": _number(bound)}, total
@@ -79,7 +79,7 @@ class Histogram:
 
 
 class Gauge(Struct, frozen=True):
-    """What a number is now, for each value of one label, or without one."""
+    """The current value of a number, or one number for each value of a label."""
 
     name: str
     help: str
@@ -91,7 +91,7 @@ class Gauge(Struct, frozen=True):
         return "gauge"
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Yield each value."""
+        """Yield each sample."""
         if isinstance(self.values, Mapping):
             yield from (("", {self.label: value}, number) for value, number in self.values.items())
         else:
@@ -99,7 +99,7 @@ class Gauge(Struct, frozen=True):
 
 
 def exposition(metrics: Iterable[Metric]) -> str:
-    """Return the text that a scraper reads."""
+    """Return the metrics as text for a scraper."""
     return "".join(_family(metric) for metric in metrics)
 
 

@@ -1,4 +1,4 @@
-"""What the server tells of itself as JSON: the account, its quota, what runs, what it cost."""
+"""Reports on the account, its quota and the requests, as JSON, response headers and text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,34 @@ from codex_rpc.quota import Quota, RateLimit, Window, exhausted_until
 from codex_rpc.wire.calls import Account
 from codex_rpc.wire.protocol import TokenUsage
 
+_ACCOUNT_TYPES = {"apiKey": "an OpenAI API key", "amazonBedrock": "Amazon Bedrock"}
+
 
 def account_report(account: Account | None) -> Mapping[str, Any]:
-    """Return how codex is logged in; null for what is not known."""
+    """Return the type and plan of codex's account, None if unknown, and whether codex is ready to answer."""
     if account is None:
         return {"type": None, "plan": None, "ready": False}
     return {"type": account.kind, "plan": account.plan, "ready": account.ready}
+
+
+def mask_email(email: str) -> str:
+    """Keep the first letter and the domain of an address: `a…@example.com`."""
+    name, at, domain = email.rpartition("@")
+    return f"{name[:1]}…{at}{domain}" if at else "…"
+
+
+def describe_account(account: Account) -> str:
+    """Return the account in words, e.g. `ChatGPT Plus, a…@example.com`; the e-mail address is masked."""
+    match account.kind:
+        case None if account.needs_login:
+            return "not logged in"
+        case None:
+            return "your own model provider, which needs no login"
+        case "chatgpt":
+            plan = f" {account.plan.replace('_', ' ').title()}" if account.plan and account.plan != "unknown" else ""
+            return f"ChatGPT{plan}" + (f", {mask_email(account.email)}" if account.email else "")
+        case kind:
+            return _ACCOUNT_TYPES.get(kind, kind)
 
 
 def quota_report(quota: Quota) -> list[Mapping[str, Any]]:
@@ -26,16 +48,16 @@ def quota_report(quota: Quota) -> list[Mapping[str, Any]]:
 
 
 def quota_headers(quota: Quota, epoch: float) -> dict[str, str]:
-    """Return the windows of the account's main limit as response headers.
+    """Return the windows of the account's main limit as response headers; `epoch` is the current time.
 
-    `x-codex-…` are the names of codex's own backend; `x-ratelimit-…` follow OpenAI's, but count percent of a window,
-    because nothing else is known.
+    `x-codex-…` are the names that codex's backend uses; `x-ratelimit-…` are OpenAI's, but count percent of a window,
+    because the number of requests or tokens is unknown.
     """
     headers: dict[str, str] = {}
     for name, window in quota.get("codex", RateLimit("codex")).windows.items():
-        known = {"window-minutes": window.minutes, "reset-at": window.resets_at}
+        details = {"window-minutes": window.minutes, "reset-at": window.resets_at}
         headers[f"x-codex-{name}-used-percent"] = f"{window.used_percent:g}"
-        headers |= {f"x-codex-{name}-{field}": str(value) for field, value in known.items() if value is not None}
+        headers |= {f"x-codex-{name}-{field}": str(value) for field, value in details.items() if value is not None}
         headers[f"x-ratelimit-limit-{name}"] = "100"
         headers[f"x-ratelimit-remaining-{name}"] = f"{max(0.0, 100 - window.used_percent):g}"
         if window.resets_at is not None:
@@ -44,7 +66,7 @@ def quota_headers(quota: Quota, epoch: float) -> dict[str, str]:
 
 
 def with_quota(error: ApiError, quota: Quota, epoch: float) -> ApiError:
-    """Return the error with what its client needs to know of the quota: how much is used, and when to come again."""
+    """Return the error with the quota headers, and with `retry-after` if the quota is used up."""
     headers = quota_headers(quota, epoch)
     until = exhausted_until(quota)
     if error.code == USAGE_LIMIT and until is not None:
@@ -53,7 +75,7 @@ def with_quota(error: ApiError, quota: Quota, epoch: float) -> ApiError:
 
 
 def ledger_report(ledger: Ledger, moment: float) -> Mapping[str, Any]:
-    """Return what runs, what ended lately (the newest first), and the sums of the day."""
+    """Return the running answers, the recent ones (newest first), and the sums of the day."""
     return {
         "today": _day(ledger.today),
         "running": [entry_report(entry, moment) for entry in ledger.running],
@@ -62,7 +84,7 @@ def ledger_report(ledger: Ledger, moment: float) -> Mapping[str, Any]:
 
 
 def entry_report(entry: RequestLogEntry, moment: float) -> Mapping[str, Any]:
-    """Return one request; durations are seconds, `began` epoch seconds, `cache_share` between 0 and 1."""
+    """Return one request; durations are in seconds, `began` in epoch seconds, `cache_share` is between 0 and 1."""
     return {
         "id": entry.id,
         "method": entry.method,
@@ -107,26 +129,3 @@ def _tokens(usage: TokenUsage) -> Mapping[str, Any]:
         "reasoning_output_tokens": usage.reasoning_output,
         "cache_share": round(usage.cached_input / usage.input, 4) if usage.input else None,
     }
-
-
-_KINDS = {"apiKey": "an OpenAI API key", "amazonBedrock": "Amazon Bedrock"}
-
-
-def mask_email(email: str) -> str:
-    """Leave of an address its first letter and its domain: `a…@example.com`."""
-    name, at, domain = email.rpartition("@")
-    return f"{name[:1]}…{at}{domain}" if at else "…"
-
-
-def describe_account(account: Account) -> str:
-    """Return who is logged in, e.g. `ChatGPT Plus, a…@example.com`; the e-mail address is masked."""
-    match account.kind:
-        case None if account.needs_login:
-            return "nobody"
-        case None:
-            return "a model provider of your own, which needs no login"
-        case "chatgpt":
-            plan = f" {account.plan.replace('_', ' ').title()}" if account.plan and account.plan != "unknown" else ""
-            return f"ChatGPT{plan}" + (f", {mask_email(account.email)}" if account.email else "")
-        case kind:
-            return _KINDS.get(kind, kind)

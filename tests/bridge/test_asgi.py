@@ -11,26 +11,26 @@ from starlette.types import Message, Scope
 from bridge.asgi import create_app
 from bridge.config import Settings
 from bridge.recordings.cases import CaseError
-from bridge.settings import sources as setting_options
+from bridge.settings import sources
 from tests.bridge.http.exchange import Exchange, http_scope
 
 LIFESPAN: Scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
 
 
 class Server:
-    """The server's side of a lifespan, by hand."""
+    """The server's side of a lifespan, driven by the test."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
         self.started = anyio.Event()
         self.stop = anyio.Event()
-        self._asks: Iterator[str] = iter(("lifespan.startup", "lifespan.shutdown"))
+        self._events: Iterator[str] = iter(("lifespan.startup", "lifespan.shutdown"))
 
     async def receive(self) -> Message:
-        asked = next(self._asks)
-        if asked == "lifespan.shutdown":
+        event = next(self._events)
+        if event == "lifespan.shutdown":
             await self.stop.wait()
-        return {"type": asked}
+        return {"type": event}
 
     async def send(self, message: Message) -> None:
         self.sent.append(message)
@@ -53,7 +53,7 @@ async def test_requests_are_answered_between_the_startup_and_the_shutdown_of_the
         await app(http_scope("/v1/models"), exchange.receive, exchange.send)
 
 
-async def test_a_start_that_fails_is_told_to_the_server_and_its_reason_kept(tmp_path: Path) -> None:
+async def test_a_failed_startup_is_reported_to_the_server_and_its_exception_is_kept(tmp_path: Path) -> None:
     app, server = create_app(Settings(replay=str(tmp_path / "nowhere"))), Server()
     with pytest.raises(RuntimeError, match="as Hypercorn does"):
         await app(LIFESPAN, server.receive, server.send)
@@ -63,12 +63,12 @@ async def test_a_start_that_fails_is_told_to_the_server_and_its_reason_kept(tmp_
     assert app.failed.is_set()
 
 
-async def test_without_settings_they_come_from_where_serve_reads_them(
+async def test_without_settings_they_are_read_from_environment_and_file_as_serve_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "config.toml"
     file.write_text('api_key = "from the file"\nmax_body = 2048\n')
-    monkeypatch.setattr(setting_options, "CONFIG_FILE", file)
+    monkeypatch.setattr(sources, "CONFIG_FILE", file)
     monkeypatch.setenv("CODEX_OPENAI_PROXY_REPLAY", "fixtures")
     monkeypatch.setenv("CODEX_OPENAI_PROXY_MAX_BODY", "1024")
     app, server = create_app(), Server()
@@ -89,7 +89,7 @@ async def test_without_settings_they_come_from_where_serve_reads_them(
     [({"websocket.http.response": {}}, 426), ({}, "websocket.close")],
     ids=["with a status", "without"],
 )
-async def test_a_websocket_is_refused_as_well_as_the_server_lets_us(
+async def test_a_websocket_is_refused_with_a_status_if_the_server_supports_one(
     extensions: dict[str, object], sent: int | str
 ) -> None:
     messages: list[Message] = []

@@ -27,7 +27,7 @@ def test_an_address_is_a_host_and_a_port_or_a_port(text: str, address: tuple[str
     "text",
     ["", "localhost", "localhost:", "localhost:http", "localhost:-1", "localhost:65536", "localhost:80 ", "[::1]"],
 )
-def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
+def test_an_invalid_address_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not an address; use HOST:PORT, for example 127\.0\.0\.1:8000") as caught:
         parse_address(text)
     assert repr(text) in str(caught.value)
@@ -35,7 +35,7 @@ def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.text())
-def test_random_text_is_an_address_with_a_real_port_or_refused(text: str) -> None:
+def test_random_text_is_an_address_with_a_valid_port_or_refused(text: str) -> None:
     try:
         _, port = parse_address(text)
     except ValueError:
@@ -47,7 +47,7 @@ def test_the_default_address_is_that_of_the_default_settings() -> None:
     assert parse_address(DEFAULT_ADDRESS) == (DEFAULTS.host, DEFAULTS.port)
 
 
-def test_without_being_told_anything_the_server_has_no_key_and_keeps_its_own_limits() -> None:
+def test_by_default_there_is_no_key_and_the_limits_are_these() -> None:
     assert Settings() == Settings(
         host="",
         port=11435,

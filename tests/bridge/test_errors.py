@@ -138,7 +138,7 @@ UPSTREAM_400 = json.dumps(
             internal_error(),
             500,
             {
-                "message": "The server failed unexpectedly; its log says more.",
+                "message": "The server failed unexpectedly; see its log for details.",
                 "type": "server_error",
                 "param": None,
                 "code": "internal_error",
@@ -166,7 +166,7 @@ def test_an_error_is_the_openai_error_object_with_all_four_keys(
     assert (error.status, error.body()) == (status, {"error": body})
 
 
-def test_an_error_reads_as_its_message() -> None:
+def test_the_text_of_an_error_is_its_message() -> None:
     assert str(upstream_failed("Broken.")) == "Broken."
 
 
@@ -183,7 +183,7 @@ def test_an_error_reads_as_its_message() -> None:
     ],
     ids=["key", "method", "soon", "rounded", "never zero", "request", "internal"],
 )
-def test_an_error_carries_the_headers_that_its_status_asks_for(error: ApiError, headers: dict[str, str]) -> None:
+def test_an_error_has_the_headers_that_belong_to_its_status(error: ApiError, headers: dict[str, str]) -> None:
     assert error.headers == headers
 
 
@@ -201,11 +201,11 @@ def test_an_error_carries_the_headers_that_its_status_asks_for(error: ApiError, 
         ),
         (
             UnsendableError("nested too deeply"),
-            invalid_request("The request cannot be passed on: nested too deeply."),
+            invalid_request("The request cannot be sent to Codex: nested too deeply."),
         ),
         (
             RequestRefusedError("thread/inject_items", -32600, "no such tool name"),
-            invalid_request("codex does not accept the request: no such tool name."),
+            invalid_request("Codex does not accept the request: no such tool name."),
         ),
         (
             RequestRefusedError("thread/start", -32603, "disk full"),
@@ -213,7 +213,7 @@ def test_an_error_carries_the_headers_that_its_status_asks_for(error: ApiError, 
         ),
         (
             OverloadedError("thread/start", -32001, "busy"),
-            unavailable("Codex has too much to do. Try again in a moment.", 5),
+            unavailable("Codex is overloaded. Try again in a moment.", 5),
         ),
         (InboxOverflowError("9 bytes"), upstream_failed("The answer was not read in time: 9 bytes.")),
         (ProtocolError("no JSON"), upstream_failed("no JSON.")),
@@ -236,7 +236,7 @@ def test_an_error_carries_the_headers_that_its_status_asks_for(error: ApiError, 
         "any other",
     ],
 )
-def test_an_error_between_us_and_codex_says_whose_fault_it_was(error: CodexError, expected: ApiError) -> None:
+def test_a_codex_error_becomes_a_client_error_or_a_server_error(error: CodexError, expected: ApiError) -> None:
     assert asdict(from_codex_error(error)) == asdict(expected)
 
 
@@ -333,7 +333,9 @@ def test_a_failed_turn_becomes_the_error_of_its_kind(failure: CodexFailure, expe
     ],
     ids=["alone", "after words", "odd types", "no message", "text", "empty error", "cut", "empty object", "empty"],
 )
-def test_an_upstream_error_inside_the_message_is_passed_on_as_it_was_meant(message: str, expected: ApiError) -> None:
+def test_an_upstream_error_body_inside_the_message_provides_message_param_and_code(
+    message: str, expected: ApiError
+) -> None:
     assert asdict(from_codex_failure(CodexFailure(message))) == asdict(expected)
 
 
@@ -350,9 +352,7 @@ def test_an_upstream_error_inside_the_message_is_passed_on_as_it_was_meant(messa
         max_leaves=8,
     ),
 )
-def test_whatever_the_upstream_says_the_error_has_a_text_message_and_text_or_nothing_else(
-    kind: str, before: str, inside: object
-) -> None:
+def test_any_upstream_error_body_gives_text_fields_or_none(kind: str, before: str, inside: object) -> None:
     error = from_codex_failure(CodexFailure(before + json.dumps(inside), kind))
     assert isinstance(error.message, str)
     assert isinstance(error.param, str | None)

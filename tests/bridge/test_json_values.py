@@ -36,7 +36,7 @@ ANY_JSON: st.SearchStrategy[Any] = st.recursive(
     ],
     ids=["plain", "pair", "first half", "second half", "wrong order", "half and pair", "deep and in keys", "escapes"],
 )
-def test_a_body_is_decoded_and_half_a_surrogate_pair_replaced(body: bytes, value: Any) -> None:
+def test_a_body_is_decoded_and_unpaired_surrogates_are_replaced(body: bytes, value: Any) -> None:
     assert decode_json(body) == value
 
 
@@ -73,7 +73,7 @@ def test_a_body_is_decoded_and_half_a_surrogate_pair_replaced(body: bytes, value
         "too many digits",
     ],
 )
-def test_what_is_not_json_is_the_clients_fault(body: bytes) -> None:
+def test_invalid_json_is_a_400(body: bytes) -> None:
     with pytest.raises(ApiError, match=r"^The request body is not valid JSON: .+\.$") as caught:
         decode_json(body)
     error = caught.value
@@ -82,13 +82,13 @@ def test_what_is_not_json_is_the_clients_fault(body: bytes) -> None:
 
 @settings(deadline=None)
 @given(ANY_JSON, st.booleans())
-def test_any_json_comes_back_as_it_was(value: Any, ascii_only: bool) -> None:
+def test_any_json_round_trips(value: Any, ascii_only: bool) -> None:
     assert decode_json(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(['"', "\\", "a", "ü", "\N{GRINNING FACE}", "\n", "\ud800", "\udbff"])))
-def test_only_the_half_pairs_of_a_text_are_replaced(pieces: list[str]) -> None:
+def test_only_unpaired_surrogates_are_replaced(pieces: list[str]) -> None:
     text = "".join(pieces)
     expected = text.replace("\ud800", "\N{REPLACEMENT CHARACTER}").replace("\udbff", "\N{REPLACEMENT CHARACTER}")
     assert decode_json(json.dumps({text: text}).encode()) == {expected: expected}
@@ -100,7 +100,7 @@ def test_only_the_half_pairs_of_a_text_are_replaced(pieces: list[str]) -> None:
     | st.text(alphabet='{}[]",:\\ud8e0 1.truefalsn', max_size=30).map(str.encode)
     | st.text(st.characters(), max_size=10).map(lambda text: json.dumps(text).encode())
 )
-def test_random_bytes_give_something_that_codex_can_be_given_or_our_error(body: bytes) -> None:
+def test_random_bytes_give_an_encodable_value_or_a_400(body: bytes) -> None:
     try:
         orjson.dumps(decode_json(body))
         return
@@ -118,12 +118,12 @@ def test_random_bytes_give_something_that_codex_can_be_given_or_our_error(body: 
     ],
     ids=["arrays", "objects", "values"],
 )
-def test_a_body_beyond_all_measure_is_the_clients_fault(body: bytes, code: str) -> None:
+def test_a_body_that_is_too_deep_or_too_long_is_a_400(body: bytes, code: str) -> None:
     with pytest.raises(ApiError) as caught:
         check_size(decode_json(body))
     assert (caught.value.status, caught.value.code) == (400, code)
 
 
-def test_a_body_up_to_the_bounds_is_taken() -> None:
+def test_a_body_at_the_bounds_is_accepted() -> None:
     check_size(decode_json(b"[" * DEEPEST + b"]" * DEEPEST))
     check_size(decode_json(b"[" + b"1," * (LONGEST - 1) + b"1]"))

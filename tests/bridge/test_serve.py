@@ -1,4 +1,4 @@
-"""Hypercorn as this server runs it, byte by byte: what it takes for a request, what it refuses, and how it ends."""
+"""Hypercorn as this server runs it, byte by byte: which requests it accepts, which it refuses, and how it stops."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ CHUNKED = b"POST /three HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\
 
 @dataclass
 class App:
-    """Notes each request; answers with the body that it was sent."""
+    """Records each request and answers with its body."""
 
-    asked: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    requests: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
     headers: list[bytes] = field(default_factory=list[bytes])
-    """The names of the headers of the last request, as they are after its body."""
+    """The header names of the last request, read after its body."""
     version: str = ""
     client: str = ""
     """Where the last request came from."""
     gate: anyio.Event | None = None
-    """What an answer that has begun waits for before it ends."""
+    """An answer that has begun waits for this event before it ends."""
     early: bool = False
-    """Whether it answers before it has read the body."""
+    """Whether it answers without reading the body."""
     size: int = 0
-    """How many bytes it adds to its answer."""
+    """Number of bytes that it adds to its answer."""
     left: anyio.Event = field(default_factory=anyio.Event)
     noted: anyio.Event = field(default_factory=anyio.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            for stage in ("startup", "shutdown"):
+            for phase in ("startup", "shutdown"):
                 await receive()
-                await send({"type": f"lifespan.{stage}.complete"})
+                await send({"type": f"lifespan.{phase}.complete"})
             return
         body, more = b"", not self.early
         while more:
@@ -61,7 +61,7 @@ class App:
                 return
             body += message["body"]
             more = message["more_body"]
-        self.asked.append((scope["path"], body))
+        self.requests.append((scope["path"], body))
         self.noted.set()
         self.version, self.client = scope["http_version"], scope["client"][0]
         self.headers = [name for name, _ in scope["headers"]]
@@ -74,9 +74,9 @@ class App:
                 tasks.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"x" * self.size})
 
-    async def until_asked(self, times: int) -> None:
-        """Wait until so many requests have come."""
-        while len(self.asked) < times:
+    async def until_requests(self, times: int) -> None:
+        """Wait until this many requests have arrived."""
+        while len(self.requests) < times:
             self.noted = anyio.Event()
             await self.noted.wait()
 
@@ -87,7 +87,7 @@ class App:
 
 
 def with_last_part(app: ASGIApp) -> ASGIApp:
-    """Return the application as our middleware runs it."""
+    """Wrap the application in `LastPart`, as our middleware does."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -143,7 +143,7 @@ class Client:
         self._writer.close()
 
     def reset(self) -> None:
-        """Leave as a process does that is killed."""
+        """Close the connection with a reset, as a killed process does."""
         at_once = struct.pack("ii", 1, 0)
         self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         self._writer.close()
@@ -165,7 +165,7 @@ class Running:
         return client
 
     async def until_refused(self) -> None:
-        """Wait until the server takes no connection any more."""
+        """Wait until the server accepts no more connections."""
         while True:
             try:
                 await self.connect()
@@ -175,13 +175,13 @@ class Running:
 
 @pytest.fixture
 def keep_alive() -> float:
-    """How long a connection may be idle; tests that want another time parametrise this name."""
+    """How long a connection may be idle, in seconds; tests parametrise it."""
     return 60
 
 
 @pytest.fixture
 def most() -> int:
-    """How many connections may be open; tests that want another number parametrise this name."""
+    """How many connections may be open; tests parametrise it."""
     return 100
 
 
@@ -211,7 +211,7 @@ async def running(keep_alive: float, most: int, monkeypatch: pytest.MonkeyPatch)
 
 
 async def until_only(tasks: set[asyncio.Task[object]]) -> None:
-    """Wait until no other task is left than these."""
+    """Wait until only these tasks are left."""
     while others := asyncio.all_tasks() - tasks:
         await asyncio.wait(others)
 
@@ -219,36 +219,36 @@ async def until_only(tasks: set[asyncio.Task[object]]) -> None:
 # ── requests over HTTP/1 ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_requests_of_all_shapes_are_answered_one_after_the_other_on_one_connection(running: Running) -> None:
+async def test_requests_on_one_connection_are_answered_in_order_whatever_their_form(running: Running) -> None:
     client = await running.connect()
     chunked = CHUNKED + b"3\r\none\r\n3\r\ntwo\r\n0\r\na: b\r\n\r\n"
     for sent, body in ((GET, b"-"), (POST + b"\r\nhello", b"hello"), (chunked, b"onetwo"), (GET, b"-")):
         client.send(sent)
         status, headers, got = await client.answer()
         assert (status, got, headers[b"transfer-encoding"]) == (200, body, b"chunked")
-    client.send(GET + POST + b"\r\nhello")  # both at once
+    client.send(GET + POST + b"\r\nhello")  # pipelined
     assert [(await client.answer())[2] for _ in range(2)] == [b"-", b"hello"]
-    assert [path for path, _ in running.app.asked] == ["/one", "/two", "/three", "/one", "/one", "/two"]
+    assert [path for path, _ in running.app.requests] == ["/one", "/two", "/three", "/one", "/one", "/two"]
 
 
-async def test_a_client_is_where_its_connection_comes_from_whatever_it_says(running: Running) -> None:
+async def test_the_client_address_is_the_peer_even_if_a_header_claims_another(running: Running) -> None:
     client = await running.connect()
     client.send(b"GET /one HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 203.0.113.9\r\n\r\n")
     await client.answer()
     assert running.app.client == "127.0.0.1"
 
 
-async def test_a_trailer_is_no_header(running: Running) -> None:
+async def test_a_trailer_is_not_a_header(running: Running) -> None:
     client = await running.connect()
     client.send(CHUNKED + b"3\r\none\r\n0\r\nauthorization: Bearer key\r\n\r\n")
     assert (await client.answer())[::2] == (200, b"one")
     assert running.app.headers == [b"host", b"transfer-encoding"]
 
 
-async def test_no_chunk_waits_for_the_acknowledgement_of_the_one_before(
+async def test_no_chunk_waits_for_the_acknowledgement_of_the_previous_one(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that pauses between its requests acknowledges late: each first text would come 40 ms later."""
+    """A client that pauses between requests delays acknowledgements: each first text would arrive 40 ms later."""
     accepted: list[socket.socket] = []
     admit = Connections.admit
 
@@ -263,7 +263,7 @@ async def test_no_chunk_waits_for_the_acknowledgement_of_the_one_before(
     assert [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in accepted] == [1]
 
 
-async def test_a_request_may_come_byte_by_byte(running: Running) -> None:
+async def test_a_request_may_arrive_byte_by_byte(running: Running) -> None:
     client = await running.connect()
     for byte in POST + b"\r\nhello":
         client.send(bytes([byte]))
@@ -271,7 +271,7 @@ async def test_a_request_may_come_byte_by_byte(running: Running) -> None:
     assert (await client.answer())[::2] == (200, b"hello")
 
 
-async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(running: Running) -> None:
+async def test_a_client_that_expects_100_continue_gets_it(running: Running) -> None:
     client = await running.connect()
     client.send(POST + b"expect: 100-continue\r\n\r\n")
     assert await client.head() == b"HTTP/1.1 100 \r\n\r\n"
@@ -296,10 +296,8 @@ async def test_an_http_1_0_client_gets_its_answer_without_chunks(running: Runnin
     ],
 )
 @pytest.mark.parametrize("pieces", [1, 2])
-async def test_an_offer_to_leave_http_1_never_costs_a_request_its_body(
-    running: Running, offer: bytes, pieces: int
-) -> None:
-    """Java's HTTP client offers HTTP/2 with every request, bodies included."""
+async def test_an_upgrade_header_never_loses_the_request_body(running: Running, offer: bytes, pieces: int) -> None:
+    """Java's HTTP client offers HTTP/2 with every request, even those with a body."""
     client = await running.connect()
     client.send(POST + offer + b"\r\n" + b"hello" * (pieces == 1))
     if pieces == 2:
@@ -314,7 +312,7 @@ async def test_an_offer_to_leave_http_1_never_costs_a_request_its_body(
 
 
 class Http2:
-    """An HTTP/2 connection, whose client takes no more of an answer than it allows."""
+    """An HTTP/2 connection with a limited receive window."""
 
     def __init__(self, client: Client, window: int = 65535) -> None:
         self.client = client
@@ -337,7 +335,7 @@ class Http2:
         self.client.send(self.http.data_to_send())
 
     async def until(self, kind: type[h2.events.Event]) -> bytes:
-        """Read until there is such an event; return the body that came with it and before."""
+        """Read until an event of this kind; return the body bytes that arrived up to then."""
         body = b""
         while data := await self.client.receive():
             events = self.http.receive_data(data)
@@ -377,13 +375,13 @@ async def test_a_request_without_a_body_that_offers_h2c_is_answered_over_http_2(
     assert running.app.version == "2"
 
 
-async def test_many_requests_run_beside_each_other_on_one_http_2_connection(running: Running) -> None:
+async def test_many_requests_run_concurrently_on_one_http_2_connection(running: Running) -> None:
     running.app.gate = anyio.Event()
     both = Http2(await running.connect())
     both.begin()
     for _ in range(50):
         both.ask(b"GET", end=True)
-    await running.app.until_asked(50)
+    await running.app.until_requests(50)
     running.app.gate.set()
     body = b""
     while len(body) < 50:
@@ -391,7 +389,7 @@ async def test_many_requests_run_beside_each_other_on_one_http_2_connection(runn
     assert body == b"-" * 50
 
 
-async def test_an_http_2_request_that_its_client_resets_ends_alone(running: Running) -> None:
+async def test_resetting_one_http_2_request_leaves_the_others_running(running: Running) -> None:
     running.app.gate = anyio.Event()
     both = Http2(await running.connect())
     both.begin()
@@ -405,13 +403,13 @@ async def test_an_http_2_request_that_its_client_resets_ends_alone(running: Runn
     assert await both.until(h2.events.StreamEnded) == b"-"
 
 
-async def test_an_http_2_client_that_leaves_without_taking_its_answer_is_forgotten(running: Running) -> None:
+async def test_an_http_2_client_that_leaves_without_reading_its_answer_leaves_no_task(running: Running) -> None:
     running.app.size = 100_000
     before = asyncio.all_tasks()
     both = Http2(await running.connect(), window=0)
     both.begin()
     both.ask(b"GET", end=True)
-    await running.app.until_asked(1)
+    await running.app.until_requests(1)
     both.client.reset()
     await until_only(before)
 
@@ -424,19 +422,19 @@ async def test_an_http_2_client_that_leaves_without_taking_its_answer_is_forgott
     [
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 10 + b"\r\n\r\n", 400),  # TLS, where there is none
         (b"GET /one HTTP/1.1\r\nhost x\r\n\r\n", 400),
-        (POST + b"content-length: 6\r\n\r\nhello", 400),  # two lengths: a smuggler's
+        (POST + b"content-length: 6\r\n\r\nhello", 400),  # two lengths: request smuggling
         (b"POST /two HTTP/1.1\r\nhost: x\r\ncontent-length: five\r\n\r\nhello", 400),
-        (b"GET /one HTTP/1.1\r\n\r\n", 400),  # no host
+        (b"GET /one HTTP/1.1\r\n\r\n", 400),  # no host header
         (b"POST /two HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\nhello", 501),
     ],
 )
-async def test_what_is_no_http_is_refused_and_not_logged(
+async def test_invalid_http_is_refused_and_not_logged(
     running: Running, sent: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await running.connect()
     client.send(sent)
     assert (await client.rest()).startswith(b"HTTP/1.1 %d " % status)
-    assert running.app.asked == []
+    assert running.app.requests == []
     assert caplog.messages == []
 
 
@@ -448,7 +446,7 @@ async def test_what_is_no_http_is_refused_and_not_logged(
         GET[:-2] + b"upgrade: h2c\r\n\r\n" + b"\x00" * 50,
     ],
 )
-async def test_what_is_no_http_2_ends_its_connection_and_leaves_no_traceback(
+async def test_invalid_http_2_closes_the_connection_without_a_traceback(
     running: Running, sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = asyncio.all_tasks()
@@ -473,7 +471,7 @@ async def test_a_head_beyond_the_bound_is_refused(running: Running, head: bytes)
     client = await running.connect()
     client.send(head)
     assert (await client.head()).startswith(b"HTTP/1.1 431 ")
-    assert running.app.asked == []
+    assert running.app.requests == []
 
 
 async def test_a_head_within_the_bound_and_a_large_body_are_fine(running: Running) -> None:
@@ -487,18 +485,18 @@ async def test_a_head_within_the_bound_and_a_large_body_are_fine(running: Runnin
 
 @pytest.mark.parametrize("keep_alive", [0.1])
 @pytest.mark.parametrize(
-    "begun",
+    "start",
     [b"", b"GET /one HT", GET + b"GET", POST + b"a: b\r\n"],
     ids=["silent", "line", "second", "headers"],
 )
-async def test_a_head_that_does_not_become_complete_is_not_waited_for(running: Running, begun: bytes) -> None:
+async def test_a_connection_whose_request_head_stays_incomplete_is_closed(running: Running, start: bytes) -> None:
     client = await running.connect()
-    client.send(begun)
+    client.send(start)
     await client.rest()
 
 
 @pytest.mark.parametrize("keep_alive", [0.05])
-async def test_neither_a_body_nor_an_answer_is_cut_by_the_patience_with_idle_connections(running: Running) -> None:
+async def test_the_idle_timeout_cuts_neither_a_body_nor_an_answer(running: Running) -> None:
     running.app.gate = anyio.Event()
     client = await running.connect()
     client.send(POST)
@@ -512,10 +510,10 @@ async def test_neither_a_body_nor_an_answer_is_cut_by_the_patience_with_idle_con
     assert await client.chunk() == b""
 
 
-# ── refusals while the body still comes ──────────────────────────────────────────────────────────────────────────────
+# ── refusals while the body still arrives ────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_answer_ends_after_the_body_that_it_did_not_want(running: Running) -> None:
+async def test_an_answer_that_ignores_the_body_ends_after_the_body(running: Running) -> None:
     running.app.early = True
     client = await running.connect()
     client.send(b"POST /one HTTP/1.1\r\nhost: x\r\ncontent-length: 50000000\r\n\r\n")
@@ -529,7 +527,7 @@ async def test_an_answer_ends_after_the_body_that_it_did_not_want(running: Runni
 
 
 @pytest.mark.parametrize("limit", ["LINGER", "LINGER_PAUSE"])
-async def test_a_body_that_is_not_wanted_is_read_for_a_bounded_time(
+async def test_an_ignored_body_is_read_for_a_bounded_time(
     running: Running, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(last_part, limit, 0.1)
@@ -540,7 +538,7 @@ async def test_a_body_that_is_not_wanted_is_read_for_a_bounded_time(
     assert await client.rest() == b"1\r\n-\r\n0\r\n\r\n"
 
 
-async def test_over_http_2_an_answer_ends_after_its_request_as_well(running: Running) -> None:
+async def test_over_http_2_too_an_answer_ends_after_its_request(running: Running) -> None:
     running.app.early = True
     both = Http2(await running.connect())
     both.begin()
@@ -566,18 +564,18 @@ async def test_a_client_that_leaves_ends_its_answer(running: Running) -> None:
     await running.app.left.wait()
 
 
-async def test_requests_are_answered_in_the_order_in_which_they_came(running: Running) -> None:
+async def test_requests_are_answered_in_the_order_in_which_they_arrive(running: Running) -> None:
     running.app.gate = anyio.Event()
     client = await running.connect()
     paths = [f"/{number}" for number in range(100)]
     client.send(b"".join(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path.encode() for path in paths))
     await client.head()
-    assert [path for path, _ in running.app.asked] == paths[:1]
+    assert [path for path, _ in running.app.requests] == paths[:1]
     running.app.gate.set()
     assert [await client.chunk(), await client.chunk()] == [b"-", b""]
     for _ in paths[1:]:
         await client.answer()
-    assert [path for path, _ in running.app.asked] == paths
+    assert [path for path, _ in running.app.requests] == paths
 
 
 @pytest.mark.parametrize("most", [1])
@@ -589,7 +587,7 @@ async def test_connections_beyond_the_bound_are_closed_until_another_one_ends(
     await first.answer()
     for _ in range(2):
         assert await (await running.connect()).rest() == b""
-    assert caplog.messages == ["1 connections are open, new ones are closed; `ulimit -n` allows more"]
+    assert caplog.messages == ["1 connections are open; closing new ones. Raise the limit with `ulimit -n`"]
     first.reset()
     answer = b""
     while not answer:
@@ -600,7 +598,7 @@ async def test_connections_beyond_the_bound_are_closed_until_another_one_ends(
 
 
 @pytest.mark.parametrize("keep_alive", [0.1])
-async def test_a_connection_that_its_client_has_closed_is_forgotten(running: Running) -> None:
+async def test_a_connection_closed_by_its_client_leaves_no_task(running: Running) -> None:
     before = asyncio.all_tasks()
     for leave in (Client.leave, Client.reset):
         client = await running.connect()

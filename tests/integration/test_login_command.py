@@ -98,7 +98,7 @@ def test_a_provider_without_login_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("CODEX_HOME", str(home))
     monkeypatch.setenv("SCRIPTED_KEY", "made-up")
     shown, said = login().communicate(timeout=60)
-    assert shown == "✓ already logged in: a model provider of your own, which needs no login\n", said
+    assert shown == "✓ already logged in: your own model provider, which needs no login\n", said
 
 
 def test_arguments_run_the_login_of_codex_itself(login_home: Path) -> None:

@@ -38,7 +38,7 @@ async def page(tmp_path: Path) -> AsyncGenerator[Page]:
 
 @pytest.fixture
 async def server(upstream: Upstream, home: Path) -> AsyncGenerator[Program]:
-    """A server that nobody needs a key for, with a ChatGPT account."""
+    """A server without an API key, with a ChatGPT account."""
     with account_server() as accounts:
         write_home(home, upstream.base_url, "websocket", logged_in=False)
         accounts.write_config(home)

@@ -1,4 +1,4 @@
-// Draws one series over the last minutes as SVG: an area with its line, or dots.
+// Draws one time series as SVG: an area with its line, or dots.
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 34, BOTTOM = 18, TOP = 8;
@@ -10,14 +10,14 @@ function add(parent, name, attributes, text) {
   parent.append(element);
 }
 
-/** The next of 1, 2, 5, 10, 20 … above a value: a scale that people can read. */
+/** Round a value up to the next of 1, 2, 5, 10, 20, … for a readable scale. */
 export function roundUp(value) {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value - 1e-9);
 }
 
-/** Draw `points`, pairs of a time in seconds and a value, as they lie in the `span` seconds before `now`. */
+/** Draw `points`, pairs of a time in seconds and a value, that lie in the `span` seconds before `now`. */
 export function draw(svg, points, now, span, kind) {
   const width = svg.clientWidth || 480, height = svg.clientHeight || 130;
   const shown = points.filter(([time]) => time >= now - span);

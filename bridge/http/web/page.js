@@ -1,4 +1,4 @@
-// The status page: asks /usage every two seconds and shows it; /doctor when asked; streams a chat in the try-it box.
+// The status page: shows /usage every two seconds, /doctor on request, and streams a chat in the try-it box.
 
 import { draw } from "/page/chart.js";
 
@@ -39,7 +39,7 @@ const windowName = (minutes) => {
   return minutes % 60 === 0 ? `${minutes / 60} hours` : `${minutes} minutes`;
 };
 
-// ── what /usage tells ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── /usage ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function showState(usage) {
   const { codex, account } = usage;
@@ -74,7 +74,7 @@ function showQuota(limits) {
     bar.ariaValueNow = used;
     return make("div", { className: "window" }, make("p", {}, make("span", {}, `${name}: ${used} % used`), make("span", {}, reset)), bar);
   });
-  byId("quota").replaceChildren(...(shown.length ? shown : [make("p", { className: "hint" }, "This account tells of no quota.")]));
+  byId("quota").replaceChildren(...(shown.length ? shown : [make("p", { className: "note" }, "This account reports no quota.")]));
 }
 
 function row(entry, now) {
@@ -111,7 +111,7 @@ function showCharts(usage, now) {
   draw(byId("chart-latency"), firsts.map((entry) => [entry.began, entry.first_token_seconds]), now, SPAN, "dots");
 }
 
-// ── what does not change by itself ─────────────────────────────────────────────────────────────────────────────────
+// ── loaded once or on request ──────────────────────────────────────────────────────────────────────────────────────
 
 async function showModels() {
   const names = (await (await ask("/v1/models")).json()).data.map((model) => model.id);
@@ -129,7 +129,7 @@ function showValues(url) {
 
 async function showChecks() {
   byId("check-again").disabled = true;
-  if (!byId("checks").children.length) byId("checks").replaceChildren(make("li", { className: "busy" }, make("p", {}, "examining")));
+  if (!byId("checks").children.length) byId("checks").replaceChildren(make("li", { className: "busy" }, make("p", {}, "checking")));
   try {
     const { checks, url } = await (await ask("/doctor")).json();
     byId("checks").replaceChildren(...checks.map((check) => {
@@ -223,7 +223,7 @@ async function refresh() {
     byId("state").textContent = error instanceof Refused ? "locked" : error instanceof Foreign ? "refused" : "no answer";
     if (error instanceof Foreign) byId("account").textContent = error.message;
     if (error instanceof Refused) {
-      byId("key-refused").textContent = key ? "That is not the key." : "";
+      byId("key-refused").textContent = key ? "That key is wrong." : "";
       byId("ask-key").hidden = false;
       byId("shown").hidden = true;
       started = false;

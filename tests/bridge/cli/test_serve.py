@@ -207,7 +207,7 @@ def test_an_unknown_setting_in_the_file_is_named_with_those_that_there_are(name:
     result = serve("--print-config")
     assert result.exit_code == 2
     words = " ".join(result.stderr.split())
-    assert f"{config_file}: there is no setting {name!r}; there are {', '.join(sorted(DEFAULTS))}" in words
+    assert f"{config_file}: unknown setting {name!r}; the settings are {', '.join(sorted(DEFAULTS))}" in words
 
 
 @pytest.mark.parametrize("content", [b"addr = ", b"\xff", None], ids=["no TOML", "no UTF-8", "no file"])
@@ -482,7 +482,7 @@ def test_a_key_file_that_cannot_hold_is_refused_before_anything_starts(starts: l
     (tmp_path / "key").chmod(0o644)
     result = serve("--addr", "127.0.0.1:0", "--api-key-file", tmp_path / "key")
     assert result.exit_code == 2
-    assert "others may read" in result.output
+    assert "other users may access" in result.output
     assert starts == []
 
 

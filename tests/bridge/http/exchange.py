@@ -1,4 +1,4 @@
-"""The server's side of one ASGI exchange, by hand: records what is sent, and refuses what HTTP does not allow."""
+"""The server's side of one ASGI exchange, for tests: records the response and rejects what HTTP does not allow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def http_scope(
 
 
 class Exchange:
-    """One request and what answers it; the client reads everything at once unless it is told to stop."""
+    """One request and its response; the client reads everything at once unless it is told to stop."""
 
     def __init__(self, body: bytes = b"") -> None:
         self.status: int | None = None
@@ -46,14 +46,14 @@ class Exchange:
         self._sending = anyio.Event()
 
     async def receive(self) -> Message:
-        """Give the request, then nothing until the client leaves or has the whole answer, as ASGI asks."""
+        """Return the request; then wait until the client leaves or has the whole answer, as ASGI requires."""
         if self._to_receive:
             return self._to_receive.pop()
         await self._gone.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """Record a part of the answer as soon as the client reads it, at once if it does, as a server's buffer does."""
+        """Record a part of the answer; wait first if the client does not read, like a server with a full buffer."""
         self._sending.set()
         if not self._reading.is_set():
             await self._reading.wait()
@@ -61,16 +61,16 @@ class Exchange:
         self._sent.set()
 
     def _record(self, message: Mapping[str, Any]) -> None:
-        assert not self.complete, f"after the end of the answer came {message}"
+        assert not self.complete, f"{message} was sent after the end of the answer"
         if message["type"] == "http.response.start":
-            assert self.status is None, f"the answer began a second time with {message}"
+            assert self.status is None, f"the answer started a second time with {message}"
             names = [name.decode("latin-1") for name, _ in message["headers"]]
-            assert len(names) == len(set(names)), f"a header stands twice in {message}"
+            assert len(names) == len(set(names)), f"a header occurs twice in {message}"
             self.status = message["status"]
             self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
         else:
-            assert message["type"] == "http.response.body", f"no part of an answer: {message}"
-            assert self.status is not None, f"before the answer began came {message}"
+            assert message["type"] == "http.response.body", f"{message} is not part of an answer"
+            assert self.status is not None, f"{message} was sent before the answer started"
             self.body += message.get("body", b"")
             self.parts += 1
             self.complete = not message.get("more_body", False)
@@ -78,22 +78,22 @@ class Exchange:
                 self._gone.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until what was sent fulfils the condition."""
+        """Wait until the parts sent so far fulfil the condition."""
         while not condition():
             self._sent = anyio.Event()
             await self._sent.wait()
 
     def leave(self) -> None:
-        """The client goes away."""
+        """Let the client disconnect."""
         self._gone.set()
 
     def stop_reading(self) -> None:
-        """The client takes nothing more, and stays."""
+        """Let the client stop reading but stay connected."""
         self._reading = anyio.Event()
         self._sending = anyio.Event()
 
     def read_on(self) -> None:
-        """The client takes what is waiting and what will come."""
+        """Let the client read again."""
         self._reading.set()
 
     async def until_something_is_held_up(self) -> None:

@@ -13,7 +13,7 @@ KEY = "s3cret"
     ids=["IPv4", "all of 127/8", "IPv6", "IPv4 in IPv6", "IPv4 in IPv6 as numbers"],
 )
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer anything"}], ids=["no key sent", "some key sent"])
-def test_without_a_key_this_machine_may_come_with_any_key(peer: str, headers: dict[str, str]) -> None:
+def test_without_a_key_this_machine_is_admitted_with_any_key(peer: str, headers: dict[str, str]) -> None:
     assert check_access(peer, headers, None) is None
 
 
@@ -32,8 +32,8 @@ def test_without_a_key_this_machine_may_come_with_any_key(peer: str, headers: di
         None,
     ],
 )
-def test_without_a_key_nobody_else_may_come_and_is_told_how_to_be_admitted(peer: str | None) -> None:
-    """A peer without an address may be anybody: its connection was reset before it was accepted."""
+def test_without_a_key_other_peers_are_refused_and_read_how_to_get_access(peer: str | None) -> None:
+    """A peer without an address may be remote: its connection was reset before it was accepted."""
     refusal = check_access(peer, {"authorization": "Bearer anything"}, None)
     assert refusal is not None
     assert (refusal.status, refusal.code) == (401, "invalid_api_key")
@@ -51,9 +51,9 @@ def test_without_a_key_nobody_else_may_come_and_is_told_how_to_be_admitted(peer:
         {"authorization": "Basic dXNlcjpwdw==", "api-key": KEY},
         {"authorization": "Bearer ", "api-key": KEY},
     ],
-    ids=["Bearer", "lower case", "stray spaces", "Azure", "Azure beside Basic", "Azure beside an empty Bearer"],
+    ids=["Bearer", "lower case", "stray spaces", "Azure", "Azure and Basic", "Azure and an empty Bearer"],
 )
-def test_whoever_sends_the_key_may_come_from_anywhere(peer: str | None, headers: dict[str, str]) -> None:
+def test_a_peer_with_the_key_is_admitted_from_anywhere(peer: str | None, headers: dict[str, str]) -> None:
     assert check_access(peer, headers, KEY) is None
 
 
@@ -87,7 +87,7 @@ def test_whoever_sends_the_key_may_come_from_anywhere(peer: str | None, headers:
         "empty Azure",
     ],
 )
-def test_with_a_key_set_whoever_does_not_send_it_is_refused(
+def test_with_a_key_set_requests_without_it_are_refused(
     peer: str | None, headers: dict[str, str], message: str
 ) -> None:
     refusal = check_access(peer, headers, KEY)
@@ -150,14 +150,14 @@ def test_a_page_of_another_origin_is_refused_whether_there_is_a_key_or_not(origi
 
 @pytest.mark.parametrize("key", [None, "s3cret"])
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "something new"])
-def test_an_image_or_a_link_of_another_page_is_refused_though_it_names_no_origin(site: str, key: str | None) -> None:
+def test_an_image_or_link_on_another_page_is_refused_though_it_has_no_origin(site: str, key: str | None) -> None:
     refusal = check_origin({"host": "localhost", "sec-fetch-site": site}, key)
     assert refusal is not None
     assert (refusal.status, refusal.code) == (403, "foreign_page")
 
 
 @pytest.mark.parametrize("site", ["none", "same-origin"])
-def test_what_a_person_types_and_what_the_status_page_asks_for_is_answered(site: str) -> None:
+def test_a_typed_address_and_requests_of_the_status_page_are_answered(site: str) -> None:
     assert check_origin({"host": "localhost", "sec-fetch-site": site}, None) is None
 
 
@@ -192,11 +192,11 @@ def test_without_a_key_pages_of_this_machine_and_editors_may_use_the_api(origin:
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
-def test_without_a_key_a_page_of_anybody_may_not_use_the_api_and_reads_what_to_do(origin: str) -> None:
+def test_without_a_key_a_foreign_page_may_not_use_the_api_and_reads_what_to_do(origin: str) -> None:
     refusal = check_page({"host": origin.partition("://")[2], "origin": origin}, None)
     assert refusal is not None
     assert (refusal.status, refusal.code) == (403, "foreign_page")
-    assert (origin if origin != "null" else "does not say whose it is") in refusal.message
+    assert (origin if origin != "null" else "does not state its origin") in refusal.message
     assert "CODEX_OPENAI_PROXY_API_KEY" in refusal.message
 
 
@@ -205,11 +205,11 @@ def test_with_a_key_a_page_is_a_client_like_any_other(origin: str) -> None:
     assert check_page({"origin": origin}, KEY) is None
 
 
-def test_what_is_no_browser_names_no_origin() -> None:
+def test_a_client_that_is_not_a_browser_sends_no_origin() -> None:
     assert check_page({"host": "x.trycloudflare.com"}, None) is None
 
 
-def test_clients_differ_by_where_they_are_by_their_key_and_by_their_name() -> None:
+def test_clients_differ_by_address_key_and_user_agent() -> None:
     def client(peer: str, **headers: str) -> str:
         pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
         return client_of({"client": (peer, 1), "headers": pairs})

@@ -4,18 +4,18 @@ import anyio
 import pytest
 
 from bridge.errors import ApiError
-from bridge.http import admission as under_test
+from bridge.http import admission as admission_module
 from bridge.http.admission import Admission
 
 
-async def test_with_nothing_open_stopping_is_over_at_once() -> None:
+async def test_stopping_without_open_answers_ends_at_once() -> None:
     admission = Admission()
     with anyio.fail_after(5):
         await admission.stop(grace=3600)
     assert admission.stopping
 
 
-async def test_an_open_answer_may_end_within_the_grace() -> None:
+async def test_an_open_answer_may_finish_within_the_grace_time() -> None:
     admission, may_end, opened, stopped = Admission(), anyio.Event(), anyio.Event(), anyio.Event()
     cancelled: list[bool] = []
 
@@ -66,7 +66,7 @@ async def test_stopping_waits_for_the_last_of_several_answers() -> None:
     assert stopped.is_set()
 
 
-async def test_an_answer_that_is_open_after_the_grace_is_cancelled() -> None:
+async def test_an_answer_that_is_open_after_the_grace_time_is_cancelled() -> None:
     admission, opened = Admission(), [anyio.Event(), anyio.Event()]
     cancelled: list[bool] = []
 
@@ -85,7 +85,7 @@ async def test_an_answer_that_is_open_after_the_grace_is_cancelled() -> None:
     assert cancelled == [True, True]
 
 
-async def test_an_answer_that_failed_is_open_no_more() -> None:
+async def test_an_answer_that_failed_is_no_longer_open() -> None:
     admission = Admission()
     with pytest.raises(ZeroDivisionError):
         async with admission.answer():
@@ -94,7 +94,7 @@ async def test_an_answer_that_failed_is_open_no_more() -> None:
         await admission.stop(grace=3600)
 
 
-async def test_while_the_server_stops_no_answer_is_begun() -> None:
+async def test_a_stopping_server_admits_no_answer() -> None:
     admission = Admission()
     await admission.stop(grace=0)
     with pytest.raises(ApiError, match="The server is stopping") as caught:
@@ -124,7 +124,7 @@ async def test_an_answer_waits_for_its_turn_and_then_runs() -> None:
     assert admission.states() == {"running": 0, "waiting": 0, "limit": 1}
 
 
-async def test_an_answer_that_waits_too_long_is_refused_and_told_when_to_come_again() -> None:
+async def test_an_answer_that_waits_too_long_is_refused_with_a_retry_after() -> None:
     admission = Admission(most=1, patience=0)
     async with admission.answer("first"):
         with pytest.raises(ApiError, match="--answers") as caught:
@@ -136,7 +136,7 @@ async def test_an_answer_that_waits_too_long_is_refused_and_told_when_to_come_ag
 
 
 async def test_a_queue_that_is_full_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test, "MOST_WAITING", 0)
+    monkeypatch.setattr(admission_module, "MOST_WAITING", 0)
     admission = Admission(most=1, patience=3600)
     with anyio.fail_after(5):
         async with admission.answer("first"):
@@ -145,7 +145,7 @@ async def test_a_queue_that_is_full_refuses_at_once(monkeypatch: pytest.MonkeyPa
                     pytest.fail("the block was entered")
 
 
-async def test_a_client_that_leaves_while_it_waits_takes_nobodys_place() -> None:
+async def test_a_client_that_leaves_while_it_waits_takes_no_place() -> None:
     admission, ran = Admission(most=1, patience=3600), list[str]()
 
     async def ask(name: str) -> None:
@@ -186,7 +186,7 @@ async def test_a_client_that_leaves_just_when_it_is_called_passes_its_place_on()
     assert admission.states() == {"running": 0, "waiting": 0, "limit": 1}
 
 
-async def test_stopping_refuses_at_once_all_that_wait() -> None:
+async def test_stopping_refuses_all_waiting_answers_at_once() -> None:
     admission, refused = Admission(most=1, patience=3600), list[str | None]()
 
     async def ask() -> None:

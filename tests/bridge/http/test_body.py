@@ -18,8 +18,8 @@ def piece(body: bytes, *, more: bool) -> Message:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-def coming(*messages: Message) -> Request:
-    """A request whose body comes in these messages."""
+def arriving(*messages: Message) -> Request:
+    """Return a request whose body arrives in these messages."""
     left = deque(messages)
 
     async def receive() -> Message:
@@ -35,20 +35,20 @@ def coming(*messages: Message) -> Request:
         [piece(b"[", more=True), piece(b"1", more=True), piece(b"]", more=False)],
         [piece(b"[1", more=True), {"type": "http.request", "more_body": True}, {"type": "http.request", "body": b"]"}],
     ],
-    ids=["whole", "in pieces", "with what may be left out"],
+    ids=["whole", "in pieces", "with optional fields left out"],
 )
 async def test_a_body_is_read_to_its_end(messages: list[Message]) -> None:
-    assert await read_json(coming(*messages, GONE), Settings()) == [1]
+    assert await read_json(arriving(*messages, GONE), Settings()) == [1]
 
 
-async def test_a_body_whose_client_leaves_is_not_taken_for_a_whole_one() -> None:
+async def test_a_body_whose_client_leaves_is_not_mistaken_for_a_whole_one() -> None:
     with pytest.raises(ClientDisconnect):
-        await read_json(coming(piece(b"[1]", more=True), GONE), Settings())
+        await read_json(arriving(piece(b"[1]", more=True), GONE), Settings())
 
 
 async def test_a_body_may_be_as_large_as_the_limit_and_no_larger() -> None:
     pieces = [piece(b"[1", more=True), piece(b"]", more=False)]
-    assert await read_json(coming(*pieces), Settings(max_body=3)) == [1]
+    assert await read_json(arriving(*pieces), Settings(max_body=3)) == [1]
     with pytest.raises(ApiError) as caught:
-        await read_json(coming(*pieces), Settings(max_body=2))
+        await read_json(arriving(*pieces), Settings(max_body=2))
     assert caught.value.status == 413

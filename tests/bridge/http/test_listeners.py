@@ -21,7 +21,7 @@ from tests.harness.program import needs_ipv6
         (None, None, None),
     ],
 )
-def test_a_server_asks_for_the_descriptors_that_it_may_have(
+def test_a_server_raises_its_limit_of_descriptors_as_far_as_allowed(
     before: int | None, most: int | None, after: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = [resource.RLIM_INFINITY if limit is None else limit for limit in (before, most, after)]
@@ -35,7 +35,7 @@ def test_a_server_asks_for_the_descriptors_that_it_may_have(
 
 
 @pytest.mark.parametrize(("descriptors", "connections"), [(256, 128), (10_240, 5120), (None, sys.maxsize)])
-def test_every_other_descriptor_is_for_a_connection(
+def test_half_of_the_descriptors_are_for_connections(
     descriptors: int | None, connections: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = {resource.RLIMIT_NOFILE: (resource.RLIM_INFINITY if descriptors is None else descriptors, 1_048_576)}
@@ -45,7 +45,7 @@ def test_every_other_descriptor_is_for_a_connection(
 
 
 def accept_from(listeners: Listeners, address: tuple[str, int]) -> str | None:
-    """Connect to an address; return where the connection comes from, None if no listener has it."""
+    """Connect to an address; return the peer of the accepted connection, None if no listener has one."""
     with socket.create_connection(address):
         for one in listeners.sockets:
             try:
@@ -71,16 +71,16 @@ def test_without_a_host_every_address_of_both_families_has_the_same_port() -> No
 
 @needs_ipv6
 @pytest.mark.parametrize(
-    ("host", "peer", "seen"),
+    ("host", "target", "peer"),
     [("::1", "::1", "::1"), ("::", "127.0.0.1", "::ffff:127.0.0.1"), ("localhost", "127.0.0.1", "127.0.0.1")],
 )
-def test_an_address_or_a_name_may_be_of_either_family(host: str, peer: str, seen: str) -> None:
+def test_an_address_or_a_name_may_be_of_either_family(host: str, target: str, peer: str) -> None:
     with listen(host, 0) as listeners:
-        assert accept_from(listeners, (peer, listeners.port)) == seen
+        assert accept_from(listeners, (target, listeners.port)) == peer
 
 
 @pytest.mark.parametrize("error", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
-def test_where_there_is_no_ipv6_the_server_listens_on_ipv4_alone(
+def test_without_ipv6_the_server_listens_on_ipv4_alone(
     error: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     bind = Listener.bind
@@ -98,7 +98,7 @@ def test_where_there_is_no_ipv6_the_server_listens_on_ipv4_alone(
         listen("::1", 0)
 
 
-def test_a_port_that_is_taken_on_one_family_is_taken() -> None:
+def test_a_port_in_use_on_one_family_is_refused() -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(OSError, match="in use"):
         listen("", taken.port)
 
@@ -112,4 +112,4 @@ def test_connections_count_until_they_are_closed(caplog: pytest.LogCaptureFixtur
     assert connections.admit(sockets[3])
     for one in sockets:
         one.close()
-    assert caplog.messages == ["2 connections are open, new ones are closed; `ulimit -n` allows more"]
+    assert caplog.messages == ["2 connections are open; closing new ones. Raise the limit with `ulimit -n`"]

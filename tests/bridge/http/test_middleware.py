@@ -34,7 +34,7 @@ ELSEWHERE = "203.0.113.9"
 
 
 class Inner:
-    """The application behind a middleware: answers 200 and keeps the scopes it was called with."""
+    """The application inside a middleware: answers 200 and keeps the scopes it was called with."""
 
     def __init__(self, headers: Mapping[str, str] | None = None) -> None:
         self.scopes: list[Scope] = []
@@ -52,7 +52,7 @@ def no_codex() -> AbstractAsyncContextManager[Client]:
 
 
 def whole_app(api_key: str | None = None) -> ASGIApp:
-    """The application with all its middleware, and no codex behind it."""
+    """Return the application with all its middleware, but without codex."""
     settings = Settings(api_key=api_key, max_body=1024)
     threads = Threads("/nowhere", most=0, longest=1, idle_timeout=1)
     supervisor, admission, ledger = Supervisor(no_codex), Admission(), Ledger()
@@ -96,12 +96,12 @@ async def test_every_response_may_be_read_from_any_origin_and_has_a_request_id(
         assert set(json.loads(exchange.body)["error"]) == {"message", "type", "param", "code"}
 
 
-async def test_the_request_id_of_the_client_comes_back() -> None:
+async def test_the_request_id_of_the_client_is_returned() -> None:
     exchange = await ask(Envelope(Inner(), Ledger()), http_scope("/models", headers={"x-request-id": "mine-7"}))
     assert exchange.headers["x-request-id"] == "mine-7"
 
 
-async def test_without_one_or_with_an_empty_one_each_request_gets_its_own_id() -> None:
+async def test_without_a_request_id_or_with_an_empty_one_each_request_gets_its_own() -> None:
     app = Envelope(Inner(), Ledger())
     scopes = [http_scope("/models"), http_scope("/models"), http_scope("/models", headers={"x-request-id": ""})]
     ids = [(await ask(app, scope)).headers["x-request-id"] for scope in scopes]
@@ -109,7 +109,7 @@ async def test_without_one_or_with_an_empty_one_each_request_gets_its_own_id() -
     assert all(one.startswith("req_") for one in ids)
 
 
-async def test_headers_of_the_application_stay_and_ours_stand_once() -> None:
+async def test_headers_of_the_application_are_kept_and_ours_occur_once() -> None:
     inner = Inner({"x-request-id": "theirs", "access-control-allow-origin": "https://one.example", "x-own": "1"})
     exchange = await ask(Envelope(inner, Ledger()), http_scope("/models", headers={"x-request-id": "mine"}))
     sent = parsedate_to_datetime(exchange.headers.pop("date"))
@@ -124,7 +124,7 @@ async def test_headers_of_the_application_stay_and_ours_stand_once() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/healthz", "/nowhere"])
-async def test_a_preflight_is_answered_before_all_else(path: str) -> None:
+async def test_a_preflight_is_answered_before_anything_else(path: str) -> None:
     inner = Inner()
     app = CleanPath(Envelope(Access(inner, "s3cret"), Ledger()))
     wanted = {"access-control-request-headers": "authorization,x-stainless-os"}
@@ -136,7 +136,7 @@ async def test_a_preflight_is_answered_before_all_else(path: str) -> None:
     assert inner.scopes == []
 
 
-async def test_a_preflight_that_asks_for_no_headers_is_told_the_usual_ones() -> None:
+async def test_a_preflight_that_requests_no_headers_gets_the_usual_ones() -> None:
     exchange = await ask(Envelope(Inner(), Ledger()), http_scope("/models", "OPTIONS"))
     assert exchange.headers["access-control-allow-headers"] == "authorization, content-type"
 
@@ -158,7 +158,7 @@ async def test_a_client_that_left_before_the_answer_is_logged_as_gone(caplog: py
     assert line.startswith("GET /v1/models gone ")
 
 
-async def test_an_answer_runs_until_its_last_byte_is_out_and_is_counted_once() -> None:
+async def test_an_answer_counts_as_running_until_its_last_byte_and_is_counted_once() -> None:
     ledger, running = Ledger(), list[int]()
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,7 +174,7 @@ async def test_an_answer_runs_until_its_last_byte_is_out_and_is_counted_once() -
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("typed", "normalized"),
     [
         ("/chat/completions", "/chat/completions"),
         ("/v1/chat/completions", "/chat/completions"),
@@ -195,16 +195,16 @@ async def test_an_answer_runs_until_its_last_byte_is_out_and_is_counted_once() -
         ("/models/x", "/models/x"),
     ],
 )
-async def test_every_form_of_a_path_means_the_same_route(typed: str, meant: str) -> None:
+async def test_every_form_of_a_path_leads_to_the_same_route(typed: str, normalized: str) -> None:
     inner, scope = Inner(), http_scope(typed)
     before = dict(scope)
     await ask(CleanPath(inner), scope)
-    assert inner.scopes == [{**before, "path": meant, "raw_path": meant.encode()}]
+    assert inner.scopes == [{**before, "path": normalized, "raw_path": normalized.encode()}]
     assert scope == before
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/v1/healthz", "//healthz/"])
-async def test_whether_the_server_lives_may_be_asked_by_anybody(path: str) -> None:
+async def test_healthz_needs_no_key(path: str) -> None:
     exchange = await ask(whole_app("s3cret"), http_scope(path, peer=ELSEWHERE))
     assert (exchange.status, json.loads(exchange.body)) == (200, {"status": "ok"})
 
@@ -219,7 +219,7 @@ async def test_whether_the_server_lives_may_be_asked_by_anybody(path: str) -> No
     ids=["from elsewhere", "no key", "wrong key"],
 )
 @pytest.mark.parametrize("path", ["/models", "/doctor", "/usage", "/healthz/more", "/nowhere"])
-async def test_who_may_not_come_reaches_nothing(
+async def test_a_refused_request_does_not_reach_the_application(
     path: str, headers: dict[str, str], peer: str | None, api_key: str | None
 ) -> None:
     inner = Inner()
@@ -240,7 +240,7 @@ async def test_who_may_not_come_reaches_nothing(
     ],
     ids=["this machine", "no address", "Bearer", "Azure"],
 )
-async def test_who_may_come_reaches_the_application(
+async def test_an_admitted_request_reaches_the_application(
     headers: dict[str, str], peer: str | None, api_key: str | None
 ) -> None:
     inner, scope = Inner(), http_scope("/models", headers=headers, peer=peer)
@@ -251,7 +251,7 @@ async def test_who_may_come_reaches_the_application(
 TUNNELLED = {"cf-ray": "8f2a1b3c4d5e6f70-FRA"}
 
 
-async def test_who_comes_through_a_tunnel_without_a_key_being_set_is_warned_of_once(
+async def test_requests_through_a_tunnel_without_a_key_are_warned_about_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     inner = Inner()
@@ -276,7 +276,7 @@ async def test_who_comes_through_a_tunnel_without_a_key_being_set_is_warned_of_o
     ],
     ids=["right key", "no key sent", "refused peer", "open path"],
 )
-async def test_a_tunnel_that_opens_the_account_to_nobody_is_no_reason_to_warn(
+async def test_a_tunnel_that_does_not_expose_the_account_causes_no_warning(
     scope: Scope, api_key: str | None, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     exchange = await ask(Access(Inner(), api_key), scope)
@@ -284,7 +284,7 @@ async def test_a_tunnel_that_opens_the_account_to_nobody_is_no_reason_to_warn(
     assert caplog.messages == []
 
 
-async def test_a_request_that_was_refused_does_not_use_up_the_warning(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refused_request_does_not_use_up_the_warning(caplog: pytest.LogCaptureFixture) -> None:
     app = Access(Inner(), None)
     await ask(app, http_scope("/models", headers=TUNNELLED, peer=ELSEWHERE))
     assert caplog.messages == []
@@ -292,7 +292,7 @@ async def test_a_request_that_was_refused_does_not_use_up_the_warning(caplog: py
     assert len(caplog.messages) == 1
 
 
-async def test_what_is_no_http_request_passes_untouched() -> None:
+async def test_scopes_other_than_http_pass_unchanged() -> None:
     inner, scope, exchange = Inner(), {"type": "lifespan", "asgi": {"version": "3.0"}}, Exchange()
     await CleanPath(Envelope(Access(inner, "s3cret"), Ledger()))(scope, exchange.receive, exchange.send)
     assert inner.scopes == [scope]
@@ -305,7 +305,7 @@ async def test_what_is_no_http_request_passes_untouched() -> None:
 @pytest.mark.parametrize(
     "path", ["/usage", "/v1/usage", "//metrics", "/metrics", "/doctor", "/usage\n", "/v1/metrics\n", "/doctor\n/"]
 )
-async def test_no_page_of_another_origin_may_read_what_is_private(path: str) -> None:
+async def test_no_page_of_another_origin_may_read_a_private_path(path: str) -> None:
     for headers in (
         {"host": "localhost"},
         {"host": "localhost", "origin": "https://foreign.example"},
@@ -318,7 +318,7 @@ async def test_no_page_of_another_origin_may_read_what_is_private(path: str) -> 
         assert (exchange.status == 403) == (headers != {"host": "localhost"})
 
 
-async def test_a_foreign_page_may_use_the_api_with_the_key_only_and_can_read_why() -> None:
+async def test_a_foreign_page_may_use_the_api_only_with_the_key_and_can_read_why() -> None:
     page = {"host": "localhost", "origin": "https://foreign.example", "content-type": "text/plain"}
     refused = await ask(whole_app(), http_scope("/v1/chat/completions", "POST", page))
     assert (refused.status, refused.headers["access-control-allow-origin"]) == (403, "*")
@@ -331,7 +331,7 @@ async def test_a_foreign_page_may_use_the_api_with_the_key_only_and_can_read_why
 
 
 @pytest.mark.parametrize("path", ["/usage", "/metrics", "/doctor"])
-async def test_a_preflight_for_what_is_private_allows_nothing(path: str) -> None:
+async def test_a_preflight_for_a_private_path_allows_nothing(path: str) -> None:
     wanted = {
         "host": "localhost",
         "origin": "https://foreign.example",
@@ -342,7 +342,7 @@ async def test_a_preflight_for_what_is_private_allows_nothing(path: str) -> None
     assert not [name for name in exchange.headers if name.startswith("access-control")]
 
 
-async def test_a_request_id_that_is_not_fit_for_a_log_is_replaced() -> None:
+async def test_a_request_id_that_is_unsafe_to_log_is_replaced() -> None:
     for sent in ("with space", "x" * 129, "\u00ff"):
         exchange = await ask(Envelope(Inner(), Ledger()), http_scope("/models", headers={"x-request-id": sent}))
         assert re.fullmatch(r"req_[0-9a-f]{32}", exchange.headers["x-request-id"])

@@ -9,7 +9,7 @@ from bridge.settings.certificate import CertificateError, check_certificate
 TLS = Path(__file__).parents[2] / "harness" / "tls"
 
 
-def test_a_certificate_with_its_key_is_fine() -> None:
+def test_a_certificate_with_its_key_is_accepted() -> None:
     check_certificate(str(TLS / "server.pem"), str(TLS / "server.key"))
 
 
@@ -26,8 +26,6 @@ def test_a_certificate_with_its_key_is_fine() -> None:
         ("expired.pem", "expired.key", r"clients refuse the certificate in .*expired\.pem: certificate has expired"),
     ],
 )
-def test_a_certificate_that_no_client_takes_is_refused_with_the_reason(
-    certfile: str, keyfile: str, reason: str
-) -> None:
+def test_an_unusable_certificate_is_refused_with_the_reason(certfile: str, keyfile: str, reason: str) -> None:
     with pytest.raises(CertificateError, match=reason):
         check_certificate(str(TLS / certfile), str(TLS / keyfile))

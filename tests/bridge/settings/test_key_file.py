@@ -13,12 +13,12 @@ def written(path: Path, content: bytes, mode: int = 0o600) -> Path:
     return path
 
 
-def test_the_key_is_what_the_file_holds_without_white_space_around_it(tmp_path: Path) -> None:
+def test_the_key_is_the_content_of_the_file_without_surrounding_white_space(tmp_path: Path) -> None:
     assert read_key(written(tmp_path / "key", b" s3cret\n")) == "s3cret"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620])
-def test_a_file_that_others_may_touch_is_refused(mode: int, tmp_path: Path) -> None:
+def test_a_file_that_other_users_may_access_is_refused(mode: int, tmp_path: Path) -> None:
     path = written(tmp_path / "key", b"s3cret", mode)
     with pytest.raises(ValueError, match=f"chmod 600 {path}") as caught:
         read_key(path)
@@ -31,6 +31,6 @@ def test_a_file_without_a_key_is_refused(content: bytes, tmp_path: Path) -> None
         read_key(written(tmp_path / "key", content))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{tmp_path}/nowhere cannot be read"):
         read_key(tmp_path / "nowhere")

@@ -16,11 +16,11 @@ from codex_rpc.wire.calls import Account
         (Account("apiKey", None, True), "an OpenAI API key"),
         (Account("amazonBedrock", None, False), "Amazon Bedrock"),
         (Account("somethingNew", None, True), "somethingNew"),
-        (Account(None, None, True), "nobody"),
-        (Account(None, None, False), "a model provider of your own, which needs no login"),
+        (Account(None, None, True), "not logged in"),
+        (Account(None, None, False), "your own model provider, which needs no login"),
     ],
 )
-def test_an_account_is_told_without_what_is_nobodys_business(account: Account, words: str) -> None:
+def test_an_account_is_described_with_its_address_masked(account: Account, words: str) -> None:
     assert describe_account(account) == words
 
 

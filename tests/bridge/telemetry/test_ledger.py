@@ -11,28 +11,28 @@ USAGE = TokenUsage(10, 4, 5, 2)
 def answered(
     ledger: Ledger, *, model: str | None = "gpt", status: int = 200, date: str = "2030-01-01"
 ) -> RequestLogEntry:
-    """Book a request from its beginning at 100 to its end at 107."""
+    """Add a request that started at 100 and ended at 107."""
     entry = RequestLogEntry(id="req", method="POST", path="/x", moment=100, model=model, status=status)
     ledger.open(entry)
-    entry.saw([TextDelta("a", 3), Used(USAGE), Finished("stop")], 102)
+    entry.record([TextDelta("a", 3), Used(USAGE), Finished("stop")], 102)
     ledger.close(entry, "/x", 107, date)
     return entry
 
 
-def test_an_entry_adds_up_what_happens_in_its_answer() -> None:
+def test_an_entry_sums_up_the_events_of_its_answer() -> None:
     entry = RequestLogEntry(moment=10)
-    entry.saw([Used(USAGE)], 11)
+    entry.record([Used(USAGE)], 11)
     assert entry.first_token is None
-    entry.saw([TextDelta("a", 2), TextDelta("b")], 12.5)
-    entry.saw([TextDelta("c"), Used(USAGE), Finished("stop")], 14)
+    entry.record([TextDelta("a", 2), TextDelta("b")], 12.5)
+    entry.record([TextDelta("c"), Used(USAGE), Finished("stop")], 14)
     assert (entry.first_token, entry.deltas, entry.usage) == (2.5, 4, USAGE + USAGE)
 
 
-def test_whatever_the_model_says_first_counts_as_its_first_token() -> None:
+def test_any_first_output_of_the_model_counts_as_its_first_token() -> None:
     said: list[TurnEvent] = [ReasoningDelta("hm"), ToolCall("c", "look", "{}"), TextDelta("a")]
     for event in said:
         entry = RequestLogEntry(moment=1)
-        entry.saw([event], 3)
+        entry.record([event], 3)
         assert entry.first_token == 2
 
 
@@ -43,7 +43,7 @@ def test_a_scope_has_one_entry() -> None:
     assert entry_of(scope) is entry_of(scope)
 
 
-def test_an_answer_runs_until_it_is_closed_and_is_remembered_then() -> None:
+def test_an_answer_runs_until_it_is_closed_and_is_then_kept_as_recent() -> None:
     ledger = Ledger("2030-01-01")
     entry = RequestLogEntry(moment=1, model="gpt")
     ledger.open(entry)
@@ -54,7 +54,7 @@ def test_an_answer_runs_until_it_is_closed_and_is_remembered_then() -> None:
     assert entry.seconds == 2
 
 
-def test_a_request_that_names_no_model_is_counted_and_not_remembered() -> None:
+def test_a_request_without_a_model_is_counted_but_not_kept_as_recent() -> None:
     ledger = Ledger("2030-01-01")
     other = RequestLogEntry(method="GET")
     ledger.open(other)
@@ -64,13 +64,13 @@ def test_a_request_that_names_no_model_is_counted_and_not_remembered() -> None:
     assert 'requests_total{method="GET",route="/models",status="gone"} 1' in exposition(ledger.metrics())
 
 
-def test_only_so_many_answers_are_remembered() -> None:
+def test_the_number_of_recent_answers_is_bounded() -> None:
     ledger = Ledger()
     entries = [answered(ledger) for _ in range(RECENT + 3)]
     assert list(ledger.recent) == entries[3:]
 
 
-def test_a_new_day_begins_at_nothing_while_the_counters_go_on() -> None:
+def test_a_new_day_starts_at_zero_while_the_counters_continue() -> None:
     ledger = Ledger("2030-01-01")
     answered(ledger)
     failed = RequestLogEntry(model="gpt", error="upstream_error", status=502)

@@ -26,7 +26,7 @@ ANSWER = RequestLogEntry(
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[[str, LogFormat], None]]:
-    """Configures the log as the program does, without pytest's own handlers; afterwards everything is as before."""
+    """Configure the log as the program does, without pytest's handlers; restore it afterwards."""
     root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in ("", "bridge", "codex_rpc")}
 
     def configured(level: str, log_format: LogFormat) -> None:
@@ -38,14 +38,14 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[[str, LogFo
         logging.getLogger(name).setLevel(level)
 
 
-def test_the_line_of_an_answer_says_what_a_person_wants_to_know() -> None:
+def test_the_line_of_an_answer_has_status_model_thread_timings_and_tokens() -> None:
     assert request_line(ANSWER) == (
         "POST /chat/completions 200 model=xedoc-2.5-tpg thread=continued:same-history first=0.250s "
         "tokens=812+40 cached=768 1.500s req_1"
     )
 
 
-def test_the_line_of_another_request_is_short_and_of_a_failed_one_names_the_error() -> None:
+def test_the_line_of_another_request_is_short_and_a_failed_one_names_its_error() -> None:
     assert request_line(RequestLogEntry(id="r", method="GET", path="/models", seconds=0, status=200)) == (
         "GET /models 200 0.000s r"
     )
@@ -53,7 +53,7 @@ def test_the_line_of_another_request_is_short_and_of_a_failed_one_names_the_erro
     assert request_line(failed) == "POST /x gone upstream_error model=m thread=- first=- tokens=0+0 cached=0 0.000s r"
 
 
-def test_what_a_client_chose_begins_no_line_of_its_own() -> None:
+def test_text_chosen_by_a_client_cannot_start_a_new_line() -> None:
     line = request_line(
         RequestLogEntry(id="r", method="GET", path="/a\nINFO forged\u2028" + "x" * 999, model="m\r 200")
     )
@@ -62,7 +62,7 @@ def test_what_a_client_chose_begins_no_line_of_its_own() -> None:
     assert len(line) < 400
 
 
-def test_a_json_line_carries_all_that_is_known_of_a_request(
+def test_a_json_line_contains_the_whole_entry_of_a_request(
     configure: Callable[[str, LogFormat], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure("info", "json")
@@ -74,7 +74,7 @@ def test_a_json_line_carries_all_that_is_known_of_a_request(
     assert line["request"]["thread"] == "continued; reason=same-history"
 
 
-def test_a_json_line_holds_the_whole_exception(
+def test_a_json_line_contains_the_whole_traceback(
     configure: Callable[[str, LogFormat], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure("info", "json")
@@ -91,10 +91,10 @@ def test_only_our_own_loggers_follow_the_level(
     configure: Callable[[str, LogFormat], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure("debug", "human")
-    logging.getLogger("bridge.http.routes").debug("of ours")
+    logging.getLogger("bridge.http.routes").debug("our own line")
     logging.getLogger("hpack.hpack").debug("authorization: Bearer secret")
     logging.getLogger("asyncio").warning("a warning")
     written = capsys.readouterr().err
-    assert "of ours" in written
+    assert "our own line" in written
     assert "a warning" in written
     assert "secret" not in written

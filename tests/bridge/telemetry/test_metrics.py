@@ -3,7 +3,7 @@ from __future__ import annotations
 from bridge.telemetry.metrics import Counter, Gauge, Histogram, exposition
 
 
-def test_a_counter_has_a_value_for_each_set_of_labels() -> None:
+def test_a_counter_has_a_value_for_each_combination_of_label_values() -> None:
     counter = Counter("requests_total", "Requests.", "method", "status")
     counter.add("GET", "200")
     counter.add("GET", "200", amount=2.5)
@@ -16,7 +16,7 @@ def test_a_counter_has_a_value_for_each_set_of_labels() -> None:
     )
 
 
-def test_a_counter_without_labels_is_there_before_anything_was_counted() -> None:
+def test_a_counter_without_labels_starts_at_zero() -> None:
     assert exposition([Counter("deltas_total", "Deltas.")]).splitlines()[-1] == "deltas_total 0"
 
 
@@ -27,7 +27,7 @@ def test_large_numbers_are_exact() -> None:
     assert exposition([counter]).splitlines()[-1] == "tokens_total 123456789013"
 
 
-def test_a_histogram_counts_each_observation_in_every_bucket_that_is_wide_enough() -> None:
+def test_the_buckets_of_a_histogram_are_cumulative() -> None:
     histogram = Histogram("seconds", "Time.", (0.1, 1))
     for value in (0.05, 0.1, 0.5, 7):
         histogram.observe(value)
@@ -42,11 +42,11 @@ def test_a_histogram_counts_each_observation_in_every_bucket_that_is_wide_enough
     )
 
 
-def test_a_gauge_is_a_number_or_one_for_each_value_of_its_label() -> None:
+def test_a_gauge_is_one_number_or_one_for_each_value_of_its_label() -> None:
     assert exposition([Gauge("up", "Up.", 1)]) == "# HELP up Up.\n# TYPE up gauge\nup 1\n"
     assert exposition([Gauge("threads", "Threads.", {"idle": 2}, "state")]).endswith('threads{state="idle"} 2\n')
     assert exposition([Gauge("windows", "Windows.", {}, "window")]) == "# HELP windows Windows.\n# TYPE windows gauge\n"
 
 
-def test_a_label_cannot_end_its_line() -> None:
+def test_a_label_value_is_escaped() -> None:
     assert exposition([Gauge("x", "X.", {'a"b\\c\nd': 1}, "l")]).endswith('x{l="a\\"b\\\\c\\nd"} 1\n')

@@ -13,13 +13,13 @@ QUOTA: Quota = {
 }
 
 
-def test_the_account_is_told_or_not_known() -> None:
-    told = {"type": "chatgpt", "plan": "plus", "ready": True}
-    assert account_report(Account("chatgpt", "plus", needs_login=True)) == told
+def test_the_account_is_reported_or_unknown() -> None:
+    expected = {"type": "chatgpt", "plan": "plus", "ready": True}
+    assert account_report(Account("chatgpt", "plus", needs_login=True)) == expected
     assert account_report(None) == {"type": None, "plan": None, "ready": False}
 
 
-def test_each_limit_is_told_with_its_windows() -> None:
+def test_each_limit_is_reported_with_its_windows() -> None:
     first, second = quota_report(QUOTA)
     assert first == {
         "limit": "codex",
@@ -31,7 +31,7 @@ def test_each_limit_is_told_with_its_windows() -> None:
     assert (second["name"], second["secondary"]) == ("Other", None)
 
 
-def test_the_headers_tell_the_windows_of_the_main_limit() -> None:
+def test_the_headers_report_the_windows_of_the_main_limit() -> None:
     assert quota_headers(QUOTA, 940.4) == {
         "x-codex-primary-used-percent": "42.5",
         "x-codex-primary-window-minutes": "300",
@@ -47,12 +47,12 @@ def test_the_headers_tell_the_windows_of_the_main_limit() -> None:
     assert quota_headers(QUOTA, 5000)["x-ratelimit-reset-primary"] == "0s"
 
 
-def test_only_a_quota_that_is_used_up_says_when_to_come_again() -> None:
+def test_only_an_exhausted_quota_has_a_retry_after() -> None:
     full: Quota = {"codex": RateLimit("codex", primary=Window(100, 300, 1000))}
     refused = ApiError(429, "rate_limit_error", USAGE_LIMIT, "No more.", headers={"x-own": "1"})
-    told = with_quota(refused, full, 940)
-    assert told.headers["retry-after"] == "60"
-    assert (told.headers["x-own"], told.headers["x-codex-primary-used-percent"]) == ("1", "100")
+    error = with_quota(refused, full, 940)
+    assert error.headers["retry-after"] == "60"
+    assert (error.headers["x-own"], error.headers["x-codex-primary-used-percent"]) == ("1", "100")
     assert with_quota(refused, full, 5000).headers["retry-after"] == "1"
     assert "retry-after" not in with_quota(refused, {}, 940).headers
     other = ApiError(502, "server_error", "upstream_error", "Broken.")
@@ -60,7 +60,7 @@ def test_only_a_quota_that_is_used_up_says_when_to_come_again() -> None:
     assert refused.headers == {"x-own": "1"}
 
 
-def test_an_entry_is_told_while_it_runs_and_afterwards() -> None:
+def test_an_entry_is_reported_while_it_runs_and_afterwards() -> None:
     entry = RequestLogEntry(id="req", model="gpt", epoch=7.12345, moment=100, usage=TokenUsage(8, 2, 1, 0))
     running = entry_report(entry, 103)
     assert (running["began"], running["seconds"], running["first_token_seconds"]) == (7.123, 3, None)
