@@ -26,7 +26,7 @@ def test_trouble_shooting_has_every_check_and_every_symptom() -> None:
     rows = [line.split("|")[1].split() for line in page.splitlines() if line.startswith("| `")]
     assert [row[0].strip("`") for row in rows] == [check.id for check in (*CHECKS, *LONG_CHECKS)]
     for symptom in SYMPTOMS:
-        assert f"| {symptom.seen} | {symptom.means} | {symptom.fix} |\n" in page
+        assert f"| {symptom.message} | {symptom.means} | {symptom.fix} |\n" in page
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])

@@ -39,7 +39,7 @@ async def test_models_and_status_of_a_running_server(home: Path) -> None:
 async def test_without_a_server_they_say_how_to_start_it(command: str) -> None:
     refused = await run(command, "--addr", f"127.0.0.1:{free_port()}")
     assert refused.status == 1
-    assert "nobody listens there. Start the server: codex-openai-proxy serve" in refused.stderr
+    assert "nothing listens there. Start the server: codex-openai-proxy serve" in refused.stderr
 
 
 async def test_without_the_key_they_say_how_to_give_it(home: Path) -> None:
@@ -68,8 +68,8 @@ def test_quota_windows_are_bars_with_the_time_of_their_reset() -> None:
     }
     lines = list(status_lines(usage, 1000))
     assert "Account   chatgpt plus, ready" in lines
-    assert any(line.endswith(" 50 % of codex 5 h, anew in 1 h 01 min") for line in lines)
-    assert any(line.endswith(" 95 % of codex 168 h, anew in 1 d 1 h") for line in lines)
+    assert any(line.endswith(" 50% of the codex 5-hour limit, resets in 1 h 01 min") for line in lines)
+    assert any(line.endswith(" 95% of the codex 168-hour limit, resets in 1 d 1 h") for line in lines)
     assert "running" in lines[-1]
 
 

@@ -73,7 +73,7 @@ async def test_nothing_is_wrong_with_a_server_that_runs(server: Program) -> None
     found = await doctor(port=server.port)
     assert faults(found) == set()
     assert found["chat"]["reason"].startswith("xedoc-2.5-tpg said 'ok', the first word after ")
-    assert found["port"]["reason"] == f"{server.port} is ours"
+    assert found["port"]["reason"] == f"{server.port} is used by this server"
     assert found["models"]["reason"].endswith("the first is xedoc-2.5-tpg")
     assert {name for name, check in found.items() if check["status"] == "skip"} == {
         "quota", "cloudflared", "tunnel-config", "tunnel", "base-url", "public-models", "public-cors", "stream",
@@ -118,7 +118,7 @@ async def test_nobody_is_logged_in(upstream: Upstream, home: Path) -> None:
     write_home(home, upstream.base_url, "websocket", logged_in=False)
     found = await doctor()
     assert faults(found) == {"login"}
-    assert (found["login"]["reason"], found["login"]["fix"]) == ("nobody is logged in", "codex-openai-proxy login")
+    assert (found["login"]["reason"], found["login"]["fix"]) == ("Codex is not logged in", "codex-openai-proxy login")
 
 
 async def test_a_config_that_codex_cannot_read(home: Path) -> None:
@@ -136,7 +136,7 @@ async def test_instructions_that_the_model_sees_because_the_login_is_in_the_keyr
     (home / "config.toml").write_text(f'cli_auth_credentials_store = "keyring"\n{config}')
     found = await doctor("--only", "codex")
     assert found["codex"]["status"] == "warn"
-    assert f"the model sees {file} of {home}" in found["codex"]["reason"]
+    assert f"the model sees {file} in {home}" in found["codex"]["reason"]
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ async def test_the_quota_is_used_up(accounts: AccountServer) -> None:
     accounts.used = (100, 17)
     found = await doctor()
     assert faults(found) == {"quota"}
-    assert found["quota"]["reason"].startswith("nothing is left: the window of 5 hours is used to 100 %")
+    assert found["quota"]["reason"].startswith("no quota left; 5-hour limit: 100% used")
     assert found["login"]["reason"] == "ChatGPT Plus, a…@example.com"
 
 
@@ -162,7 +162,7 @@ QUOTA = {"error": {"type": "usage_limit_reached", "message": "limit", "plan_type
 
 async def test_the_quota_is_told_while_something_is_left(accounts: AccountServer) -> None:
     found = await doctor()
-    words = "the window of 5 hours is used to 42 %; the window of 7 days is used to 17 %"
+    words = "5-hour limit: 42% used; 7-day limit: 17% used"
     assert (found["quota"]["status"], found["quota"]["reason"]) == ("ok", words)
     accounts.used = (95, 17)
     assert (await doctor("--only", "quota"))["quota"]["status"] == "warn"
@@ -253,7 +253,7 @@ async def test_cloudflared_is_missing(server: Program, tmp_path: Path) -> None:
     ("old", "new", "words"),
     [
         ("http2", "quic", "protocol is quic"),
-        ("protocol: http2", "", "protocol is left to cloudflared"),
+        ("protocol: http2", "", "protocol is not set"),
         ("127.0.0.1:", "127.0.0.1:9", "no ingress rule leads to http://127.0.0.1:"),
         ("http_status:404", "http://localhost:80", "The last ingress rule must match all URLs"),
     ],
@@ -276,7 +276,7 @@ async def test_the_tunnel_does_not_run(tmp_path: Path) -> None:
 async def test_the_tunnel_leads_a_server_without_a_key_into_the_open(front: Front) -> None:
     found = await doctor("--url", front.url, "--only", "key", port=front.upstream_port)
     assert found["key"]["status"] == "warn"
-    assert "uses your account" in found["key"]["reason"]
+    assert "can use your account" in found["key"]["reason"]
 
 
 async def public(front: Front) -> set[str]:
@@ -306,12 +306,12 @@ async def test_something_between_answers_preflights_by_itself(front: Front) -> N
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (502, b"error code: 502", "the tunnel stands but the server does not answer behind it"),
+        (502, b"error code: 502", "the tunnel is connected but the server does not answer"),
         (530, b"error code: 1033", "Cloudflare's error 1033"),
         (403, b"", "Cloudflare Access"),
         (404, b"404 page not found", "the tunnel's ingress knows no such hostname"),
-        (429, b"", "too much at once"),
-        (418, b"", "something that is not this server"),
+        (429, b"", "too many requests at once"),
+        (418, b"", "does not come from this server"),
     ],
 )
 async def test_something_between_refuses(front: Front, status: int, body: bytes, words: str) -> None:
@@ -324,7 +324,7 @@ async def test_something_between_refuses(front: Front, status: int, body: bytes,
 async def test_nobody_listens_at_the_public_address(home: Path) -> None:
     del home
     found = await doctor("--url", f"http://127.0.0.1:{free_port()}", "--only", "public-models")
-    assert "cannot be reached: nobody listens there" in found["public-models"]["reason"]
+    assert "cannot be reached: nothing listens there" in found["public-models"]["reason"]
     found = await doctor("--url", "https://nowhere.invalid", "--only", "public-models")
     assert "https://nowhere.invalid cannot be reached" in found["public-models"]["reason"]
 
@@ -343,4 +343,4 @@ async def test_a_message_of_cursor_is_explained() -> None:
     assert "Cursor's servers did not reach the base URL" in shown
     assert "Error 1033" in (await run("doctor", "--explain", "1033")).stdout
     unknown = await run("doctor", "--explain", "headache")
-    assert (unknown.status, "nothing is known of 'headache'" in unknown.stderr) == (1, True)
+    assert (unknown.status, "there is no explanation for 'headache'" in unknown.stderr) == (1, True)

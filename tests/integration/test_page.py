@@ -70,7 +70,7 @@ async def test_the_page_shows_account_quota_checks_and_what_to_paste(page: Page,
     ]
     checks = await page.text("#checks")
     assert "ChatGPT Plus, a…@example.com" in checks
-    assert "little is left: the window of 5 hours is used to 95 %" in checks
+    assert "little quota left; 5-hour limit: 95% used" in checks
     assert await page.evaluate("document.querySelectorAll('#checks li.warn').length") == 1
 
 

@@ -299,7 +299,7 @@ async def test_without_a_login_the_program_serves_its_recordings_and_says_so(
         assert stream.text == "Hi! I am a recording. What can I do for you?"
         assert response.headers["x-codex-proxy-demo"] == demo.NOTICE
         assert not [child for child in running.family() if "codex" in child.name()]
-    assert "DEMO: nobody is logged in to Codex" in capfd.readouterr().err
+    assert "DEMO: Codex is not logged in" in capfd.readouterr().err
     assert not upstream.requests
 
 

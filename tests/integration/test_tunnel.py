@@ -97,7 +97,7 @@ async def test_a_quick_tunnel_is_announced_with_its_address_and_its_warning(home
     async with program("--tunnel", "quick", log=log) as server:
         text = await until(log, "Add model")
         assert f"Override OpenAI Base URL  https://{QUICK}\n" in text
-        assert "a quick tunnel is for a try" in text
+        assert "a quick tunnel is for testing" in text
         headers = {"authorization": f"Bearer {(tmp_path / 'config/codex-openai-proxy/api-key').read_text().strip()}"}
         url = None
         async with httpx2.AsyncClient(timeout=30) as client:
@@ -124,7 +124,7 @@ async def test_a_tunnel_without_a_connection_is_not_announced(home: Path, tmp_pa
         text = await until(log, "Unable to establish connection")
         assert "Paste into Cursor" not in text
         found = json.loads((await run("doctor", "--only", "tunnel", "--addr", f":{server.port}", "--json")).stdout)
-    assert found["checks"][0]["reason"].startswith("cloudflared runs without a connection")
+    assert found["checks"][0]["reason"].startswith("cloudflared is not connected")
 
 
 async def test_a_server_that_anybody_could_use_gets_no_tunnel(home: Path) -> None:
@@ -132,20 +132,20 @@ async def test_a_server_that_anybody_could_use_gets_no_tunnel(home: Path) -> Non
     async with program() as server:
         refused = await run("tunnel", "--quick", "--addr", f"127.0.0.1:{server.port}")
     assert refused.status == 1
-    assert "the whole world could use your account" in refused.stderr
-    nobody = await run("tunnel", "--quick", "--addr", f"127.0.0.1:{free_port()}")
-    assert "the server does not answer" in nobody.stderr
+    assert "anyone could use your account" in refused.stderr
+    without_server = await run("tunnel", "--quick", "--addr", f"127.0.0.1:{free_port()}")
+    assert "the server does not answer" in without_server.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("tunnel",), 2, "name a --hostname, or take --quick"),
-        (("tunnel", "--hostname", "x", "--quick"), 2, "name a --hostname, or take --quick"),
-        (("tunnel", "--hostname", "no name", "--setup"), 1, "'no name' is no hostname"),
+        (("tunnel",), 2, "give either --hostname or --quick"),
+        (("tunnel", "--hostname", "x", "--quick"), 2, "give either --hostname or --quick"),
+        (("tunnel", "--hostname", "no name", "--setup"), 1, "'no name' is not a hostname"),
         (("tunnel", "--quick", "--cloudflared", "/nowhere"), 1, "the server does not answer"),
-        (("tunnel", "--show"), 1, "nothing has been set up"),
-        (("serve", "--tunnel", HOSTNAME), 1, "no tunnel has been set up"),
+        (("tunnel", "--show"), 1, "nothing is set up yet"),
+        (("serve", "--tunnel", HOSTNAME), 1, "no tunnel is set up"),
         (("serve", "--tunnel", "quick", "--cloudflared", "/nowhere"), 1, "there is no cloudflared at '/nowhere'"),
     ],
 )

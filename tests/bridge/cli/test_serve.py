@@ -439,7 +439,7 @@ def test_the_demo_is_served_only_if_nobody_is_logged_in(
     monkeypatch.setattr(serving, "nobody_is_logged_in", asked)
     done = serve("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--demo", "true")
     assert [(start.demo, start.replay is not None) for start in starts] == [(served, served)]
-    assert ("DEMO: nobody is logged in" in done.stderr) is served
+    assert ("DEMO: Codex is not logged in" in done.stderr) is served
 
 
 @pytest.mark.parametrize("asked", ["--replay", "--record"])
