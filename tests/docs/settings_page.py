@@ -1,4 +1,4 @@
-"""docs/settings.md, made from the options of `serve`; `make settings` writes it."""
+"""Generates docs/settings.md from the options of `serve`; `make settings` writes it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Times are seconds, sizes bytes.
 
 
 def settings_page() -> str:
-    """Return the page as it must be."""
+    """Return the text of the page."""
     options = (param for param in serve.params if isinstance(param, click.Option) and param.name not in NO_SETTINGS)
     return HEAD + "".join(_row(option) for option in options)
 
