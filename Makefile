@@ -1,11 +1,11 @@
-# Everything happens inside .venv. Nothing is needed beforehand but make and Python 3.11 or newer.
+# All targets work inside .venv. They need only make and Python 3.11 or newer.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# If the Python behind the environment has been uninstalled, what was built on it is stale too.
+# If the environment's Python has been uninstalled, the stamps are stale too.
 $(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
 
 .DEFAULT_GOAL := help
@@ -19,43 +19,43 @@ help: ## show this list
 run: $(VENV)/run.stamp ## start the server; ARGS go to `codex-openai-proxy serve`
 	@exec $(BIN)/codex-openai-proxy serve --demo true $(ARGS)
 
-login: $(VENV)/run.stamp ## log in to Codex by a code, in any browser; ARGS go to `codex-openai-proxy login`
+login: $(VENV)/run.stamp ## log in to Codex with a code, in any browser; ARGS go to `codex-openai-proxy login`
 	@exec $(BIN)/codex-openai-proxy login $(ARGS)
 
 test: programs ## run the tests; ARGS go to pytest
 	@$(BIN)/python -m pytest --numprocesses auto --dist load $(ARGS)
 
-coverage: programs ## run the tests and show the lines and branches that none of them takes; ARGS go to pytest
+coverage: programs ## run the tests and show uncovered lines and branches; ARGS go to pytest
 	@$(BIN)/python -m pytest --cov --numprocesses auto --dist load $(ARGS)
 
-# On Debian and Ubuntu this installs Chromium and servers for the tests; tests that do not find them are skipped.
+# On Debian and Ubuntu this installs Chromium and servers for the tests; tests whose program is missing are skipped.
 programs: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.harness.system_programs
 
-# pyright would ask the package index for a newer version of itself at every run.
+# Without this, pyright checks the package index for a newer version at every run.
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 check: $(VENV)/dev.stamp ## verify formatting, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
 
-fuzz: $(VENV)/dev.stamp ## send bad requests, FUZZ=6000 and more of them
+fuzz: $(VENV)/dev.stamp ## fuzz the server with bad requests; FUZZ=6000 sets their number
 	@FUZZ=$${FUZZ:-6000} $(BIN)/python -m pytest -o faulthandler_timeout=3600 tests/fuzz $(ARGS)
 
-soak: $(VENV)/dev.stamp ## run thousands of conversations of all kinds and show the memory; ARGS="--help"
+soak: $(VENV)/dev.stamp ## run thousands of conversations of all kinds and show the memory used; ARGS="--help"
 	@$(BIN)/python -m tests.load.soak $(ARGS)
 
-bench: $(VENV)/dev.stamp ## measure the proxy beside a bare reader of codex
+bench: $(VENV)/dev.stamp ## measure the proxy against a bare codex client
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-fixtures: $(VENV)/dev.stamp ## record the cases in fixtures/ anew, from the real codex and a scripted upstream
+fixtures: $(VENV)/dev.stamp ## record the cases in fixtures/ again, from the real codex and a scripted upstream
 	@$(BIN)/python -m tests.record_fixtures $(ARGS)
 
 format: $(VENV)/dev.stamp ## format the code and apply the safe lint fixes
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-settings: $(VENV)/dev.stamp ## write docs/settings.md anew from the code
+settings: $(VENV)/dev.stamp ## generate docs/settings.md from the code
 	@$(BIN)/python -m tests.docs.settings_page
 
 lock: $(BIN)/pip ## refresh both lock files from pyproject.toml; ARGS=--upgrade takes newer versions
@@ -70,8 +70,8 @@ clean: ## remove .venv, build results and caches
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache
 	find bridge codex_rpc tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp is as new as the last complete installation, so a second start installs nothing. The locks are complete, so pip
-# has nothing to resolve; left to do so, an old one takes releases newer than the lock's for `package[extra]`, and fails.
+# A stamp has the time of the last complete installation, so a second start installs nothing. The locks are complete, so
+# pip need not resolve; an old pip would resolve `package[extra]` to releases newer than the lock's, and fail.
 $(VENV)/run.stamp: $(BIN)/pip requirements.lock pyproject.toml
 	@echo 'Installing the locked requirements (the first time about 150 MB, the Codex CLI included)'
 	@$(PIP) install --no-deps --require-hashes --requirement requirements.lock
@@ -83,7 +83,7 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.lock
 	@$(PIP) install --no-deps --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
-# pip comes in a step of its own, so that a half-made environment is completed by the next run.
+# pip is installed in a separate step, so that the next run completes an interrupted installation.
 $(BIN)/pip: $(BIN)/python
 	@$(BIN)/python -m ensurepip --default-pip >/dev/null || { \
 		echo 'This Python has no ensurepip; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }

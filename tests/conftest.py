@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ IN_TURN = (
     "tests/docs/test_commands.py",
     *(f"tests/integration/test_{name}.py" for name in ("doctor", "page", "tunnel")),
 )
-"""Cloudflared's own ports are few and fixed: what starts or looks for one runs one after the other."""
+"""Tests that start or look for cloudflared run one at a time, because its metrics ports are few and fixed."""
 
 
 class InTurn(LoadScopeScheduling):
-    """Spreads tests over the processes, but gives all of those that share something to one.
+    """Spreads tests over the worker processes, but runs the tests in `IN_TURN` in a single one.
 
-    The mark `xdist_group` does not do it: with pytest 9.2 pytest-xdist 3.8 no longer finds it.
+    The mark `xdist_group` does not work: pytest-xdist 3.8 does not find it with pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -34,12 +34,12 @@ class InTurn(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> InTurn:
-    """Called by pytest-xdist."""
+    """Return the scheduler; a pytest-xdist hook."""
     return InTurn(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Called when pytest has written everything else: the last lines tell how to run what was skipped."""
+    """Write as the last lines how to run the skipped tests; a pytest hook."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter:  # the processes of pytest-xdist have none
         reasons = (report.longrepr[2].removeprefix("Skipped: ") for report in reporter.getreports("skipped"))
@@ -49,13 +49,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """The server runs on asyncio alone, as Hypercorn does here."""
+    """Run asynchronous tests on asyncio only, like the server under Hypercorn."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
 def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the program's state, away from the user's own."""
+    """The program's state folder, separate from the user's."""
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     return folder / PROGRAM
@@ -63,32 +63,32 @@ def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 async def upstream() -> AsyncGenerator[Upstream]:
-    """A scripted upstream that answers `ok` until it is told otherwise."""
+    """A scripted upstream that answers `ok` by default."""
     async with scripted_upstream() as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def asked_model() -> str:
-    """The model that a test asks for; tests that run on several parametrise this name, by `BOTH_KINDS`."""
+    """The model that a test requests; tests for several models parametrise this fixture with `BOTH_KINDS`."""
     return MODEL
 
 
 @pytest.fixture(autouse=True)
 def ask_for_the_model(asked_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every proxy of this test ask for its model."""
+    """Make every proxy of this test request `asked_model`."""
     monkeypatch.setattr("tests.harness.proxy.asked", asked_model)
 
 
 @pytest.fixture
 def transport(asked_model: str) -> Transport:
-    """How codex talks to the upstream; tests that want another one parametrise this name."""
+    """How codex talks to the upstream; tests for another transport parametrise this fixture."""
     return "websocket" if asked_model == LITE else "http"
 
 
 @pytest.fixture
 def home(tmp_path: Path, upstream: Upstream, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A CODEX_HOME that leads to the upstream, set in the environment."""
+    """A CODEX_HOME that points to the upstream, set in the environment."""
     folder = tmp_path / "codex_home"
     write_home(folder, upstream.base_url, transport)
     for name in [name for name in os.environ if name.startswith(("CODEX_", "OPENAI_"))]:

@@ -1,6 +1,6 @@
-"""Records `fixtures/` anew, from the real codex CLI and a scripted upstream, with ids and times held still.
+"""Records the cases in `fixtures/` again, from the real codex CLI and a scripted upstream, with fixed ids and times.
 
-`make fixtures` runs it; with names as arguments only these cases. To add a case, write a function below.
+`make fixtures` runs it; ARGS may name the cases to record. To add a case, write a function below.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
 CREATED = 1_767_225_600
 """The time of every recorded answer, in epoch seconds: 2026-01-01."""
 BETWEEN_LINES = 0.02
-"""Seconds that pass from line to line, whatever the clock says."""
+"""Recorded seconds between two lines, independent of the clock."""
 CURSOR = {"user-agent": "Cursor/1.0"}
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a case has at hand."""
+    """The upstream and client of a case."""
 
     upstream: Upstream
     client: httpx2.AsyncClient
@@ -63,7 +63,7 @@ class Scene:
     async def post(
         self, body: dict[str, Any], path: str = "/chat/completions", headers: dict[str, str] | None = None
     ) -> httpx2.Response:
-        """Send any other request."""
+        """Send a request and return the response."""
         return await self.client.post(path, json=body, headers=headers)
 
 
@@ -81,7 +81,7 @@ RECIPES: dict[str, Recipe] = {}
 def case(
     name: str, reasoning: ReasoningDisplay = "off"
 ) -> Callable[[Callable[[Scene], Awaitable[None]]], Callable[[Scene], Awaitable[None]]]:
-    """Make the function the recipe of the case `name`."""
+    """Register the decorated function as the recipe of the case `name`."""
 
     def register(play: Callable[[Scene], Awaitable[None]]) -> Callable[[Scene], Awaitable[None]]:
         RECIPES[name] = Recipe(play, reasoning)
@@ -91,7 +91,7 @@ def case(
 
 
 def assistant(stream: str) -> dict[str, Any]:
-    """Put the message of a streamed answer together."""
+    """Assemble the assistant message of a streamed answer."""
     content, calls = "", list[dict[str, Any]]()
     for line in stream.splitlines():
         if line.startswith("data: {"):
@@ -104,13 +104,13 @@ def assistant(stream: str) -> dict[str, Any]:
 
 
 def words(text: str) -> Text:
-    """A message that comes word by word."""
+    """Return a message that is streamed word by word."""
     *beginning, last = text.split(" ")
     return Text((*(word + " " for word in beginning), last))
 
 
 def function(name: str, description: str, **properties: str) -> dict[str, Any]:
-    """A tool whose arguments are texts, each with a description."""
+    """Return a function tool whose arguments are strings, each with a description."""
     parameters = {
         "type": "object",
         "properties": {name: {"type": "string", "description": text} for name, text in properties.items()},
@@ -121,14 +121,14 @@ def function(name: str, description: str, **properties: str) -> dict[str, Any]:
 
 
 def output(call_id: str, content: str) -> dict[str, Any]:
-    """The result of a tool."""
+    """Return a tool message."""
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
 WEATHER = function("get_weather", "Tells the weather of a city.", city="The name of the city.")
 
 
-# ── The cases ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The cases ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @case("plain-text")
@@ -296,7 +296,7 @@ async def responses_chain(scene: Scene) -> None:
 
 
 def red() -> str:
-    """A PNG of one red pixel, as a data URL."""
+    """Return a PNG of one red pixel as a data URL."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -306,11 +306,11 @@ def red() -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-# ── Recording ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Recording ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def record(name: str, recipe: Recipe, folder: Path) -> None:
-    """Record one case into `folder`: ids, times and pauses are the same each time."""
+    """Record one case into `folder`; ids, times and pauses are the same in each run."""
     numbers, ticks = itertools.count(1), itertools.count()
     ids_and_clock = IdsAndClock(
         unique=lambda: str(uuid.uuid5(uuid.NAMESPACE_URL, f"{name}/{next(numbers)}")),
@@ -324,9 +324,9 @@ async def record(name: str, recipe: Recipe, folder: Path) -> None:
             os.environ["CODEX_HOME"] = f"{scratch}/home"
             os.environ["XDG_STATE_HOME"] = f"{scratch}/state"
             launch = Launcher(os.environ.get("CODEX_UNDER_TEST"), recorder.tap)
-            behind = BackendMode(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
+            mode = BackendMode(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
             settings = Settings(reasoning=recipe.reasoning)
-            async with service(settings, behind) as it, asgi_client(it.app) as client:
+            async with service(settings, mode) as it, asgi_client(it.app) as client:
                 await recipe.play(Scene(upstream, client))
         [recorded] = load_cases(made)
     shutil.rmtree(folder / name, ignore_errors=True)

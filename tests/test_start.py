@@ -1,4 +1,4 @@
-"""What a start imports: every module costs time, and a heavy one is easily pulled in unnoticed."""
+"""The modules that a start imports: each costs time, and a heavy one is easily added unnoticed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 HEAVY = {"anyio", "asyncio", "codex_rpc", "h11", "hypercorn", "orjson", "starlette"}
-"""What neither help nor the completion of a command's name or of the server's options has a use for."""
+"""Packages that help and the completion of commands and options do not need."""
 
 UNASKED = {
     "bridge.cli.check",
@@ -23,7 +23,7 @@ UNASKED = {
     "codex_rpc.recording.player",
     "redis",
 }
-"""What a server has a use for only when it is asked for it."""
+"""Modules that a server needs only with certain settings or requests."""
 
 RUN = """
 import sys
@@ -61,21 +61,21 @@ serving.run(Settings(port=0), None, None, demo=False)
 
 
 async def imported(script: str, *arguments: str, **variables: str) -> set[str]:
-    """Run a script that prints what it has imported; return these modules and the packages that they are in."""
+    """Run a script that prints its imported modules; return them and the packages that contain them."""
     done = await anyio.run_process([sys.executable, "-c", script, *arguments], env={**os.environ, **variables})
     modules = done.stderr.decode().split()
     return {name.rsplit(".", depth)[0] for name in modules for depth in range(name.count(".") + 1)}
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("serve", "--help"), ("completion", "bash")])
-async def test_help_and_version_import_nothing_of_the_server(arguments: tuple[str, ...]) -> None:
+async def test_help_and_version_do_not_import_the_server(arguments: tuple[str, ...]) -> None:
     loaded = await imported(RUN, *arguments)
     assert "bridge.cli" in loaded
     assert loaded & HEAVY == set()
 
 
 @pytest.mark.parametrize("typed", ["", "ser", "serve --", "record "])
-async def test_a_shell_that_completes_imports_nothing_of_the_server(typed: str) -> None:
+async def test_shell_completion_does_not_import_the_server(typed: str) -> None:
     words = ["codex-openai-proxy", *typed.split(" ")]
     asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
     loaded = await imported(RUN, **asked, _CODEX_OPENAI_PROXY_COMPLETE="bash_complete")
@@ -83,13 +83,13 @@ async def test_a_shell_that_completes_imports_nothing_of_the_server(typed: str) 
     assert loaded & HEAVY == set()
 
 
-async def test_a_server_imports_only_what_its_settings_ask_for(home: Path) -> None:
+async def test_a_server_imports_only_what_its_settings_need(home: Path) -> None:
     del home
     loaded = await imported(SERVE, os.environ.get("CODEX_UNDER_TEST", ""))
     assert "bridge.http.routes" in loaded
     assert loaded & UNASKED == set()
 
 
-async def test_the_garbage_collector_of_a_server_does_not_look_at_what_was_imported_again() -> None:
+async def test_the_garbage_collector_of_a_server_ignores_imported_objects() -> None:
     done = await anyio.run_process([sys.executable, "-c", RUN_TO_THE_LOOP])
     assert done.stdout.split() == [b"True", b"True"]

@@ -1,4 +1,4 @@
-"""Tests whose program is missing are skipped and say so, and the programs are installed where that is possible."""
+"""Tests whose program is missing are skipped with a message; missing programs are installed where possible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOG = '#!/bin/sh\necho "${0##*/} $*" >> "$LOG"\n'
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine whose only programs are a shell, `env`, `timeout` and `true`; returns the folder of its programs."""
+    """The folder of programs on a PATH that has only a shell, `env`, `timeout` and `true`."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("env", "sh", "timeout", "true"):
@@ -34,7 +34,7 @@ def put(path: Path, text: str = "#!/bin/sh\n") -> None:
 
 
 @pytest.mark.parametrize("program", PACKAGES)
-def test_a_test_whose_program_is_missing_is_skipped_and_in_ci_fails(
+def test_a_test_whose_program_is_missing_is_skipped_but_fails_in_ci(
     program: str, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for ci, expected in (("", pytest.skip.Exception), ("true", pytest.fail.Exception)):
@@ -48,12 +48,12 @@ def test_a_test_whose_program_is_missing_is_skipped_and_in_ci_fails(
     assert program_of(program) == str(machine / program)
 
 
-def test_a_server_is_found_in_the_sbin_beside_a_folder_of_path(machine: Path) -> None:
+def test_a_server_is_found_in_the_sbin_next_to_a_folder_of_path(machine: Path) -> None:
     put(machine.parent / "sbin" / "nginx")
     assert find("nginx") == str(machine.parent / "sbin" / "nginx")
 
 
-def test_a_browser_may_have_another_name_or_be_named_by_the_user(
+def test_a_browser_may_have_another_name_or_be_chosen_by_the_user(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(machine / "google-chrome")
@@ -62,7 +62,7 @@ def test_a_browser_may_have_another_name_or_be_named_by_the_user(
     assert find("chromium") == "/elsewhere/browser"
 
 
-def test_a_run_that_skipped_tests_for_a_program_ends_with_how_to_run_them() -> None:
+def test_a_run_with_skipped_tests_ends_with_how_to_run_them() -> None:
     reasons = ["nginx is not installed", "needs Windows", "chromium is not installed", "nginx is not installed"]
     assert how_to_run(reasons) == [
         "Skipped tests: 3, because these programs are not installed: chromium, nginx.",
@@ -72,7 +72,7 @@ def test_a_run_that_skipped_tests_for_a_program_ends_with_how_to_run_them() -> N
 
 
 @pytest.mark.parametrize("user", [0, 1000])
-def test_what_is_missing_is_installed_and_what_fails_is_left_out(
+def test_missing_programs_are_installed_and_failures_are_reported(
     user: int, machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)

@@ -1,6 +1,6 @@
-"""The command line: one module for each command, imported when the command is run, or its options are asked for.
+"""The command line: one module per command, imported when the command runs or its options are completed.
 
-So neither `--help` nor a shell that completes the name of a command waits for what the commands do.
+So `--help` and shell completion of command names do not import the server.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from bridge import __version__
 
 COMMANDS = {
     "completion": "Print the completion script for SHELL.",
-    "doctor": "Check everything between Codex and your client; say what is wrong and how to mend it.",
+    "doctor": "Check everything between Codex and your client; say what is wrong and how to fix it.",
     "login": "Log in to Codex with your ChatGPT account.",
-    "models": "List the models of the running server, with Codex's own name beside each.",
+    "models": "List the models of the running server, each with its Codex name.",
     "record": "Serve, and record every conversation as a folder in DIR.",
     "replay": "Serve the recorded conversations in DIR, without codex and without a login.",
     "serve": "Serve the OpenAI API until Ctrl-C or SIGTERM.",
     "status": "Show the login, the quota, and the latest requests of the running server.",
     "tunnel": "Give the server a public address, for Cursor.",
 }
-"""The first sentence of each command's help; the command has the name of its module."""
+"""Command name (also its module's name) → first sentence of its help."""
 
 
 def load(name: str) -> click.Command:
-    """Import the module of a command and return the command."""
+    """Import a command's module and return the command."""
     return getattr(import_module(f"bridge.cli.{name}"), name)
 
 
-class Named(click.Command):
-    """Stands for a command of which only the name and the first sentence are known so far."""
+class LazyCommand(click.Command):
+    """Placeholder that knows a command's name and summary, and imports the command when it runs."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Let the command itself read its arguments; click goes on with the command of this context."""
+        """Let the real command parse the arguments; click then invokes the command of this context."""
         assert self.name is not None
         return load(self.name).make_context(info_name, args, parent, **extra)
 
@@ -49,4 +49,4 @@ def main() -> None:
 
 
 for command, sentence in COMMANDS.items():
-    main.add_command(Named(command, help=sentence))
+    main.add_command(LazyCommand(command, help=sentence))

@@ -1,4 +1,4 @@
-"""Plays recorded cases through the whole server and compares the answers with the recorded ones, byte by byte."""
+"""Replays recorded cases through the whole server and compares the answers byte by byte."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from bridge.recordings.replay import Replay
 from codex_rpc.process.process import ByteStream
 
 LONGEST = 60.0
-"""Seconds that one replayed answer may take; without pauses each takes milliseconds."""
+"""Time limit for one replayed answer, in seconds; without pauses each takes milliseconds."""
 AROUND = 40
 """Bytes shown on each side of a difference."""
 
 
 class Mismatch(Struct, frozen=True):
-    """An answer that is not the recorded one."""
+    """An answer that differs from the recorded one."""
 
     file: str
     reason: str
 
 
 async def check_case(case: Case, wrap: Callable[[ByteStream], ByteStream] = lambda stream: stream) -> list[Mismatch]:
-    """Replay the exchanges of a case in order, without pauses; `wrap` may cut what the client reads in another way."""
+    """Replay the exchanges of a case in order, without pauses; `wrap` may split the codex output differently."""
     library = Library([case], Redactor())
     replay = Replay(library, IDS_AND_CLOCK, math.inf, wrap)
     settings = Settings(reasoning=_reasoning(case))
@@ -52,7 +52,7 @@ async def check_case(case: Case, wrap: Callable[[ByteStream], ByteStream] = lamb
 
 
 async def ask(app: ASGIApp, exchange: RecordedExchange) -> tuple[int, bytes]:
-    """Send a recorded request to the application; return the status and the body without what only keeps it alive."""
+    """Send a recorded request to the application; return the status and the body without keep-alive bytes."""
     status, body = 0, b""
     to_deliver: list[Message] = [{"type": "http.request", "body": orjson.dumps(exchange.request), "more_body": False}]
 

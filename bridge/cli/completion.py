@@ -1,4 +1,4 @@
-"""`codex-openai-proxy completion`: the script with which a shell completes commands and options."""
+"""`codex-openai-proxy completion`: the script that makes a shell complete commands and options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from click.shell_completion import get_completion_class
 from bridge.config import PROGRAM
 
 VARIABLE = "_CODEX_OPENAI_PROXY_COMPLETE"
-"""In which click looks for the shell's question."""
+"""Environment variable in which the shell passes its completion request to click."""
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""The three values that a person pastes into Cursor."""
+"""The three values that a user pastes into Cursor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bridge.codex.models import NAMED, reverse
 
 
 def show_values(url: str, key: str | None) -> None:
-    """Print them under the names of Cursor's fields."""
+    """Print the values under the names of Cursor's fields."""
     values = {"OpenAI API Key": key or "any", "Override OpenAI Base URL": url, "Add model": reverse(NAMED[0])}
     click.echo("\nPaste into Cursor, Settings, Models:")
     for field, value in values.items():

@@ -1,4 +1,4 @@
-"""`codex-openai-proxy doctor`: every row of the trouble-shooting list as a check, with its fix."""
+"""`codex-openai-proxy doctor`: checks everything between Codex and the client, with a fix for each fault."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ Examples:
   codex-openai-proxy doctor                             everything on this machine, and the tunnel if there is one
   codex-openai-proxy doctor --url https://codex.example.com --long
   codex-openai-proxy doctor --only codex --only login --json
-  codex-openai-proxy doctor --explain 502               what a status or a message of Cursor means"""
+  codex-openai-proxy doctor --explain 502               what a status code or a Cursor message means"""
 )
 @server_options
 @setting("--codex", "The codex executable.  [default: the one on PATH, else the installed wheel]", metavar="PATH")
 @setting("--cloudflared", "The cloudflared executable.  [default: the one on PATH]", metavar="PATH")
-@click.option("--url", help="The public base URL, as it stands in Cursor.  [default: the tunnel's]", metavar="URL")
+@click.option("--url", help="The public base URL, as entered in Cursor.  [default: the tunnel's]", metavar="URL")
 @click.option(
     "--tunnel-config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=f"The tunnel's configuration.  [default: {CONFIG}, if there is one]",
+    help=f"The tunnel's configuration.  [default: {CONFIG}, if it exists]",
 )
-@click.option("--model", help="The model that is asked to say hi.  [default: the server's]", metavar="NAME")
-@click.option("--only", multiple=True, metavar="CHECK", help="Only this check; may be repeated.")
-@click.option("--long", is_flag=True, help="Also hold a silent stream through the tunnel for two minutes.")
+@click.option("--model", help="The model for the test chat.  [default: the server's]", metavar="NAME")
+@click.option("--only", multiple=True, metavar="CHECK", help="Run only this check; may be repeated.")
+@click.option("--long", is_flag=True, help="Also keep a silent stream open through the tunnel for two minutes.")
 @click.option(
     "--silence",
     default=SILENCE,
     show_default=True,
     type=click.FloatRange(min=1, max=300),
     metavar="SECONDS",
-    help="How long that stream is silent.",
+    help="How long that stream stays silent.",
 )
-@click.option("--explain", metavar="TEXT", help="Say what a status or a message of Cursor means, and check nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object in place of text.")
+@click.option("--explain", metavar="TEXT", help="Explain a status code or a Cursor message; check nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.pass_context
 def doctor(
     context: click.Context,
@@ -72,9 +72,9 @@ def doctor(
     long: bool,
     as_json: bool,
 ) -> None:
-    """Check everything between Codex and your client; say what is wrong and how to mend it.
+    """Check everything between Codex and your client; say what is wrong and how to fix it.
 
-    The chat costs a few tokens of your plan. Leave it out by naming other checks with --only.
+    The test chat uses a few tokens of your plan. To skip it, name other checks with --only.
 
     Exit status: 0 nothing is wrong, 1 a check failed, 2 the command line is wrong.
     """
@@ -91,10 +91,12 @@ def doctor(
 
 
 def _chosen(only: tuple[str, ...], *, long: bool) -> list[Check]:
-    known = {check.id: check for check in (*CHECKS, *LONG_CHECKS)}
-    if unknown := [name for name in only if name not in known]:
-        raise click.BadParameter(f"there is no check {unknown[0]!r}; there are {', '.join(known)}", param_hint="--only")
-    return [known[name] for name in only] if only else [*CHECKS, *(LONG_CHECKS if long else ())]
+    by_id = {check.id: check for check in (*CHECKS, *LONG_CHECKS)}
+    if unknown := [name for name in only if name not in by_id]:
+        raise click.BadParameter(
+            f"there is no check {unknown[0]!r}; the checks are {', '.join(by_id)}", param_hint="--only"
+        )
+    return [by_id[name] for name in only] if only else [*CHECKS, *(LONG_CHECKS if long else ())]
 
 
 async def _examine(subject: Subject, checks: list[Check], *, as_json: bool) -> int:
@@ -120,7 +122,7 @@ def _show(one: Examined) -> None:
 def _explain(text: str) -> None:
     found = lookup(text)
     if not found:
-        known = ", ".join(symptom.seen for symptom in SYMPTOMS)
-        raise click.ClickException(f"nothing is known of {text!r}; there are: {known}")
+        known = ", ".join(symptom.message for symptom in SYMPTOMS)
+        raise click.ClickException(f"there is no explanation for {text!r}; there are explanations for: {known}")
     for symptom in found:
-        click.echo(f"{click.style(symptom.seen, bold=True)}\n  {symptom.means}\n  → {symptom.fix}")
+        click.echo(f"{click.style(symptom.message, bold=True)}\n  {symptom.means}\n  → {symptom.fix}")

@@ -1,4 +1,4 @@
-"""`codex-openai-proxy login`: a login by device code through codex's own RPC, or codex's own login command."""
+"""`codex-openai-proxy login`: logs in by device code over codex's RPC, or runs codex's own login command."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from codex_rpc.process.process import find_codex
 from codex_rpc.wire.calls import Account, account_login_start, account_read
 
 PATIENCE = 15 * 60.0
-"""Seconds for the person to open the page and type the code; the code itself lives no longer."""
+"""Seconds for the user to open the page and type the code; the code expires then."""
 
 
 class LoginFailed(Exception):
-    """The login ended without success; the message says why and what to do."""
+    """The login failed; the message says why and what to do."""
 
 
 @click.command(
     context_settings={"ignore_unknown_options": True},
     epilog="""\b
 Examples:
-  codex-openai-proxy login                  by a code, in any browser
+  codex-openai-proxy login                  with a code, in any browser
   codex-openai-proxy login --again          with another account
   codex-openai-proxy login -- --with-api-key < key.txt""",
 )
 @setting("--codex", "The codex executable.  [default: the one on PATH, else the installed wheel]", metavar="PATH")
-@click.option("--again", is_flag=True, help="Log in even if somebody is logged in already.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON objects, one a line, in place of text.")
+@click.option("--again", is_flag=True, help="Log in even if an account is already logged in.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON objects, one per line, instead of text.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def login(context: click.Context, codex: str | None, arguments: tuple[str, ...], *, again: bool, as_json: bool) -> None:
     """Log in to Codex with your ChatGPT account.
 
-    Shows a page to open, in any browser on any machine, and a code to type there. Codex stores the login by itself; a
-    running server notices it at its next request. With ARGUMENTS it is Codex's own `codex login ARGUMENTS` that runs.
+    Shows a page to open, in any browser on any machine, and a code to type there. Codex stores the login itself; a
+    running server notices it at its next request. With ARGUMENTS, Codex's own `codex login ARGUMENTS` runs instead.
 
-    Exit status: 0 somebody is logged in, 1 it did not work.
+    Exit status: 0 an account is logged in, 1 the login failed.
     """
     try:
         if arguments:
@@ -55,7 +55,7 @@ def login(context: click.Context, codex: str | None, arguments: tuple[str, ...],
         raise click.ClickException(str(error)) from None
     except CodexError as error:
         raise click.ClickException(
-            f"{error}. Codex's own way may work: codex-openai-proxy login -- --device-auth"
+            f"{error}. Codex's own login may work: codex-openai-proxy login -- --device-auth"
         ) from None
 
 
@@ -86,7 +86,7 @@ async def _by_device_code(client: Client, *, as_json: bool) -> None:
                 f"the login failed: {outcome.failure}. Try again, or: codex-openai-proxy login -- --device-auth"
             )
         return
-    raise LoginFailed(f"nobody typed the code within {PATIENCE / 60:g} minutes. Run the command again for a new one")
+    raise LoginFailed(f"the code was not entered within {PATIENCE / 60:g} minutes. Run the command again for a new one")
 
 
 def _tell(account: Account, how: str, *, as_json: bool) -> None:

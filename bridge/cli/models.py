@@ -1,4 +1,4 @@
-"""`codex-openai-proxy models`: the names to type into a client."""
+"""`codex-openai-proxy models`: the model names to use in a client."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Examples:
   codex-openai-proxy models --json"""
 )
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of names in place of text.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of names instead of text.")
 def models(*, addr: str, certfile: str | None, api_key: str | None, api_key_file: Path | None, as_json: bool) -> None:
-    """List the models of the running server, with Codex's own name beside each.
+    """List the models of the running server, each with its Codex name.
 
-    Exit status: 0 done, 1 the server does not answer, 2 the command line is wrong.
+    Exit status: 0 success, 1 the server does not answer, 2 the command line is wrong.
     """
     host, port = the_address(addr)
     answer = ask(Subject(host=host, port=port, api_key=the_key(api_key, api_key_file), certfile=certfile), "/v1/models")

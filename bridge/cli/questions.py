@@ -1,4 +1,4 @@
-"""Asks the running server something, for commands that show its answer."""
+"""Sends a request to the running server, for commands that show its answer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bridge.doctor.symptoms import START, explain_refusal
 
 
 def ask(subject: Subject, path: str) -> Any:
-    """Return the JSON that the server answers to GET `path`.
+    """Return the decoded JSON of the server's answer to GET `path`.
 
     Raises:
-        click.ClickException: there is no server, or it refuses; the message says what to do.
+        click.ClickException: the server does not answer, or refuses the request; the message says what to do.
     """
 
     async def question() -> Any:

@@ -1,4 +1,4 @@
-"""`codex-openai-proxy record`: a server that records."""
+"""`codex-openai-proxy record`: runs a server that records."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ from bridge.cli.serve import serve
 def record(folder: str, options: tuple[str, ...]) -> None:
     """Serve, and record every conversation as a folder in DIR.
 
-    The same as `serve --record DIR`. Secrets are taken out before anything is written.
+    The same as `serve --record DIR`. Secrets are removed before anything is written.
     """
     serve.main(["--record", folder, *options], standalone_mode=False)

@@ -1,4 +1,4 @@
-"""`codex-openai-proxy replay`: serves recorded conversations, or checks that they still give the recorded answers."""
+"""`codex-openai-proxy replay`: serves recorded conversations, or checks that their answers are unchanged."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def replay(context: click.Context, folder: str, options: tuple[str, ...], *, che
 
 
 async def _check(folder: Path) -> int:
-    """Return the exit status."""
-    from bridge.cli.check import check_case  # noqa: PLC0415 - help and completion do without a server
+    """Return the exit status: 0 if every case gives its recorded answers, else 1."""
+    from bridge.cli.check import check_case  # noqa: PLC0415 - help and completion need no server
 
     failed = False
     for case in load_cases(folder):

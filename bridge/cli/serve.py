@@ -1,4 +1,4 @@
-"""`codex-openai-proxy serve`: settings from command line, environment and TOML file; then the server."""
+"""`codex-openai-proxy serve`: reads the settings from command line, environment and TOML file; runs the server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOURCES = {
 
 
 def show_settings(context: click.Context) -> None:
-    """Print every setting with its value, secrets masked, and where the value came from."""
+    """Print every setting with its value (secrets masked) and the source of the value."""
     for param in context.command.params:
         if param.name in NO_SETTINGS:
             continue
@@ -49,7 +49,7 @@ def serve(context: click.Context, *, print_config: bool, **values: Any) -> None:
         make_key()
         values["api_key"] = key_from_file(KEY_FILE, None)
     settings = settings_of(values)
-    # Help and completion do without the server. What its modules create stays: the collector need not look through it.
+    # Help and completion need no server. Its modules are never freed, so no garbage collection runs while they load.
     gc.disable()
     from bridge.cli.serving import run  # noqa: PLC0415
     from bridge.telemetry.logs import configure_logs  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The options of commands that look at a server: its settings, read from where the server reads them."""
+"""Options of commands that talk to a server: its settings, read from the same sources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Decorator: TypeAlias = Callable[[Any], Any]
 
 
 def _read_config_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Take from the server's TOML file what this command knows; the rest is the server's own."""
+    """Read this command's settings from the server's TOML file; ignore the others."""
     known = {param.name for param in context.command.params}
     context.default_map = {name: value for name, value in config_values(path).items() if name in known}
 
@@ -46,7 +46,7 @@ def server_options(command: F) -> F:
         setting("--api-key", "The server's key; prefer the environment or a file.", metavar="KEY"),
         setting(
             "--api-key-file",
-            f"File that holds the server's key.  [default: {KEY_FILE}, if there is one]",
+            f"File that holds the server's key.  [default: {KEY_FILE}, if it exists]",
             type=click.Path(path_type=Path),
             metavar="FILE",
         ),
@@ -57,10 +57,10 @@ def server_options(command: F) -> F:
 
 
 def the_key(api_key: str | None, api_key_file: Path | None) -> str | None:
-    """Return the key: as given, else of the file, else the one that `tunnel` has made, else None.
+    """Return the key: the given one, else the file's, else the one that `tunnel` created, else None.
 
     Raises:
-        click.ClickException: the file that was named cannot be read.
+        click.ClickException: the named file cannot be read.
     """
     if api_key:
         return api_key
@@ -73,10 +73,10 @@ def the_key(api_key: str | None, api_key_file: Path | None) -> str | None:
 
 
 def the_address(addr: str) -> tuple[str, int]:
-    """Return host and port.
+    """Parse `[HOST]:PORT`; return host and port.
 
     Raises:
-        click.BadParameter: it is no address.
+        click.BadParameter: the text is not an address.
     """
     try:
         return parse_address(addr)

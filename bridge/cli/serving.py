@@ -1,4 +1,4 @@
-"""Runs the server that the settings describe, and tells where it listens."""
+"""Runs the server with the given settings and prints where it listens."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from bridge.tunnel.errors import TunnelError
 from codex_rpc.errors import CodexError
 
 DEMO = """
-  DEMO: nobody is logged in to Codex, so the answers are recordings; only recorded requests have one.
-  For live answers log in (`make login`, or `codex-openai-proxy login`) and start the server again.
+  DEMO: Codex is not logged in, so the answers are recordings; other requests get an error.
+  For live answers, log in (`make login`, or `codex-openai-proxy login`) and restart the server.
 """
 
 
 def run(settings: Settings, tunnel: str | None, cloudflared: str | None, *, demo: bool) -> None:
-    """Serve until a signal stops it, with a tunnel beside it if one is named.
+    """Serve until a signal stops the server; also run the tunnel if one is named.
 
     Raises:
-        click.ClickException: it cannot start, or ended before it was told to.
+        click.ClickException: the server cannot start, or ended before it was stopped.
     """
     if demo and settings.record is settings.replay is None and anyio.run(is_logged_out, settings.codex):
         settings = replace(settings, replay=str(shipped_cases()), demo=True, store=None)
@@ -50,7 +50,7 @@ def run(settings: Settings, tunnel: str | None, cloudflared: str | None, *, demo
         try:
             beside = _tunnel(tunnel, listeners.port, cloudflared, settings) if tunnel else ()
             serve = functools.partial(run_server, beside=beside)
-            gc.freeze()  # What is imported stays: a full collection of all of it stops every answer for 20 ms.
+            gc.freeze()  # Imported objects stay alive; a full collection of them would stop all answers for 20 ms.
             loop = {"use_uvloop": util.find_spec("uvloop") is not None}
             anyio.run(serve, settings, listeners, announce, backend_options=loop)
         except (CodexError, StoreError, CaseError, TunnelError) as error:
@@ -59,7 +59,7 @@ def run(settings: Settings, tunnel: str | None, cloudflared: str | None, *, demo
 
 def _check_certificate(settings: Settings) -> None:
     if (settings.certfile is None) != (settings.keyfile is None):
-        raise click.UsageError("--certfile and --keyfile go together: a certificate is of no use without its key.")
+        raise click.UsageError("--certfile and --keyfile go together: a certificate needs its key.")
     if settings.certfile is None or settings.keyfile is None:
         return
     from bridge.settings.certificate import (  # noqa: PLC0415 - most servers have none

@@ -1,4 +1,4 @@
-"""`codex-openai-proxy status`: what the status page shows, in a terminal."""
+"""`codex-openai-proxy status`: the content of the status page, in a terminal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bridge.cli.server_options import server_options, the_address, the_key
 from bridge.doctor.subject import Subject
 
 BAR = 24
-"""How wide the bar of a quota window is, in letters."""
+"""Width of a quota bar, in characters."""
 LATEST = 8
-"""How many of the latest requests are shown."""
+"""Number of requests shown."""
 
 
 @click.command(
@@ -27,11 +27,11 @@ Examples:
   codex-openai-proxy status --json"""
 )
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="Print what GET /usage answers in place of text.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer of GET /usage instead of text.")
 def status(*, addr: str, certfile: str | None, api_key: str | None, api_key_file: Path | None, as_json: bool) -> None:
     """Show the login, the quota, and the latest requests of the running server.
 
-    Exit status: 0 done, 1 the server does not answer, 2 the command line is wrong.
+    Exit status: 0 success, 1 the server does not answer, 2 the command line is wrong.
     """
     host, port = the_address(addr)
     usage = ask(Subject(host=host, port=port, api_key=the_key(api_key, api_key_file), certfile=certfile), "/usage")
@@ -43,7 +43,7 @@ def status(*, addr: str, certfile: str | None, api_key: str | None, api_key_file
 
 
 def status_lines(usage: Mapping[str, Any], epoch: float) -> Iterator[str]:
-    """Write what /usage tells, at `epoch`, line by line."""
+    """Yield the lines that show a `/usage` answer at the time `epoch` (epoch seconds)."""
     account, codex, today = usage["account"], usage["codex"], usage["today"]
     plan = f" {account['plan']}" if account["plan"] else ""
     yield f"Codex     {codex['state']}"
@@ -52,12 +52,12 @@ def status_lines(usage: Mapping[str, Any], epoch: float) -> Iterator[str]:
         for window in filter(None, (limit["primary"], limit["secondary"])):
             yield _quota_line(limit["name"] or limit["limit"], window, epoch)
     yield f"Today     {today['requests']} requests, {today['input_tokens']:,} tokens in, {today['output_tokens']:,} out"
-    entries = [*usage["running"], *usage["recent"]][:LATEST]
-    if entries:
+    requests = [*usage["running"], *usage["recent"]][:LATEST]
+    if requests:
         yield ""
         yield click.style(f"{'model':26} {'status':>7} {'first':>8} {'tokens':>16} {'cached':>7}  thread", dim=True)
-    for entry in entries:
-        yield _entry_line(entry)
+    for request in requests:
+        yield _request_line(request)
 
 
 def _quota_line(name: str, window: Mapping[str, Any], epoch: float) -> str:
@@ -65,17 +65,17 @@ def _quota_line(name: str, window: Mapping[str, Any], epoch: float) -> str:
     filled = round(BAR * min(used, 100) / 100)
     colour = "red" if used >= 90 else "yellow" if used >= 70 else "green"
     bar = click.style("█" * filled, fg=colour) + "░" * (BAR - filled)
-    left = f", anew in {_span(window['resets_at'] - epoch)}" if window["resets_at"] else ""
-    hours = f" {window['window_minutes'] / 60:g} h" if window["window_minutes"] else ""
-    return f"Quota     {bar} {used:3.0f} % of {name}{hours}{left}"
+    left = f", resets in {_span(window['resets_at'] - epoch)}" if window["resets_at"] else ""
+    span = f" {window['window_minutes'] / 60:g}-hour" if window["window_minutes"] else ""
+    return f"Quota     {bar} {used:3.0f}% of the {name}{span} limit{left}"
 
 
-def _entry_line(entry: Mapping[str, Any]) -> str:
-    first, share = entry["first_token_seconds"], entry["cache_share"]
-    tokens = f"{entry['input_tokens']:,} → {entry['output_tokens']:,}"
+def _request_line(row: Mapping[str, Any]) -> str:
+    first, share = row["first_token_seconds"], row["cache_share"]
+    tokens = f"{row['input_tokens']:,} → {row['output_tokens']:,}"
     return (
-        f"{entry['model'] or '-':26} {entry['status'] or 'running':>7} {'-' if first is None else f'{first:.2f} s':>8} "
-        f"{tokens:>16} {'-' if share is None else f'{share:.0%}':>7}  {entry['thread'] or '-'}"
+        f"{row['model'] or '-':26} {row['status'] or 'running':>7} {'-' if first is None else f'{first:.2f} s':>8} "
+        f"{tokens:>16} {'-' if share is None else f'{share:.0%}':>7}  {row['thread'] or '-'}"
     )
 
 

@@ -1,6 +1,6 @@
-"""How a command speaks to a person: marks with colours, and a sign of life while something takes its time.
+"""Terminal output of commands: coloured marks, and a spinner while something takes time.
 
-Colours and moving signs appear on terminals alone; a pipe gets the same words, line by line.
+Colours and spinners appear only on terminals; a pipe gets the same words, line by line.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from codex_rpc.background import running
 Mark: TypeAlias = Literal["ok", "warn", "fail", "skip"]
 
 _MARKS = {"ok": ("✓", "+", "green"), "warn": ("!", "!", "yellow"), "fail": ("✗", "x", "red"), "skip": ("-", "-", None)}
-"""Each mark's sign, what stands for it where the encoding has no such letter, and its colour."""
+"""Mark → its sign, an ASCII replacement for encodings without that sign, and its colour."""
 
 _SIGNS = ("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\")
 FRAME = 0.1
-"""Seconds for which one moving sign stands."""
+"""Seconds per frame of the spinner."""
 
 
 def _writable(stream: TextIO, text: str, instead: str) -> str:
-    """Return `text`, or `instead` if the stream's encoding lacks a letter of it."""
+    """Return `text`, or `instead` if the stream's encoding lacks one of its characters."""
     try:
         text.encode(stream.encoding or "ascii")
     except UnicodeEncodeError:
@@ -36,14 +36,14 @@ def _writable(stream: TextIO, text: str, instead: str) -> str:
 
 
 def marked(mark: Mark, text: str) -> str:
-    """Return a line that begins with a coloured mark; click takes the colour off where it would not show."""
+    """Return a line that begins with a coloured mark; click removes the colour if the output is not a terminal."""
     sign, plain, colour = _MARKS[mark]
     return f"{click.style(_writable(sys.stdout, sign, plain), fg=colour, bold=True)} {text}"
 
 
 @asynccontextmanager
 async def waiting(text: str) -> AsyncGenerator[None]:
-    """Say on stderr what is waited for while the block runs."""
+    """Show on stderr what the command is waiting for while the block runs."""
     if not sys.stderr.isatty():
         click.echo(f"{text} ...", err=True)
         yield

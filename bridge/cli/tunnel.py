@@ -1,4 +1,4 @@
-"""`codex-openai-proxy tunnel`: a public address for Cursor, set up once, run beside the server."""
+"""`codex-openai-proxy tunnel`: sets up a public address for Cursor and runs the tunnel."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from bridge.tunnel.setup import set_up
     epilog="""\b
 Examples:
   codex-openai-proxy tunnel --hostname codex.example.com --setup
-  codex-openai-proxy serve --tunnel codex.example.com      server and tunnel in one
-  codex-openai-proxy tunnel --quick                        a trycloudflare.com address, beside a running server
+  codex-openai-proxy serve --tunnel codex.example.com      server and tunnel together
+  codex-openai-proxy tunnel --quick                        a trycloudflare.com address for a running server
   codex-openai-proxy tunnel --show                         what to paste into Cursor"""
 )
 @server_options
 @setting("--cloudflared", "The cloudflared executable.  [default: the one on PATH]", metavar="PATH")
-@click.option("--hostname", help="The public name, of a domain that Cloudflare serves for you.", metavar="HOSTNAME")
-@click.option("--quick", is_flag=True, help="An address of trycloudflare.com, new at each start; for a try.")
-@click.option("--name", default="codex-openai-proxy", show_default=True, help="What Cloudflare calls the tunnel.")
-@click.option("--setup", "only_setup", is_flag=True, help="Set the tunnel up, and do not run it.")
-@click.option("--show", is_flag=True, help="Show what to paste into Cursor, and do nothing else.")
-@click.option("--json", "as_json", is_flag=True, help="With --show: print one JSON object in place of text.")
+@click.option("--hostname", help="The public hostname, in a domain that Cloudflare serves for you.", metavar="HOSTNAME")
+@click.option("--quick", is_flag=True, help="Use a trycloudflare.com address, new at each start; for testing.")
+@click.option("--name", default="codex-openai-proxy", show_default=True, help="The tunnel's name at Cloudflare.")
+@click.option("--setup", "only_setup", is_flag=True, help="Set the tunnel up, but do not run it.")
+@click.option("--show", is_flag=True, help="Only show what to paste into Cursor.")
+@click.option("--json", "as_json", is_flag=True, help="With --show: print one JSON object instead of text.")
 def tunnel(
     *,
     addr: str,
@@ -56,11 +56,11 @@ def tunnel(
 ) -> None:
     """Give the server a public address, for Cursor.
 
-    Sets up what is missing: Cloudflare's login, the tunnel, its name in DNS, its configuration (HTTP/2; everything but
-    the name answers 404), and an API key. Then runs cloudflared, until Ctrl-C, beside a server that runs already and
-    asks for that key; `serve --tunnel` does both in one.
+    Sets up what is missing: the Cloudflare login, the tunnel, its DNS name, its configuration (HTTP/2; other
+    hostnames get a 404), and an API key. Then runs cloudflared until Ctrl-C. The server must already run and require
+    that key; `serve --tunnel` runs both.
 
-    Exit status: 0 done, 1 it did not work, 2 the command line is wrong.
+    Exit status: 0 success, 1 failure, 2 the command line is wrong.
     """
     host, port = the_address(addr)
     secure = certfile is not None
@@ -69,10 +69,10 @@ def tunnel(
             _show(the_key(api_key, api_key_file), as_json=as_json)
             return
         if quick == bool(hostname):
-            raise click.UsageError("name a --hostname, or take --quick")
+            raise click.UsageError("give either --hostname or --quick")
         if hostname:
             anyio.run(partial(set_up, secure=secure), find_cloudflared(cloudflared), hostname, name, port, waiting)
-            click.echo(marked("ok", f"{hostname} leads to port {port} by {files.CONFIG}"))
+            click.echo(marked("ok", f"{hostname} leads to port {port}, as set in {files.CONFIG}"))
         if only_setup:
             click.echo(f"\nRun it:  codex-openai-proxy serve --tunnel {hostname}")
             return
@@ -86,10 +86,10 @@ def tunnel(
 
 
 async def _refuse_open_server(subject: Subject) -> None:
-    """A tunnel connects from this machine: a server without a key would answer everybody.
+    """Refuse a tunnel to a server without an API key: requests through it come from this machine, so all are answered.
 
     Raises:
-        TunnelError: the server does not run, asks for no key, or for another one.
+        TunnelError: the server is not running, requires no key, or requires another one.
     """
     serve = f"start it with that key: codex-openai-proxy serve --addr :{subject.port} --api-key-file {files.KEY_FILE}"
     try:
@@ -98,7 +98,7 @@ async def _refuse_open_server(subject: Subject) -> None:
     except Unreachable as error:
         raise TunnelError(f"the server does not answer on port {subject.port}: {error}; {serve}") from None
     if without.status != 401:
-        raise TunnelError(f"the server asks for no key, so the whole world could use your account; {serve}")
+        raise TunnelError(f"the server requires no key, so anyone could use your account; {serve}")
     if with_key.status == 401:
         raise TunnelError(f"the server has another key; name it with --api-key-file, or {serve}")
 
@@ -110,5 +110,5 @@ def _show(key: str | None, *, as_json: bool) -> None:
         click.echo(json.dumps({"api_key": key, "base_url": url, "model": reverse(NAMED[0])}))
         return
     if key is None and url is None:
-        raise click.ClickException("nothing has been set up: codex-openai-proxy tunnel --hostname HOSTNAME --setup")
-    show_values(url or "(no tunnel has been set up)", key)
+        raise click.ClickException("nothing is set up yet: codex-openai-proxy tunnel --hostname HOSTNAME --setup")
+    show_values(url or "(no tunnel is set up)", key)

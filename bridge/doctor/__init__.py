@@ -1,1 +1,1 @@
-"""Examines everything between the user's Codex and a client, and names what is wrong with the way to mend it."""
+"""Checks everything between the user's Codex and a client; reports what is wrong and how to fix it."""

@@ -1,4 +1,4 @@
-"""The table of all checks, in the order in which one depends on another, and how they are gone through."""
+"""The table of all checks, in order of dependency, and the loop that runs them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.doctor.subject import Subject
 
 
 class Check(Struct, frozen=True):
-    """One thing to look at; it is left out when one that it `needs` has failed."""
+    """One check; it is skipped when a check that it `needs` has failed."""
 
     id: str
     title: str
@@ -40,20 +40,20 @@ CHECKS = (
 )
 
 LONG_CHECKS = (Check("silence", "Public stream in silence", server_checks.silence, ("public-models", "stream")),)
-"""What takes minutes."""
+"""Checks that take minutes."""
 
 INSIDE = frozenset({"codex", "login", "quota", "cloudflared", "tunnel-config", "tunnel"})
-"""What a running server can look at from inside."""
+"""Ids of the checks that a running server can make itself."""
 
 
 async def examine(
     subject: Subject, checks: Iterable[Check], around: Callable[[Check], AbstractAsyncContextManager[None]]
 ) -> AsyncGenerator[Examined]:
-    """Go through `checks`; each runs inside the context that `around` makes for it."""
+    """Run `checks` in order, each inside the context that `around` returns for it; yield the findings."""
     failed: set[str] = set()
     for check in checks:
         if missing := [need for need in check.needs if need in failed]:
-            finding = skip(f"left out, because `{missing[0]}` failed")
+            finding = skip(f"skipped, because `{missing[0]}` failed")
         else:
             async with around(check):
                 finding = await check.run(subject)

@@ -1,4 +1,4 @@
-"""The checks of codex itself: is it there, is somebody logged in, is quota left."""
+"""The checks of codex itself: installation, login, quota."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from codex_rpc.wire.calls import account_read, rate_limits_read
 
 INSTALL = "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
 UPDATE = "npm install -g @openai/codex@latest    (or: pip install -U openai-codex-cli-bin)"
-REACH_CHATGPT = "see that this machine reaches chatgpt.com"
+REACH_CHATGPT = "make sure that this machine can reach chatgpt.com"
 
 
 async def codex(subject: Subject) -> Finding:
-    """A codex that is new enough starts as the server starts it."""
+    """Check that codex is recent enough and starts with the server's settings."""
     try:
         executable = find_codex(subject.codex)
         launch = Launcher(subject.codex)
@@ -34,32 +34,32 @@ async def codex(subject: Subject) -> Finding:
     except CodexTooOldError as error:
         return fail(str(error).partition("; ")[0], UPDATE)
     except CodexError as error:
-        return fail(str(error), "mend what it says; most often it is a line of config.toml")
+        return fail(str(error), "fix what the message names; usually a line of config.toml")
     found = f"{version or 'of an unknown version'} at {executable}"
     if names := " and ".join(home.instructions()):
-        return warn(f"{found}; the model sees {names} of {home.path}: {home.obstacle}", f"rename {names} there")
+        return warn(f"{found}; the model sees {names} in {home.path}: {home.obstacle}", f"rename {names} there")
     return ok(found)
 
 
 async def login(subject: Subject) -> Finding:
-    """Somebody is logged in, or nobody need be."""
+    """Check that an account is logged in, unless the model provider needs none."""
     try:
         async with account_client(subject.codex) as client:
             account = await client.call(account_read())
     except RequestRefusedError as error:
         return fail(f"the account cannot be read: {error.reason}", f"{REACH_CHATGPT}, then {LOG_IN} --again")
     except CodexError as error:
-        return fail(f"codex does not start: {error}", "mend what it says; most often it is a line of config.toml")
-    return ok(describe_account(account)) if account.ready else fail("nobody is logged in", LOG_IN)
+        return fail(f"codex does not start: {error}", "fix what the message names; usually a line of config.toml")
+    return ok(describe_account(account)) if account.ready else fail("Codex is not logged in", LOG_IN)
 
 
 async def quota(subject: Subject) -> Finding:
-    """Something is left in every window of the plan."""
+    """Check that no limit of the plan is used up."""
     try:
         async with account_client(subject.codex) as client:
             account = await client.call(account_read())
             if account.kind != "chatgpt":
-                return skip(f"{describe_account(account)} has no windows of quota")
+                return skip(f"{describe_account(account)} has no quota limits")
             limits = await client.call(rate_limits_read())
     except CodexError as error:
         return fail(f"the quota cannot be read: {error}", REACH_CHATGPT)

@@ -1,4 +1,4 @@
-"""What a check finds: a mark, the reason in words, and the exact thing to do about it."""
+"""The finding of a check: a mark, the reason in words, and the fix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Mark: TypeAlias = Literal["ok", "warn", "fail", "skip"]
 
 
 class Finding(Struct, frozen=True):
-    """The outcome of one check; `fix` is empty when there is nothing to do."""
+    """The result of one check; `fix` is empty when nothing needs to be done."""
 
     mark: Mark
     reason: str
@@ -19,27 +19,27 @@ class Finding(Struct, frozen=True):
 
 
 def ok(reason: str) -> Finding:
-    """All is well."""
+    """Return a finding that everything works."""
     return Finding("ok", reason)
 
 
 def warn(reason: str, fix: str) -> Finding:
-    """It works, or will not be needed, but somebody should know."""
+    """Return a finding that the user should know of, although it breaks nothing."""
     return Finding("warn", reason, fix)
 
 
 def fail(reason: str, fix: str) -> Finding:
-    """This is what is wrong."""
+    """Return a finding that something is wrong."""
     return Finding("fail", reason, fix)
 
 
 def skip(reason: str, fix: str = "") -> Finding:
-    """It was not examined."""
+    """Return a finding that the check was not made."""
     return Finding("skip", reason, fix)
 
 
 class Examined(Struct, frozen=True):
-    """A check that was made."""
+    """A check with its finding."""
 
     id: str
     title: str
@@ -47,7 +47,7 @@ class Examined(Struct, frozen=True):
 
 
 def report(examined: Iterable[Examined]) -> Mapping[str, Any]:
-    """Return everything as JSON; `ok` is false when a check failed."""
+    """Return all findings as a JSON value; `ok` is false when a check failed."""
     checks = [
         {"id": it.id, "title": it.title, "status": it.finding.mark, "reason": it.finding.reason, "fix": it.finding.fix}
         for it in examined

@@ -1,6 +1,6 @@
-"""One HTTP request, and when each piece of its answer arrived.
+"""Sends one HTTP request and notes when each piece of the answer arrives.
 
-It follows no redirect and pools nothing, because a doctor wants to see what is there.
+It follows no redirects and pools no connections, so that a check sees what the server really sends.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ READ_SIZE = 64 * 1024
 
 
 class Unreachable(Exception):
-    """Nobody answered; the message says why in words."""
+    """No answer came; the message says why."""
 
 
 class Piece(Struct, frozen=True):
-    """A part of a body and when it came, in seconds since the request was sent."""
+    """A part of a body and its arrival time, in seconds since the request was sent."""
 
     at: float
     data: bytes
 
 
 class Reply(Struct):
-    """An answer; `cut` when it ended before its end."""
+    """An HTTP answer; `cut` when the connection ended before the answer was complete."""
 
     status: int
     headers: Mapping[str, str]
@@ -128,7 +128,7 @@ async def _receive(stream: ByteStream) -> bytes:
 
 
 def _words(error: BaseException, deadline: float) -> str:
-    """Say why nobody answered; a failed connection hides its reason one level deeper."""
+    """Return why no answer came; anyio wraps the reason of a failed connection in another exception."""
     inner: BaseException = error.__cause__ or error
     while isinstance(inner, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", inner).exceptions[0]
@@ -136,11 +136,11 @@ def _words(error: BaseException, deadline: float) -> str:
         case TimeoutError():
             return f"no answer within {deadline:g} seconds"
         case socket.gaierror():
-            return "the name is not known to DNS"
+            return "DNS does not know the name"
         case ssl.SSLError():
             return f"no secure connection: {inner.reason or inner}"
         case ConnectionRefusedError():
-            return "nobody listens there"
+            return "nothing listens there"
         case h11.RemoteProtocolError() | anyio.BrokenResourceError() | ConnectionError():
             return "the connection was closed without an answer"
         case _:

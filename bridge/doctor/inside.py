@@ -1,4 +1,4 @@
-"""What doctor can see from inside the server."""
+"""The checks that the server makes itself, for its status page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.tunnel.files import existing_config
 
 
 async def look_around(settings: Settings) -> dict[str, Any]:
-    """Examine, and report it with the tunnel's address."""
+    """Run the checks of `INSIDE`; return the report with the tunnel's address as `url`."""
     subject = Subject(settings.codex, port=settings.port, certfile=settings.certfile, tunnel_config=existing_config())
     checks = [check for check in CHECKS if check.id in INSIDE]
     async with aclosing(examine(subject, checks, lambda _: nullcontext())) as rounds:

@@ -1,4 +1,4 @@
-"""The checks of a running server, from this machine and through its public address."""
+"""The checks of a running server, locally and through its public address."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from bridge.doctor.verdicts import (
 ANSWER_DEADLINE = 120.0
 """Seconds for the model to answer a greeting."""
 PIECES, PAUSE = 6, 0.4
-"""How many pieces the test stream has, and the seconds between them."""
+"""Number of pieces in the test stream, and the seconds between them."""
 NO_URL = skip("no public URL is known", "name it: codex-openai-proxy doctor --url https://HOST")
 
 
 async def port(subject: Subject) -> Finding:
-    """Nobody else has the port."""
+    """Check that no other program uses the port."""
     elsewhere = f"stop it, or {START} --addr 127.0.0.1:{subject.port + 1}"
     try:
         reply = await fetch("GET", f"{subject.local}/healthz", deadline=5, certfile=subject.certfile)
     except Unreachable as error:
-        if "nobody listens" in str(error):
+        if "nothing listens" in str(error):
             return warn(f"{subject.port} is free: the server is not running", START)
         return fail(f"{subject.port} is taken by another program: {error}", elsewhere)
     if reply.status == 200 and _json(reply.body).get("status") == "ok" and "x-request-id" in reply.headers:
-        return ok(f"{subject.port} is ours")
+        return ok(f"{subject.port} is used by this server")
     return fail(
         f"{subject.port} is taken by another program, which answers with status {reply.status}",
         elsewhere,
@@ -45,12 +45,12 @@ async def port(subject: Subject) -> Finding:
 
 
 async def local_models(subject: Subject) -> Finding:
-    """The server on this machine lists its models."""
+    """Check that the server lists its models locally."""
     return await _models(subject, subject.local)
 
 
 async def public_models(subject: Subject) -> Finding:
-    """The server lists its models through the public address."""
+    """Check that the server lists its models through the public address."""
     return await _models(subject, root_of(subject.url)) if subject.url else NO_URL
 
 
@@ -62,18 +62,18 @@ async def _models(subject: Subject, root: str) -> Finding:
             return skip("the server is not running", START)
         return fail(
             f"{root} cannot be reached: {error}",
-            "see that the hostname is the tunnel's and the tunnel runs: codex-openai-proxy serve --tunnel HOSTNAME",
+            "check that the hostname is the tunnel's and the tunnel runs: codex-openai-proxy serve --tunnel HOSTNAME",
         )
     if reply.status != 200:
         return explain_refusal(reply.status, reply.body)
     models = [str(model.get("id")) for model in _json(reply.body).get("data", ())]
     if not models:
-        return fail(f"{root} answers, but not as this server does", "see who listens there")
+        return fail(f"{root} answers, but not like this server", "find out which program listens there")
     return ok(f"{len(models)} models, the first is {models[0]}")
 
 
 async def chat(subject: Subject) -> Finding:
-    """The model really answers, streamed; this costs a few tokens."""
+    """Check that the model answers a streamed chat; this uses a few tokens."""
     body = {
         "model": subject.model,
         "stream": True,
@@ -89,7 +89,7 @@ async def chat(subject: Subject) -> Finding:
             certfile=subject.certfile,
         )
     except Unreachable as error:
-        return skip("the server is not running", START) if "nobody listens" in str(error) else fail(str(error), START)
+        return skip("the server is not running", START) if "nothing listens" in str(error) else fail(str(error), START)
     if reply.status != 200:
         return explain_refusal(reply.status, reply.body)
     events = list(_events(reply))
@@ -104,12 +104,12 @@ async def chat(subject: Subject) -> Finding:
 
 
 async def local_preflight(subject: Subject) -> Finding:
-    """Browsers and Cursor's window may send requests to the server itself."""
+    """Check that browsers and Cursor's window may send requests to the local server."""
     return await _preflight(subject, subject.local)
 
 
 async def public_preflight(subject: Subject) -> Finding:
-    """The same through the public address."""
+    """Check the same through the public address."""
     return await _preflight(subject, root_of(subject.url)) if subject.url else NO_URL
 
 
@@ -127,17 +127,17 @@ async def _preflight(subject: Subject, root: str) -> Finding:
 
 
 async def base_url(subject: Subject) -> Finding:
-    """The base URL is one that Cursor's servers can use."""
+    """Check that Cursor's servers can use the base URL."""
     return judge_base_url(subject.url) if subject.url else NO_URL
 
 
 async def stream(subject: Subject) -> Finding:
-    """A stream of this server arrives piece by piece through the public address."""
+    """Check that a stream arrives piece by piece through the public address."""
     return await _stream(subject, f"pieces={PIECES}&pause={PAUSE}", 30) if subject.url else NO_URL
 
 
 async def silence(subject: Subject) -> Finding:
-    """A stream in which the model is silent for longer than a tunnel's patience comes to its end."""
+    """Check that a stream completes although the model is silent for longer than a tunnel's time-out."""
     if not subject.url:
         return NO_URL
     return await _stream(subject, f"silence={subject.silence:g}", subject.silence + 30)

@@ -1,4 +1,4 @@
-"""Who is examined: the settings of a server and of the tunnel in front of it."""
+"""The server and tunnel settings that the checks examine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from msgspec import Struct
 from bridge.codex.models import NAMED, reverse
 
 SILENCE = 130.0
-"""Seconds. Cloudflare cuts a stream in which nothing came for about 100."""
+"""Seconds of silence in the long check; Cloudflare cuts a stream after about 100 silent seconds."""
 
 
 class Subject(Struct, frozen=True):
-    """`url` is the public base URL as it was typed; None leaves the public checks out."""
+    """What to check. `url` is the public base URL as typed; None skips the public checks."""
 
     codex: str | None = None
     host: str = "127.0.0.1"
@@ -25,23 +25,23 @@ class Subject(Struct, frozen=True):
     url: str | None = None
     cloudflared: str | None = None
     tunnel_config: Path | None = None
-    """The configuration of the tunnel; None when there is none."""
+    """The tunnel's configuration file; None when there is none."""
     model: str = reverse(NAMED[0])
     silence: float = SILENCE
-    """How long the silent stream of the long check is."""
+    """Seconds for which the stream of the long check is silent."""
 
     @property
     def local(self) -> str:
-        """Where this machine reaches the server."""
+        """The server's base URL on this machine, without `/v1`."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", ""} else "::1" if self.host == "::" else self.host  # noqa: S104 - a comparison
         scheme = "https" if self.certfile else "http"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def trusted_at(self, root: str) -> str | None:
-        """Return the certificate that a server must show at this base URL; None: any that this machine trusts."""
+        """Return the certificate that a server must show at this base URL; None means any that this machine trusts."""
         return self.certfile if root == self.local else None
 
     @property
     def credentials(self) -> Mapping[str, str]:
-        """The headers that show the key."""
+        """The headers that carry the API key; empty without a key."""
         return {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}

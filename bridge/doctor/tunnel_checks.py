@@ -1,4 +1,4 @@
-"""The checks of the tunnel: cloudflared is there, its configuration fits, its connections stand."""
+"""The checks of the tunnel: cloudflared, its configuration, its connections, and the API key."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bridge.tunnel.errors import TunnelError
 
 SET_UP = "codex-openai-proxy tunnel --hostname HOSTNAME --setup"
 RUN = "codex-openai-proxy serve --tunnel HOSTNAME"
-NO_TUNNEL = skip("no tunnel is set up; only Cursor needs one", f"{SET_UP}    (or, for a try: serve --tunnel quick)")
+NO_TUNNEL = skip("no tunnel is set up; only Cursor needs one", f"{SET_UP}    (or, to try it: serve --tunnel quick)")
 
 
 async def cloudflared(subject: Subject) -> Finding:
-    """The program is there."""
+    """Check that cloudflared is installed, if it is needed."""
     try:
         executable = find_cloudflared(subject.cloudflared)
         return ok(f"version {await version(executable)} at {executable}")
@@ -30,7 +30,7 @@ async def cloudflared(subject: Subject) -> Finding:
 
 
 async def tunnel_config(subject: Subject) -> Finding:
-    """cloudflared accepts the configuration, and it leads to the server."""
+    """Check that cloudflared accepts the configuration, and that it leads to the server."""
     path = subject.tunnel_config
     if path is None:
         return skip("no named tunnel is set up", SET_UP)
@@ -40,14 +40,14 @@ async def tunnel_config(subject: Subject) -> Finding:
     except (OSError, ValueError) as error:
         return fail(f"{path} cannot be read: {error}", SET_UP)
     except TunnelError as error:
-        return fail(f"cloudflared refuses {path}: {error}", f"mend it, or write it anew: {SET_UP}")
+        return fail(f"cloudflared refuses {path}: {error}", f"fix it, or write it again: {SET_UP}")
     if found := list(problems(facts, subject.port, secure=subject.certfile is not None)):
-        return fail(f"{path}: {'; '.join(found)}", f"mend it, or write it anew: {SET_UP}")
-    return ok(f"{path} leads {facts.hostname} to port {subject.port} by http2")
+        return fail(f"{path}: {'; '.join(found)}", f"fix it, or write it again: {SET_UP}")
+    return ok(f"{path} leads {facts.hostname} to port {subject.port} over http2")
 
 
 async def tunnel(subject: Subject) -> Finding:
-    """A cloudflared runs on this machine and is connected."""
+    """Check that cloudflared runs on this machine and is connected."""
     reply = await _ask_cloudflared(subject, "ready")
     if reply is None:
         if subject.tunnel_config is None and subject.url is None:
@@ -56,14 +56,14 @@ async def tunnel(subject: Subject) -> Finding:
     connections = _number(reply.body, "readyConnections")
     if not connections:
         return fail(
-            "cloudflared runs without a connection: its log has no line `Registered tunnel connection`",
-            "let it out: TCP port 7844 to *.argotunnel.com; and `protocol: http2`, because UDP is blocked more often",
+            "cloudflared is not connected: its log has no line `Registered tunnel connection`",
+            "allow TCP port 7844 to *.argotunnel.com, and set `protocol: http2`, because UDP is blocked more often",
         )
     return ok(f"cloudflared is connected ({connections} times `Registered tunnel connection`)")
 
 
 async def url_of_the_tunnel(subject: Subject) -> str | None:
-    """Return the public address: that of the named tunnel, else that of a quick one that runs on this machine."""
+    """Return the public address of the named tunnel, else of a quick tunnel that runs on this machine, else None."""
     if subject.tunnel_config:
         with suppress(OSError, ValueError):
             named = read_config(subject.tunnel_config.read_text(encoding="utf-8")).hostname
@@ -74,17 +74,17 @@ async def url_of_the_tunnel(subject: Subject) -> str | None:
 
 
 async def api_key(subject: Subject) -> Finding:
-    """Whoever knows the public address cannot use the account without a key."""
+    """Check that a public server requires a key."""
     try:
         reply = await fetch("GET", f"{subject.local}/v1/models", deadline=10, certfile=subject.certfile)
     except Unreachable:
         return skip("the server is not running", "codex-openai-proxy serve")
     if reply.status == 401:
-        return ok("the server asks for a key")
+        return ok("the server requires a key")
     if subject.url or subject.tunnel_config:
         return warn(
-            "the server asks for no key: whoever knows the tunnel's address uses your account",
-            f"{RUN}    (which makes a key; or set CODEX_OPENAI_PROXY_API_KEY)",
+            "the server requires no key: anyone who knows the tunnel's address can use your account",
+            f"{RUN}    (which creates a key; or set CODEX_OPENAI_PROXY_API_KEY)",
         )
     return ok("no key is set: only programs on this machine may connect")
 
@@ -93,7 +93,7 @@ async def _ask_cloudflared(subject: Subject, what: str) -> Reply | None:
     for address in _metrics_addresses(subject):
         with suppress(Unreachable):
             reply = await fetch("GET", f"http://{address}/{what}", deadline=2)
-            # One that runs a named tunnel has an empty hostname here; the quick one may stand behind it.
+            # A cloudflared with a named tunnel reports an empty hostname; a quick tunnel may be at the next address.
             if _field(reply.body, "hostname" if what == "quicktunnel" else "readyConnections") not in (None, ""):
                 return reply
     return None

@@ -1,4 +1,4 @@
-"""What an observation means: a base URL as typed, how a stream arrived, a preflight, what is left of the quota."""
+"""Turns observations into findings: the typed base URL, stream arrivals, a preflight, the quota."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from bridge.doctor.findings import Finding, fail, ok, skip, warn
 from codex_rpc.quota import RateLimit, Window
 
 ORIGIN = "vscode-file://vscode-app"
-"""The origin with which Cursor's own window sends requests."""
+"""The origin of requests from Cursor's own window."""
 
 
 class Arrival(Struct, frozen=True):
-    """A piece of a test stream: when it was sent and when it came, each by the clock of its side, in seconds."""
+    """A piece of a test stream: when it was sent (server's clock) and when it came (our clock), in seconds."""
 
     sent: float
     came: float
 
 
 def root_of(url: str) -> str:
-    """Return the address without a path; a base URL may end in `/v1` and in slashes."""
+    """Return scheme and host of a base URL, which may end in `/v1` and slashes."""
     parts = urlsplit(url if "://" in url else f"https://{url}")
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def judge_base_url(url: str) -> Finding:
-    """Say whether a client can use the base URL as it is typed, and which form is meant."""
+    """Say whether a client can use the base URL as typed, and which form is recommended."""
     parts = urlsplit(url.strip())
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return fail(f"{url!r} is no URL", f"write it as https://{url.strip().strip('/') or 'HOST'}")
-    meant = root_of(url.strip()).replace("http://", "https://", 1)
+        return fail(f"{url!r} is not a URL", f"write it as https://{url.strip().strip('/') or 'HOST'}")
+    recommended = root_of(url.strip()).replace("http://", "https://", 1)
     if _is_private(parts.hostname):
         return fail(
-            f"{parts.hostname} is this machine or network; Cursor's servers cannot reach it",
+            f"{parts.hostname} is on this machine or network; Cursor's servers cannot reach it",
             "use a tunnel: codex-openai-proxy serve --tunnel quick",
         )
     if parts.scheme == "http":
-        return fail("Cursor takes https alone", f"write {meant}")
+        return fail("Cursor accepts only https", f"write {recommended}")
     path = parts.path.strip("/")
     if parts.query or path not in {"", "v1"}:
-        return fail(f"there is too much behind the host: /{path}", f"write {meant}; Cursor adds the rest by itself")
-    if url.strip() == meant:
-        return ok(f"{meant} is the form that is meant; with /v1 or a slash behind it works as well")
-    return ok(f"{url.strip()} works; meant is {meant}, without /v1 and slash")
+        return fail(f"the base URL has a wrong path: /{path}", f"write {recommended}; Cursor adds the rest itself")
+    if url.strip() == recommended:
+        return ok(f"{recommended} is the recommended form; a trailing /v1 or slash works too")
+    return ok(f"{url.strip()} works; the recommended form is {recommended}, without /v1 and slash")
 
 
 def _is_private(host: str) -> bool:
@@ -60,11 +60,11 @@ def _is_private(host: str) -> bool:
 
 
 def judge_stream(arrivals: Sequence[Arrival], *, cut: bool) -> Finding:
-    """Say whether the pieces of a stream came as they were sent, or all at once at its end."""
+    """Say whether the pieces of a stream arrived as they were sent, or all at once at the end."""
     if cut or len(arrivals) < 2:
         return fail(
             f"the stream was cut after {len(arrivals)} pieces",
-            "see the log of the tunnel; a quick tunnel is not made for streams, a named one is",
+            "see the tunnel's log; quick tunnels do not support streams well, use a named one",
         )
     sending = arrivals[-1].sent - arrivals[0].sent
     coming = arrivals[-1].came - arrivals[0].came
@@ -79,21 +79,21 @@ def judge_stream(arrivals: Sequence[Arrival], *, cut: bool) -> Finding:
 
 
 def judge_silence(seconds: float, *, ended: bool, after: float) -> Finding:
-    """Say whether a stream without content, kept alive by comments, lived through `seconds`."""
+    """Say whether a stream with keep-alive comments but no content survived `seconds` of silence."""
     if ended:
-        return ok(f"a stream that was silent for {seconds:g} s came to its proper end")
+        return ok(f"a stream that was silent for {seconds:g} s completed")
     return fail(
         f"a silent stream was cut after {after:.0f} s of {seconds:g}",
-        "set `--keep-alive 5` on the server, and raise the time-out for idle connections of what stands between "
+        "set `--keep-alive 5` on the server, and raise the idle time-out of the proxies in between "
         "(Cloudflare cuts after 100 s without a byte, nginx after `proxy_read_timeout`)",
     )
 
 
 def judge_preflight(status: int, headers: Mapping[str, str]) -> Finding:
-    """Say whether a browser, or Cursor's window, may send its requests here."""
+    """Say whether browsers and Cursor's window may send requests to the server."""
     missing: list[str] = []
     if not 200 <= status < 300:
-        missing.append(f"status {status} in place of 204")
+        missing.append(f"status {status} instead of 204")
     if headers.get("access-control-allow-origin") not in {"*", ORIGIN}:
         missing.append("no Access-Control-Allow-Origin")
     if "authorization" not in headers.get("access-control-allow-headers", "").lower():
@@ -103,47 +103,43 @@ def judge_preflight(status: int, headers: Mapping[str, str]) -> Finding:
     if missing:
         return fail(
             f"the preflight (OPTIONS) is not answered by this server: {', '.join(missing)}",
-            "let OPTIONS requests through unchanged: no CORS settings, Access application or rule for them in between",
+            "let OPTIONS requests through unchanged: no CORS settings, Access application or rule in between",
         )
-    return ok("the preflight allows POST with Authorization from everywhere")
+    return ok("the preflight allows POST with Authorization from any origin")
 
 
 SCARCE = 90
-"""Percent of a window that may be used before somebody should know."""
+"""Percent of a limit; from here on the finding is a warning."""
 
 
 def judge_quota(limits: Iterable[RateLimit], epoch: float) -> Finding:
-    """Say what is left of the plan's windows at `epoch`."""
+    """Say how much of the plan's limits is used at the time `epoch` (epoch seconds)."""
     windows = [window for limit in limits for window in limit.windows.values()]
     if not windows:
-        return skip("the plan tells nothing of its quota")
+        return skip("the plan reports no quota")
     fullest = max(windows, key=lambda window: window.used_percent)
-    words = f"{_span(fullest)} is used to {fullest.used_percent:g} %{_until(fullest, epoch)}"
+    words = f"{_limit(fullest)}: {fullest.used_percent:g}% used{_until(fullest, epoch)}"
     if fullest.used_percent >= 100:
-        return fail(f"nothing is left: {words}", "wait for the reset, or take a model with a limit of its own")
+        return fail(f"no quota left; {words}", "wait for the reset, or use a model with a separate limit")
     if fullest.used_percent >= SCARCE:
-        return warn(f"little is left: {words}", "wait for the reset, or take a smaller model or effort")
-    return ok("; ".join(f"{_span(window)} is used to {window.used_percent:g} %" for window in windows))
+        return warn(f"little quota left; {words}", "wait for the reset, or use a smaller model or effort")
+    return ok("; ".join(f"{_limit(window)}: {window.used_percent:g}% used" for window in windows))
 
 
-def _span(window: Window) -> str:
+def _limit(window: Window) -> str:
     match window.minutes:
         case None:
-            return "a window"
+            return "limit"
         case minutes if minutes % 1440 == 0:
-            return f"the window of {minutes // 1440} days"
+            return f"{minutes // 1440}-day limit"
         case minutes if minutes % 60 == 0:
-            return f"the window of {minutes // 60} hours"
+            return f"{minutes // 60}-hour limit"
         case minutes:
-            return f"the window of {minutes} minutes"
+            return f"{minutes}-minute limit"
 
 
 def _until(window: Window, epoch: float) -> str:
     if window.resets_at is None:
         return ""
     hours, minutes = divmod(max(0, round((window.resets_at - epoch) / 60)), 60)
-    return (
-        f" and begins anew in {hours // 24} d {hours % 24} h"
-        if hours >= 24
-        else f" and begins anew in {hours} h {minutes} min"
-    )
+    return f", resets in {hours // 24} d {hours % 24} h" if hours >= 24 else f", resets in {hours} h {minutes} min"

@@ -1,1 +1,1 @@
-"""The pytest plugin, and the server of recordings that it runs."""
+"""The pytest plugin and the server that it runs to replay recordings."""

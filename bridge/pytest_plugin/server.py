@@ -1,4 +1,4 @@
-"""A server of recordings in a thread of this process, for tests that are not asynchronous."""
+"""Replays recordings from a server in a thread of this process, for synchronous tests."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bridge.serve import serve
 
 @contextmanager
 def replay_server(folder: Path) -> Generator[str]:
-    """Serve the recordings without pauses on a free port of loopback; yield the base URL, `/v1` included.
+    """Replay the recordings without pauses on a free loopback port; yield the base URL, `/v1` included.
 
     Raises:
-        CaseError: they cannot be read.
+        CaseError: the recordings cannot be read.
     """
     settings = Settings(host="127.0.0.1", port=0, replay=str(folder), pace=math.inf, grace=0)
     listeners = listen(settings.host, settings.port)

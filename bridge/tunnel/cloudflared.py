@@ -1,4 +1,4 @@
-"""The program cloudflared: found, asked, told to set a tunnel up, kept running beside the server."""
+"""The cloudflared program: finds it, runs its commands, creates tunnels, and keeps a tunnel running."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from bridge.tunnel.log import LogEvent, read_line
 logger = logging.getLogger(__name__)
 
 ASK_DEADLINE = 60.0
-"""Seconds for a command of cloudflared that asks Cloudflare something."""
+"""Time limit for a cloudflared command that contacts Cloudflare, in seconds."""
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
-"""Seconds between the end of a cloudflared and the next start: doubled with each failure up to the longest."""
+"""Seconds before cloudflared is restarted; doubled with each failure up to the longest."""
 STEADY_AFTER = 30.0
-"""Seconds. A cloudflared that lived so long was fine: the next start is not delayed."""
+"""Seconds. After a run this long, the pause starts again from the first."""
 EXIT_GRACE = 5.0
-"""Seconds between SIGTERM and SIGKILL; cloudflared lets open requests end first."""
+"""Seconds between SIGTERM and SIGKILL, in which cloudflared finishes open requests."""
 MAX_LINE = 4000
 
 INSTALL = {
@@ -40,7 +40,7 @@ DOWNLOADS = "https://developers.cloudflare.com/cloudflare-one/networks/connector
 
 
 def install_hint(platform: str = sys.platform) -> str:
-    """Return how to get cloudflared on this system."""
+    """Return how to install cloudflared on this system."""
     command = INSTALL.get(platform)
     return f"install it with `{command}`" if command else f"install its package from {DOWNLOADS}"
 
@@ -49,7 +49,7 @@ def find_cloudflared(explicit: str | None = None) -> str:
     """Return the executable: `explicit`, or the one on PATH.
 
     Raises:
-        TunnelError: there is none.
+        TunnelError: it is not found.
     """
     found = shutil.which(explicit or "cloudflared")
     if found is None:
@@ -59,26 +59,26 @@ def find_cloudflared(explicit: str | None = None) -> str:
 
 
 def own_folders() -> tuple[Path, ...]:
-    """Return where cloudflared looks for its certificate and its configuration, the first place first.
+    """Return the folders in which cloudflared looks for its certificate and configuration, in order.
 
-    As a Windows service it runs as LocalSystem, whose home is another: a service needs `--config` with a full path.
+    A Windows service runs as LocalSystem, which has another home, so a service needs `--config` with a full path.
     """
     home = Path.home() / ".cloudflared"
     return (home,) if sys.platform == "win32" else (home, Path("/etc/cloudflared"), Path("/usr/local/etc/cloudflared"))
 
 
 def certificate() -> Path | None:
-    """Return the certificate that `cloudflared tunnel login` leaves, if there is one."""
+    """Return the certificate that `cloudflared tunnel login` wrote, or None."""
     named = os.environ.get("TUNNEL_ORIGIN_CERT")
     places = [Path(named)] if named else [folder / "cert.pem" for folder in own_folders()]
     return next((place for place in places if place.is_file()), None)
 
 
 async def ask(executable: str, *arguments: str) -> str:
-    """Run a command of cloudflared and return what it prints.
+    """Run a cloudflared command and return its output.
 
     Raises:
-        TunnelError: it fails; the message holds its own last words.
+        TunnelError: the command fails; the message holds its last line of stderr.
     """
     said = f"`cloudflared {' '.join(arguments)}`"
     try:
@@ -96,36 +96,36 @@ async def version(executable: str) -> str:
     """Return the version, e.g. `2025.8.1`.
 
     Raises:
-        TunnelError: the program does not tell one.
+        TunnelError: the program prints no version.
     """
     printed = await ask(executable, "--version")
     found = re.search(r"\d+\.\d+\.\d+", printed)
     if found is None:
-        raise TunnelError(f"{executable} does not tell its version; is it cloudflared?")
+        raise TunnelError(f"{executable} prints no version; is it cloudflared?")
     return found[0]
 
 
 async def create(executable: str, name: str) -> str:
-    """Return the id of the tunnel of this name, which is created if there is none.
+    """Return the id of the tunnel of this name; create the tunnel if it does not exist.
 
     Raises:
-        TunnelError: cloudflared refuses.
+        TunnelError: cloudflared fails.
     """
-    known = json.loads(await ask(executable, "tunnel", "list", "--name", name, "--output", "json") or "null")
-    if known:
-        return str(known[0]["id"])
+    existing = json.loads(await ask(executable, "tunnel", "list", "--name", name, "--output", "json") or "null")
+    if existing:
+        return str(existing[0]["id"])
     return str(json.loads(await ask(executable, "tunnel", "create", "--output", "json", name))["id"])
 
 
 class Cloudflared:
-    """A cloudflared that is kept running; `notice` is told what its log says."""
+    """Keeps cloudflared running; calls `notice` with each event of its log."""
 
     def __init__(self, command: Sequence[str], notice: Callable[[LogEvent], None]) -> None:
         self._command = command
         self._notice = notice
 
     async def run(self) -> None:
-        """Run until cancelled; afterwards no process of it is left."""
+        """Run cloudflared, restarting it when it ends, until cancelled; then stop it."""
         pause = FIRST_PAUSE
         while True:
             began = anyio.current_time()
@@ -135,7 +135,7 @@ class Cloudflared:
             except OSError as error:
                 reason = f"cloudflared cannot be started: {error}"
             pause = FIRST_PAUSE if anyio.current_time() - began > STEADY_AFTER else pause
-            logger.error("%s; starting it again in %g s", reason, pause)
+            logger.error("%s; restarting it in %g s", reason, pause)
             await anyio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 

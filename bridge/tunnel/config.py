@@ -1,4 +1,4 @@
-"""The configuration of a named tunnel: written for cloudflared, and read back to see whether it fits.
+"""The cloudflared configuration of a named tunnel: writes, reads and checks it.
 
 Source: Cloudflare's documentation of the configuration file of locally-managed tunnels.
 """
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 NOT_FOUND = "http_status:404"
-"""The service that answers what no other rule does; it must come last."""
+"""The catch-all service, which must be the last rule."""
 
 METRICS_PORTS = range(20241, 20246)
-"""Where cloudflared tells of itself on loopback, if it is not told otherwise: the first of them that is free."""
+"""Loopback ports of cloudflared's metrics server; by default it takes the first free one."""
 
 
 class NamedTunnel(Struct, frozen=True):
-    """A tunnel that cloudflared has created; `credentials` is the path of its file."""
+    """A tunnel that cloudflared has created; `credentials` is the path of its credentials file."""
 
     tunnel_id: str
     credentials: str
@@ -30,7 +30,7 @@ class NamedTunnel(Struct, frozen=True):
 
 
 class ConfigFacts(Struct, frozen=True):
-    """What a configuration says, as far as it concerns us."""
+    """The values of a configuration that matter here."""
 
     protocol: str | None
     hostnames: tuple[str, ...]
@@ -43,19 +43,19 @@ class ConfigFacts(Struct, frozen=True):
 
 
 def service_url(port: int, *, secure: bool) -> str:
-    """Return where cloudflared finds the server on this machine."""
+    """Return the URL at which cloudflared reaches the server on this machine."""
     return f"{'https' if secure else 'http'}://127.0.0.1:{port}"
 
 
 def config_text(tunnel: NamedTunnel) -> str:
-    """Return the file. A JSON string is YAML as well, whatever letters a path holds."""
-    # The certificate is for another name than 127.0.0.1, and the way there does not leave this machine.
+    """Return the text of the file. Strings are written as JSON, which YAML reads with any characters in them."""
+    # The certificate names another host than 127.0.0.1, and this connection does not leave the machine.
     unverified = "\n    originRequest:\n      noTLSVerify: true" if tunnel.secure else ""
     return f"""\
-# Written by codex-openai-proxy; it is written anew when the tunnel is set up again.
+# Written by codex-openai-proxy; overwritten when the tunnel is set up again.
 tunnel: {tunnel.tunnel_id}
 credentials-file: {json.dumps(tunnel.credentials)}
-# HTTP/2 over TCP: QUIC is blocked by many networks, and streams that stall there look like failures of the model.
+# HTTP/2 over TCP: many networks block QUIC, and a stalled stream looks like a failure of the model.
 protocol: http2
 ingress:
   - hostname: {tunnel.hostname}
@@ -65,7 +65,7 @@ ingress:
 
 
 def read_config(text: str) -> ConfigFacts:
-    """Read the lines that matter; whether cloudflared accepts the file, only cloudflared knows."""
+    """Read the values that matter; only cloudflared itself can say whether the file is valid."""
     return ConfigFacts(
         next(_values(text, "protocol"), None),
         tuple(_values(text, "hostname")),
@@ -80,13 +80,13 @@ def _values(text: str, key: str) -> Iterator[str]:
 
 
 def problems(facts: ConfigFacts, port: int, *, secure: bool = False) -> Iterator[str]:
-    """Say what would keep requests from the server on `port`, HTTPS if it is `secure`, or cut its streams."""
+    """Yield each problem that keeps requests from the server on `port` (HTTPS if `secure`) or cuts its streams."""
     if facts.protocol not in {"http2", None}:
-        yield f"protocol is {facts.protocol}; write `protocol: http2`, which networks do not block"
+        yield f"protocol is {facts.protocol}; write `protocol: http2`, which networks rarely block"
     if facts.protocol is None:
-        yield "protocol is left to cloudflared, which prefers QUIC; write `protocol: http2`, as networks block QUIC"
+        yield "protocol is not set, and cloudflared prefers QUIC, which networks block; write `protocol: http2`"
     if not facts.services or facts.services[-1] != NOT_FOUND:
-        yield f"the last ingress rule is not `service: {NOT_FOUND}`, without which cloudflared refuses the file"
+        yield f"the last ingress rule is not `service: {NOT_FOUND}`, which cloudflared requires"
     scheme = "https" if secure else "http"
     if not any(re.fullmatch(rf"{scheme}://(localhost|127\.0\.0\.1|\[::1\]):{port}/?", it) for it in facts.services):
         yield f"no ingress rule leads to {service_url(port, secure=secure)}, where the server listens"

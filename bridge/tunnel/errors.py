@@ -1,4 +1,4 @@
-"""What goes wrong with a tunnel."""
+"""The error of tunnels."""
 
 from __future__ import annotations
 

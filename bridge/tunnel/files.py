@@ -1,4 +1,4 @@
-"""The files of a tunnel: the key that it needs and its configuration, in this program's own folder."""
+"""The files of a tunnel, in this program's folder: the API key and the configuration."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from bridge.config import settings_folder
 
 KEY_FILE = settings_folder() / "api-key"
 CONFIG = settings_folder() / "cloudflared.yml"
-"""The configuration of the named tunnel. It is not cloudflared's own config.yml, which may serve other tunnels."""
+"""The configuration of the named tunnel; separate from cloudflared's config.yml, which may serve other tunnels."""
 QUICK_CONFIG = settings_folder() / "quick-tunnel.yml"
-"""An empty configuration: cloudflared refuses a quick tunnel while it finds a config.yml of its own."""
+"""An empty configuration; cloudflared refuses a quick tunnel if it finds its default config.yml."""
 
 
 def existing_config() -> Path | None:
-    """Return the configuration of the named tunnel, if one has been set up."""
+    """Return the path of the named tunnel's configuration, or None if no tunnel is set up."""
     return CONFIG if CONFIG.is_file() else None
 
 
 def make_key(path: Path = KEY_FILE) -> None:
-    """Write a new key that its owner alone may read, unless there is a file already.
+    """Write a new key that only its owner can read, unless the file exists.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""What cloudflared says in its log, as far as somebody waits for it."""
+"""Reads the events that matter from cloudflared's log."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from msgspec import Struct
 
 
 class QuickAddress(Struct, frozen=True):
-    """The address that a quick tunnel has been given."""
+    """Cloudflare has assigned this address to a quick tunnel."""
 
     url: str
 
 
 class Registered(Struct, frozen=True):
-    """A connection to Cloudflare stands; a tunnel has up to four. `location` is the data centre, e.g. `fra07`."""
+    """A connection to Cloudflare is up; a tunnel has up to four. `location` is the data centre, e.g. `fra07`."""
 
     location: str
 
 
 class Trouble(Struct, frozen=True):
-    """A line that cloudflared itself calls a warning or an error."""
+    """A line that cloudflared logs as a warning or an error."""
 
     text: str
 
@@ -34,7 +34,7 @@ _LEVEL = re.compile(r"^\S+\s+(WRN|ERR|FTL)\s+(.*\S)")
 
 
 def read_line(line: str) -> LogEvent | None:
-    """Read one line of the log in its console form; a line that nobody waits for becomes None."""
+    """Parse one line of cloudflared's console log; return None for lines without an event."""
     if found := _LEVEL.match(line):
         return Trouble(found[2])
     if found := _QUICK.search(line):

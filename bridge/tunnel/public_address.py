@@ -1,4 +1,4 @@
-"""A tunnel that runs: which command makes it, and when its address may be told to people."""
+"""Runs a tunnel and announces its public address once the tunnel is connected."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from bridge.tunnel.log import LogEvent, QuickAddress, Registered, Trouble
 logger = logging.getLogger(__name__)
 
 QUICK = "quick"
-"""What stands for a hostname where the tunnel is to be one of trycloudflare.com."""
+"""Given instead of a hostname, it selects a trycloudflare.com tunnel."""
 
 QUICK_WARNING = (
-    "a quick tunnel is for a try: its address changes at each start, Cloudflare promises nothing for it and may hold "
-    "streams back. For every day set up a named one: codex-openai-proxy tunnel --hostname HOSTNAME"
+    "a quick tunnel is for testing: its address changes at each start, Cloudflare guarantees nothing and may hold "
+    "streams back. For regular use set up a named tunnel: codex-openai-proxy tunnel --hostname HOSTNAME"
 )
 
 
 class PublicAddress(Struct):
-    """Runs cloudflared; `tell` gets the address when it can be reached, and again when it has changed."""
+    """Runs cloudflared; calls `tell` with the address when it is reachable, and again when it has changed."""
 
     command: list[str]
     address: str | None
-    """None until a quick tunnel has been given one."""
+    """None until Cloudflare has assigned an address to a quick tunnel."""
     tell: Callable[[str], None]
     told: str | None = None
-    """The address that was told last."""
+    """The last address passed to `tell`."""
 
     async def run(self) -> None:
         """Run until cancelled."""
         await Cloudflared(self.command, self.notice).run()
 
     def notice(self, event: LogEvent) -> None:
-        """Take one event of the log."""
+        """Handle one event of cloudflared's log."""
         match event:
             case QuickAddress(url):
                 self.address = url
@@ -55,12 +55,12 @@ class PublicAddress(Struct):
 def public_address(
     where: str, port: int, cloudflared: str | None, tell: Callable[[str], None], *, secure: bool = False
 ) -> PublicAddress:
-    """Return the tunnel that leads `where`, a hostname that has been set up or `quick`, to the server on `port`.
+    """Return the tunnel from `where` (a hostname that is set up, or `quick`) to the server on `port`.
 
-    A `secure` server speaks HTTPS; its certificate is not checked on the way inside this machine.
+    A `secure` server speaks HTTPS; cloudflared does not verify its certificate on this machine.
 
     Raises:
-        TunnelError: there is no cloudflared, or the hostname has not been set up for this port.
+        TunnelError: cloudflared is not installed, or the hostname is not set up for this port.
     """
     executable = find_cloudflared(cloudflared)
     if where == QUICK:
@@ -79,9 +79,9 @@ def public_address(
 def _check(hostname: str, port: int, *, secure: bool) -> None:
     again = f"set it up: codex-openai-proxy tunnel --hostname {hostname} --addr :{port} --setup"
     if not files.CONFIG.is_file():
-        raise TunnelError(f"no tunnel has been set up; {again}")
+        raise TunnelError(f"no tunnel is set up; {again}")
     facts = read_config(files.CONFIG.read_text(encoding="utf-8"))
     if facts.hostname != hostname:
-        raise TunnelError(f"the tunnel has been set up for {facts.hostname} and not for {hostname}; {again}")
+        raise TunnelError(f"the tunnel is set up for {facts.hostname}, not for {hostname}; {again}")
     if wrong := list(problems(facts, port, secure=secure)):
         raise TunnelError(f"{files.CONFIG}: {'; '.join(wrong)}; {again}")

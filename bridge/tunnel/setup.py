@@ -1,4 +1,4 @@
-"""Sets a named tunnel up, once: Cloudflare's login, the tunnel, its DNS name, its configuration, the key."""
+"""Sets up a named tunnel: the Cloudflare login, the tunnel, its DNS name, its configuration, the API key."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _HOSTNAME = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-
 
 
 async def set_up(executable: str, hostname: str, name: str, port: int, around: Around, *, secure: bool = False) -> None:
-    """Do what has not been done yet; each step that takes its time runs inside what `around` makes of its title.
+    """Do the steps that are missing; each slow step runs inside the context that `around` returns for its title.
 
-    A `secure` server speaks HTTPS on its port.
+    A `secure` server speaks HTTPS on `port`.
 
     Raises:
-        TunnelError: a step failed; those before it need not be repeated.
+        TunnelError: a step failed; earlier steps need not be repeated.
     """
     if not _HOSTNAME.fullmatch(hostname):
-        raise TunnelError(f"{hostname!r} is no hostname; name one of a domain that Cloudflare serves for you")
+        raise TunnelError(f"{hostname!r} is not a hostname; give one in a domain that Cloudflare serves for you")
     if certificate() is None:
         await _log_in(executable)
     async with around(f"creating the tunnel {name}"):
         tunnel_id = await create(executable, name)
-    async with around(f"leading {hostname} to it"):
+    async with around(f"pointing {hostname} to it"):
         await ask(executable, "tunnel", "route", "dns", tunnel_id, hostname)
     folder = certificate()
     if folder is None:
-        raise TunnelError("cloudflared has left no certificate; run `cloudflared tunnel login`")
+        raise TunnelError("cloudflared wrote no certificate; run `cloudflared tunnel login`")
     credentials = folder.parent / f"{tunnel_id}.json"
     files.make_key()
     tunnel = NamedTunnel(tunnel_id, str(credentials), hostname, port, secure)
@@ -44,7 +44,7 @@ async def set_up(executable: str, hostname: str, name: str, port: int, around: A
 
 
 async def _log_in(executable: str) -> None:
-    """Cloudflare's own login: it opens a browser, or shows a page to open, and waits."""
+    """Run cloudflared's own login, which opens a browser or prints a URL, and waits."""
     done = await anyio.run_process([executable, "tunnel", "login"], stdin=None, stdout=None, stderr=None, check=False)
     if done.returncode != 0:
-        raise TunnelError("`cloudflared tunnel login` did not succeed; try again")
+        raise TunnelError("`cloudflared tunnel login` failed; try again")

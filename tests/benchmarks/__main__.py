@@ -1,4 +1,4 @@
-"""`make bench`: runs the scenarios, prints the table, and with `--write FOLDER` also leaves it there with its plot."""
+"""`make bench`: runs the scenarios, prints the table, and with `--write FOLDER` also writes it there with its plot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.benchmarks.scenarios import Row, measure
 
 
 async def main(rounds: int, wanted: list[str], folder: Path | None) -> None:
-    """Measure; print each row as soon as it is known."""
+    """Run the scenarios; print each row as soon as it is measured."""
     rows: list[Row] = []
     async for row in measure(rounds, wanted):
         rows.append(row)
@@ -22,7 +22,7 @@ async def main(rounds: int, wanted: list[str], folder: Path | None) -> None:
 
 
 def write(rows: list[Row], folder: Path) -> None:
-    """Put the table between the marks of performance.md, and the plot beside it."""
+    """Write the table between the markers in performance.md, and the plot next to it."""
     page = folder / "performance.md"
     head, mark, rest = page.read_text(encoding="utf-8").partition("<!-- figures -->\n")
     _, end, tail = rest.partition("<!-- end of figures -->\n")

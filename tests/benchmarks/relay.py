@@ -1,7 +1,7 @@
-"""The least that can stand between codex and an HTTP client in Python: the bare client, writing to a socket.
+"""A minimal HTTP relay for codex: the bare client, writing to a socket.
 
-It checks nothing and remembers nothing, and speaks just enough HTTP to be read. What it costs, any server in its place
-costs at least: reading a pipe, parsing a line, and writing a chunk to a socket.
+It checks and stores nothing, and speaks just enough HTTP to be read. Any Python server costs at least as much:
+reading a pipe, parsing a line, and writing a chunk to a socket.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ BEFORE = (
     b'data: {"id":"chatcmpl-0123456789abcdef0123456789abcdef","object":"chat.completion.chunk","created":1795635700,'
     b'"model":"gpt-5.2-codex","choices":[{"index":0,"delta":{"content":'
 )
-BEHIND = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+AFTER = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
 
 class Relayed(Heard):
-    """Writes what it hears."""
+    """Writes each piece of an answer to a socket."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         super().__init__()
         self._writer = writer
 
     def hear(self, text: str) -> None:
-        chunk = BEFORE + orjson.dumps(text) + BEHIND
+        chunk = BEFORE + orjson.dumps(text) + AFTER
         self._writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
 
 
@@ -43,7 +43,7 @@ async def answer(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """Answer the requests of a connection, one after the other."""
+    """Answer the requests of a connection one after the other."""
     while head := await _head(reader):
         body = orjson.loads(await reader.readexactly(int(head["content-length"])))
         conversation = conversations.setdefault(head[CONVERSATION], bare.conversation())
@@ -62,7 +62,7 @@ async def _head(reader: asyncio.StreamReader) -> dict[str, str]:
 
 
 async def main(port: int) -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is terminated."""
     async with bare_client(Launcher()) as bare:
         server = await asyncio.start_server(partial(answer, bare, {}), "127.0.0.1", port)
         print("listens", file=sys.stderr, flush=True)  # noqa: T201

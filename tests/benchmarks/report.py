@@ -1,4 +1,4 @@
-"""Rows of figures as a line of text, as a Markdown table, and as an SVG of bars."""
+"""Formats rows of figures as text, as a Markdown table, and as an SVG bar chart."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _BAR, _GAP, _LABEL, _WIDTH = 14, 40, 330, 420
 
 
 def text(row: Row) -> str:
-    """Return one line for a terminal."""
+    """Return a row as one line for a terminal."""
     return f"{row.scenario:62} {row.unit:20} " + "  ".join(f"{name} {_number(it)}" for name, it in row.figures.items())
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows as a Markdown table; what is no column of its own stands in the last one."""
+    """Return the rows as a Markdown table; subjects without a column are listed in the last one."""
     lines = [f"| | | {' | '.join(COLUMNS)} | |", "| --- | --- |" + " ---: |" * len(COLUMNS) + " --- |"]
     for row in rows:
         cells = [_number(row.figures[name]) if name in row.figures else "" for name in COLUMNS]
@@ -54,5 +54,5 @@ def plot(rows: Sequence[Row]) -> str:
 
 
 def _number(figure: float) -> str:
-    """Three digits that mean something."""
+    """Return a figure with three significant digits."""
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"

@@ -1,4 +1,4 @@
-"""What is measured, each scenario with all subjects in turn in one run, so that only what lies between them differs."""
+"""The scenarios. Each runs all subjects in turn in one run, so that only the subject differs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ STREAMS, PACED, PAUSE, OPENING = 64, 100, 0.05, 6
 SHORT, AT_ONCE = 300, 32
 LONG = 100
 REST = 0.7
-"""Seconds between two conversations, as people pause."""
+"""Seconds between two conversations, as with human users."""
 CONNECTIONS_GONE = 1
-"""Seconds after which nothing is left of connections that their clients closed."""
+"""Seconds for the server to clean up connections that clients closed."""
 EMPTY = "an empty application under Hypercorn"
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: a figure for each subject by its name; `better` says which way is good."""
+    """One row of the table: subject name → figure; `better` says whether lower or higher is better."""
 
     scenario: str
     unit: str
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """All subjects over one transport to one upstream."""
+    """All subjects, with one transport to one upstream."""
 
     transport: Transport
     upstream: RunningUpstream
@@ -57,7 +57,7 @@ class Lab:
 
 @asynccontextmanager
 async def lab(transport: Transport) -> AsyncGenerator[Lab]:
-    """Start everything; each subject has a codex of its own."""
+    """Start all subjects, each with a separate codex."""
     with tempfile.TemporaryDirectory() as folder:
         async with upstream_process() as upstream:
             write_home(Path(folder) / "home", upstream.base_url, transport)
@@ -66,7 +66,7 @@ async def lab(transport: Transport) -> AsyncGenerator[Lab]:
                 "SCRIPTED_KEY": "made-up",
                 "XDG_STATE_HOME": f"{folder}/state",
             }
-            # Modules are compiled at the first start and not at each, as they are where the program is installed.
+            # As in an installation, modules are compiled at the first start only.
             os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
             os.environ["PYTHONPYCACHEPREFIX"] = f"{folder}/compiled"
             launch = Launcher()
@@ -83,7 +83,7 @@ Scenario = Callable[[Lab, int], Awaitable[list[Row]]]
 
 
 async def first_content(lab: Lab, rounds: int) -> list[Row]:
-    """Time from the question to the first text, in a new conversation and in the one that goes on."""
+    """Time from the question to the first text, in a new and in a continued conversation."""
     new: dict[str, list[float]] = {subject.name: [] for subject in lab.subjects}
     living: dict[str, list[float]] = {subject.name: [] for subject in lab.subjects}
     for _ in range(rounds * 3):
@@ -99,7 +99,7 @@ async def first_content(lab: Lab, rounds: int) -> list[Row]:
 
 
 async def burst(lab: Lab, rounds: int) -> list[Row]:
-    """One stream as fast as it comes."""
+    """One stream at full speed."""
     rates: dict[str, list[float]] = {subject.name: [] for subject in lab.subjects}
     costs: dict[str, list[float]] = {subject.name: [] for subject in lab.subjects}
     for _ in range(rounds):
@@ -116,7 +116,7 @@ async def burst(lab: Lab, rounds: int) -> list[Row]:
 
 
 async def paced(lab: Lab, rounds: int) -> list[Row]:
-    """Many streams at the pace of a model, one subject after the other; first and last deltas do not count."""
+    """Many streams at a model's pace, one subject after the other; first and last deltas are not counted."""
     del rounds
     middle: dict[str, float] = {}
     slowest: dict[str, float] = {}
@@ -151,7 +151,7 @@ async def paced(lab: Lab, rounds: int) -> list[Row]:
 
 
 async def many(lab: Lab, rounds: int) -> list[Row]:
-    """Short conversations, many at once."""
+    """Many short conversations at once."""
     del rounds
     rates: dict[str, float] = {}
     costs: dict[str, float] = {}
@@ -172,7 +172,7 @@ async def many(lab: Lab, rounds: int) -> list[Row]:
 
 
 async def agent(lab: Lab, rounds: int) -> list[Row]:
-    """Ten steps of an agent: what the upstream receives, with and without threads that live on."""
+    """Ten steps of an agent: the bytes that the upstream receives, with and without continued threads."""
     del rounds
     sizes: dict[str, float] = {}
     for name, edited in (("proxy", False), ("a new thread each step", True)):
@@ -186,9 +186,9 @@ async def agent(lab: Lab, rounds: int) -> list[Row]:
 
 
 async def long_conversation(lab: Lab, rounds: int) -> list[Row]:
-    """A conversation of 100 turns: what a turn costs at its beginning and at its end.
+    """A conversation of 100 turns: the cost of a turn at the beginning and at the end.
 
-    The relay shows what any server pays for a history that is sent whole: its bytes are received and decoded.
+    The relay shows the cost that any server has when clients send the whole history: receiving and decoding the bytes.
     """
     del rounds
     early: dict[str, float] = {}
@@ -208,7 +208,7 @@ async def long_conversation(lab: Lab, rounds: int) -> list[Row]:
 
 
 async def idle_threads(lab: Lab, rounds: int) -> list[Row]:
-    """Memory of the proxy, and of codex, for each thread that waits."""
+    """Memory of the proxy and of codex for each waiting thread."""
     del rounds
     async with proxy("--threads", "1000") as fresh:
         ours = psutil.Process(fresh.pid)
@@ -228,7 +228,7 @@ async def idle_threads(lab: Lab, rounds: int) -> list[Row]:
 
 
 async def start_up(lab: Lab, rounds: int) -> list[Row]:
-    """From the start of the process until it listens, and until codex has answered the first request."""
+    """Time from the start of the process until it listens, and until codex has answered the first request."""
     listens: dict[str, list[float]] = {"proxy": [], EMPTY: []}
     cpu: dict[str, list[float]] = {"proxy": [], EMPTY: []}
     answers: dict[str, list[float]] = defaultdict(list)
@@ -273,7 +273,7 @@ WEBSOCKET: Sequence[Scenario] = (first_content, many, agent)
 
 
 async def measure(rounds: int, wanted: Sequence[str]) -> AsyncGenerator[Row]:
-    """Yield the rows of all scenarios, or of those whose names are wanted."""
+    """Yield the rows of all scenarios, or of the named ones."""
     plans: Mapping[Transport, Sequence[Scenario]] = {"http": HTTP, "websocket": WEBSOCKET}
     for transport, scenarios in plans.items():
         chosen = [one for one in scenarios if not wanted or getattr(one, "__name__", "") in wanted]

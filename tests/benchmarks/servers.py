@@ -1,4 +1,4 @@
-"""Two HTTP servers before codex, read from their sockets: ours, and the least that could stand in its place."""
+"""The proxy and the minimal relay as benchmark subjects, with an HTTP client that reads their sockets."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.benchmarks.subjects import MODEL, Heard
 
 READ_SIZE = 256 * 1024
 LAST_CHUNK = b"\r\n0\r\n\r\n"
-"""What ends an answer whose length was not told, and stands nowhere else in it: JSON has no such line breaks."""
+"""The end of a chunked answer; it occurs nowhere else, because JSON has no such line breaks."""
 CONVERSATION = "x-conversation"
-"""A header with the conversation's name, which spares the relay what the proxy finds out from the messages."""
+"""The header with the conversation's name for the relay; the proxy recognises conversations by their messages."""
 _numbers = itertools.count(1)
 
 
 class Server:
-    """A server in a process of its own."""
+    """A server in a separate process."""
 
     def __init__(self, name: str, port: int, pid: int) -> None:
         self.name = name
@@ -45,12 +45,12 @@ class Server:
         return cpu_of(self.pid)
 
     def memory(self) -> int:
-        """Bytes of memory that the process takes."""
+        """Resident memory of the process, in bytes."""
         return psutil.Process(self.pid).memory_info().rss
 
 
 class HeardOverHttp(Heard):
-    """The bytes of an answer as they arrived; they are taken apart when everything that is measured is over."""
+    """The bytes of an answer as they arrived; parsed after the measurement."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class HeardOverHttp(Heard):
         return [(at, text) for at, delta in self._deltas if (text := delta.get("content"))]
 
     def message(self) -> dict[str, Any]:
-        """Return the message that the client would keep."""
+        """Return the assistant message that the client would store."""
         text = "".join(text for _, text in self.pieces)
         calls = [call for _, delta in self._deltas for call in delta.get("tool_calls", [])]
         return {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
@@ -92,7 +92,7 @@ class HttpConversation:
     """Sends its whole history with each question over one connection, as clients of the Chat Completions API do."""
 
     def __init__(self, port: int, tools: Sequence[Mapping[str, Any]] = (), *, edited: bool = False) -> None:
-        """With `edited` the beginning changes each time, so that no thread can go on with it."""
+        """With `edited` the first message changes each time, so that no thread can be continued."""
         self._port = port
         self._edited = edited
         self._name = next(_numbers)
@@ -137,7 +137,7 @@ class HttpConversation:
 
 @asynccontextmanager
 async def _process(*command: str, says: bytes = b"listens") -> AsyncGenerator[int]:
-    """Run a Python module; yield its process id when it says that it listens."""
+    """Run a Python module; yield its process id when it prints that it listens."""
     start = [sys.executable, "-m", *command]
     async with await anyio.open_process(start, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
         try:

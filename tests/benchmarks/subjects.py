@@ -1,6 +1,6 @@
-"""What is measured asks questions in conversations, and notes when which text arrived; two clients that do so directly.
+"""The interface of benchmark subjects, and two that use codex directly: a bare client and the official SDK.
 
-They are a bare one and the official SDK. What speaks HTTP stands in `servers.py`.
+A subject asks questions in conversations and notes when each text arrived. `servers.py` has those that use HTTP.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ READ_SIZE = 256 * 1024
 
 
 class Heard:
-    """When a question was asked and when which piece of the answer arrived; times are monotonic nanoseconds."""
+    """When a question was asked and each piece of the answer arrived, in monotonic nanoseconds."""
 
     def __init__(self) -> None:
         self.asked = time.monotonic_ns()
@@ -39,7 +39,7 @@ class Heard:
 
     @property
     def pieces(self) -> Sequence[tuple[int, str]]:
-        """When which text arrived."""
+        """The arrival time of each text, with the text."""
         return self._pieces
 
     def hear(self, text: str) -> None:
@@ -53,12 +53,12 @@ class Heard:
 
     @property
     def words(self) -> int:
-        """How many deltas the upstream sent, as each ends with a blank."""
+        """Number of deltas that the upstream sent; each ends with a blank."""
         return sum(text.count(" ") for _, text in self.pieces)
 
     @property
     def rate(self) -> float:
-        """Deltas a second, from the first to the last."""
+        """Deltas per second, from the first to the last."""
         return self.words / (self.pieces[-1][0] - self.pieces[0][0]) * 1e9
 
     @property
@@ -76,24 +76,24 @@ class Conversation(Protocol):
 
 
 class Subject(Protocol):
-    """What is measured."""
+    """A benchmark subject: a client of codex, direct or through a server."""
 
     name: str
 
     def conversation(self) -> Conversation:
-        """Begin a conversation; nothing happens before the first question."""
+        """Return a new conversation; nothing is sent before the first question."""
         ...
 
     def cpu(self) -> float:
-        """Seconds of CPU that stand between codex and the reader of the answer so far."""
+        """CPU seconds used so far between codex and the reader of the answer."""
         ...
 
 
-# ── The bare client ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The bare client ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Bare:
-    """The least that can read an answer: a line is parsed, its thread looked up, its delta noted."""
+    """A minimal client: it parses each line, looks up the thread and notes the delta."""
 
     name = "bare client"
 
@@ -166,7 +166,7 @@ class BareConversation:
 
 @asynccontextmanager
 async def bare_client(launch: Launcher) -> AsyncGenerator[Bare]:
-    """Start codex as the proxy does, and shake hands."""
+    """Start codex like the proxy, and do the handshake."""
     command, env = await launch.prepare()
     pipe, none = subprocess.PIPE, subprocess.DEVNULL
     codex = await asyncio.create_subprocess_exec(
@@ -183,7 +183,7 @@ async def bare_client(launch: Launcher) -> AsyncGenerator[Bare]:
     await codex.wait()
 
 
-# ── The official SDK ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The official SDK ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Sdk:
@@ -230,7 +230,7 @@ class _SdkConversation:
 
 @asynccontextmanager
 async def official_sdk(launch: Launcher) -> AsyncGenerator[Sdk]:
-    """Start codex through the SDK, which waits for each event in a thread: it gets as many as it can use."""
+    """Start codex through the SDK, which waits for events in threads; it gets as many threads as it can use."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(128))
     command, env = await launch.prepare()
     config = CodexConfig(launch_args_override=tuple(command), cwd=str(launch.cwd), env=env)

@@ -1,8 +1,8 @@
-"""The scripted upstream in a process of its own; the last thing that the model was told says what it answers.
+"""The scripted upstream in a separate process; the last message or tool output is the script of the answer.
 
 `{"deltas": 5}` is answered by five deltas at once; `{"deltas": 5, "pause": 0.05, "at": 12}` by one every 0.05 seconds
-from the monotonic time of 12 seconds on, each the time at which it was sent; `{"call": "look"}` by a tool call. Prints
-its port; after that, for each line on stdin, how many requests and bytes of request bodies have come since the last.
+from the monotonic time of 12 seconds on, each containing its send time; `{"call": "look"}` by a tool call. Prints
+its port; after that, for each line on stdin, the number of requests and of request-body bytes since the last line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PIECE = "word "
 
 @dataclass(frozen=True, slots=True)
 class Paced:
-    """The events of an answer whose deltas come one by one, each the monotonic time in nanoseconds and a blank."""
+    """The events of an answer whose deltas come one by one; each is its send time (monotonic ns) and a blank."""
 
     deltas: int
     pause: float
@@ -46,7 +46,7 @@ class Paced:
 
 
 def _around(piece: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The events of an answer of one piece: up to its delta, and behind it."""
+    """Return the events of a one-piece answer before its delta, and those after it."""
     events = [event for event in reply(piece).actions if isinstance(event, dict)]
     at = next(number for number, event in enumerate(events) if event["type"].endswith("text.delta"))
     return events[: at + 1], events[at + 1 :]
@@ -58,24 +58,26 @@ def _burst(deltas: int) -> Reply:
 
 
 def answer(request: Received) -> Reply:
-    """Do what the last message or tool output says."""
+    """Return the reply that the last message or tool output describes."""
     last = request.input[-1]
     said: Any = last.get("content", last.get("output"))
     script = orjson.loads(said if isinstance(said, str) else said[0]["text"])
     if "call" in script:
         return reply(Call(script["call"], call_id=f"call_{time.monotonic_ns()}"))
     if "pause" in script:
-        return Reply(cast("Any", Paced(script["deltas"], script["pause"], script["at"])))  # made while it is played
+        return Reply(
+            cast("Any", Paced(script["deltas"], script["pause"], script["at"]))
+        )  # generated while it is played
     return _burst(script["deltas"])
 
 
 class RunningUpstream(Protocol):
-    """The upstream as the benchmarks see it."""
+    """The upstream's process, as the benchmarks use it."""
 
     base_url: str
 
     async def received(self) -> tuple[int, int]:
-        """Return the requests and the bytes of their bodies since the last call."""
+        """Return the number of requests and of body bytes since the last call."""
         ...
 
 
@@ -101,7 +103,7 @@ async def _line(child: anyio.abc.Process) -> bytes:
 
 @asynccontextmanager
 async def upstream_process(*, handshake: float = 0) -> AsyncGenerator[RunningUpstream]:
-    """Run this module as a child for the length of the block; each WebSocket takes `handshake` seconds to open."""
+    """Run this module as a child while the block runs; each WebSocket takes `handshake` seconds to open."""
     command = [sys.executable, "-m", "tests.benchmarks.upstream", str(handshake)]
     async with await anyio.open_process(command, stderr=None) as child:
         try:
@@ -111,7 +113,7 @@ async def upstream_process(*, handshake: float = 0) -> AsyncGenerator[RunningUps
 
 
 async def main(handshake: float) -> None:
-    """Answer until stdin ends."""
+    """Serve until stdin ends."""
     async with scripted_upstream() as upstream:
         upstream.respond = answer
         upstream.handshake = handshake

@@ -1,4 +1,4 @@
-"""docs/settings.md, made from the options of `serve`; `make settings` writes it."""
+"""Generates docs/settings.md from the options of `serve`; `make settings` writes it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 HEAD = """\
 # Settings
 
-Made from the code by `make settings`; a test compares.
+Generated from the code by `make settings`; a test checks that it is up to date.
 
 Each can be given on the command line (`--addr`), in the environment (`CODEX_OPENAI_PROXY_ADDR`) or in a TOML file
-(`addr`); the first of these that says something holds. What holds, and where it came from:
+(`addr`); the first of these that sets a value wins. To see all values and their sources:
 
 ```sh
 codex-openai-proxy serve --print-config
@@ -25,7 +25,7 @@ codex-openai-proxy serve --print-config
 
 The file is `config.toml` in this program's folder: `~/.config/codex-openai-proxy` on Linux,
 `~/Library/Application Support/codex-openai-proxy` on macOS, `%APPDATA%\\codex-openai-proxy` on Windows; `--config FILE`
-or `CODEX_OPENAI_PROXY_CONFIG` names another. What the program keeps for itself is in its state folder:
+or `CODEX_OPENAI_PROXY_CONFIG` names another. The program's own data is in its state folder:
 `~/.local/state/codex-openai-proxy` on Linux (`$XDG_STATE_HOME`), the folder above on macOS,
 `%LOCALAPPDATA%\\codex-openai-proxy` on Windows.
 
@@ -43,7 +43,7 @@ Times are seconds, sizes bytes.
 
 
 def settings_page() -> str:
-    """Return the page as it must be."""
+    """Return the text of the page."""
     options = (param for param in serve.params if isinstance(param, click.Option) and param.name not in NO_SETTINGS)
     return HEAD + "".join(_row(option) for option in options)
 

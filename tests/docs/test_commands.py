@@ -1,7 +1,7 @@
-"""Every command and program of README and docs is run, on a machine that has nothing but stand-ins for the rest.
+"""Runs every command and program of the README and docs, with stand-ins for other programs.
 
-A page is run from its top to its end in one home, as a reader would. The real program answers; what would change this
-machine or needs another system is a stand-in that writes down how it was called.
+The blocks of a page run in order in one home, as a reader would run them. The real program answers; commands that would
+change this machine or need another system are stand-ins that log how they were called.
 """
 
 from __future__ import annotations
@@ -33,15 +33,18 @@ from tests.harness.upstream import Upstream
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN = [page for page in PAGES if page.name != "README.zh-CN.md"]
-"""A translation shows the same code (`test_settings.py` compares it), so it is run once."""
+"""Pages to run. A translation shows the same code (`test_settings.py` compares it), so it is run once."""
 STAND_INS = ("aider", "docker", "launchctl", "llm", "loginctl", "pip", "systemctl", "uv")
-"""Programs of others: what they would do cannot be had here, so that only the call is looked at."""
-NOT_RUN = {"powershell": "needs Windows; `test_what_windows_runs_exists` reads it", "": "shows output, not commands"}
-"""Kinds of blocks that no test runs, and why."""
+"""Programs that cannot run here; only their calls are checked."""
+NOT_RUN = {
+    "powershell": "needs Windows; `test_the_commands_for_windows_exist` reads it",
+    "": "shows output, not commands",
+}
+"""Kinds of blocks that are not run, and why."""
 
 SERVE = """\
 #!/bin/sh
-# A server runs until it is stopped: stop the one before, start this one, and go on when it answers.
+# A server runs until it is stopped: stop the previous one, start this one, and continue when it answers.
 case "$1" in
 serve | record | replay)
     # Nothing was asked of a server that records here: what it would have written comes from elsewhere.
@@ -101,7 +104,7 @@ def write_program(path: Path, text: str) -> None:
 
 @pytest.fixture
 async def machine(tmp_path: Path, upstream: Upstream, home: Path) -> AsyncGenerator[dict[str, str]]:
-    """The environment of a new user: the program, cloudflared, and stand-ins; servers end with the test."""
+    """The environment of a new user: the program, cloudflared, and stand-ins. Servers stop when the test ends."""
     del upstream, home
     bin_folder = tmp_path / "bin"
     write_stand_in(bin_folder)
@@ -135,7 +138,7 @@ def _home_of(process: psutil.Process) -> str | None:
 
 
 async def execute(command: list[str], environment: dict[str, str], folder: Path) -> str:
-    """Run a block to its end; return what it printed."""
+    """Run a block to its end; return its output."""
     with anyio.fail_after(100):
         done = await anyio.run_process(
             command, env=environment, cwd=folder, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT
@@ -149,7 +152,7 @@ async def execute(command: list[str], environment: dict[str, str], folder: Path)
 
 @contextmanager
 def checkout(folder: Path) -> Generator[Path]:
-    """A folder that holds what the repository holds, in which a reader may write."""
+    """Return a writable folder with the contents of the repository."""
     copy = folder / "checkout"
     copy.mkdir()
     for path in ROOT.iterdir():
@@ -194,12 +197,12 @@ async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp
 
 
 def _check_toml(values: dict[str, object]) -> None:
-    """Settings of ours, or Codex's configuration on the other side."""
+    """Check that a TOML block holds this program's settings, or else Codex's configuration."""
     known = {param.name for param in serve.params}
     assert set(values) <= known or "model_providers" in values
 
 
-def test_what_windows_runs_exists() -> None:
+def test_the_commands_for_windows_exist() -> None:
     text = "".join(text for page in PAGES for language, text in blocks(page) if language == "powershell")
     called = set(re.findall(r"Scripts\\codex-openai-proxy (\w+)", text))
     assert called

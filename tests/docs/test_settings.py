@@ -1,4 +1,4 @@
-"""The pages that are made from the code, or that list what the code has."""
+"""Pages that are generated from the code, or that list parts of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.docs.settings_page import PAGE, settings_page
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_settings_page_is_what_the_code_says() -> None:
+def test_the_settings_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == settings_page(), "run `make settings`"
 
 
@@ -26,7 +26,7 @@ def test_trouble_shooting_has_every_check_and_every_symptom() -> None:
     rows = [line.split("|")[1].split() for line in page.splitlines() if line.startswith("| `")]
     assert [row[0].strip("`") for row in rows] == [check.id for check in (*CHECKS, *LONG_CHECKS)]
     for symptom in SYMPTOMS:
-        assert f"| {symptom.seen} | {symptom.means} | {symptom.fix} |\n" in page
+        assert f"| {symptom.message} | {symptom.means} | {symptom.fix} |\n" in page
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
@@ -47,7 +47,7 @@ def test_both_readmes_show_the_same() -> None:
     assert english == chinese
 
 
-def test_what_systems_start_can_be_read_by_them() -> None:
+def test_the_files_for_service_managers_are_valid() -> None:
     agent = plistlib.loads((ROOT / "deploy" / "codex-openai-proxy.plist").read_bytes())
     assert agent["ProgramArguments"] == ["HOME_FOLDER/.local/bin/codex-openai-proxy", "serve"]
     unit = (ROOT / "deploy" / "codex-openai-proxy.service").read_text()
@@ -57,7 +57,7 @@ def test_what_systems_start_can_be_read_by_them() -> None:
     assert "--protocol http2" in services["tunnel"]["command"]
 
 
-def test_the_image_copies_what_there_is_and_what_the_wheel_needs() -> None:
+def test_the_image_copies_existing_files_and_what_the_wheel_needs() -> None:
     copied = [
         source
         for line in (ROOT / "Dockerfile").read_text().splitlines()

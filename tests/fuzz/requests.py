@@ -1,4 +1,4 @@
-"""Requests that no client should send: every route, and bodies that are almost right or nothing at all."""
+"""Strategies for bad requests: every route, with almost valid bodies and garbage."""
 
 from __future__ import annotations
 
@@ -99,11 +99,11 @@ BODIES: tuple[dict[str, Any], ...] = (
         "store": False,
     },
 )
-"""What is right; the strategies below spoil it."""
+"""Valid bodies, which the strategies below corrupt."""
 
 
 def nested(kind: type, depth: int) -> Any:
-    """Return a value with so many others inside each other."""
+    """Return a value nested this many levels deep."""
     value: Any = "deep"
     for _ in range(depth):
         value = [value] if kind is list else {"x": value}
@@ -111,7 +111,7 @@ def nested(kind: type, depth: int) -> Any:
 
 
 DEEP = "nested beyond all measure"
-"""Stands for a value that no library would write."""
+"""Placeholder for a value that JSON libraries do not write."""
 
 ODD: tuple[Any, ...] = (
     None,
@@ -150,7 +150,7 @@ JSON = st.recursive(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the path of every value inside a body."""
+    """Yield the path of every value inside a body."""
     inner: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         inner = list(cast("dict[str, Any]", value).items())
@@ -161,7 +161,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> bytes:
-    """Return a right body with some of its values replaced, left out, doubled or renamed."""
+    """Return a valid body with some values replaced, removed, duplicated or renamed."""
     body: Any = copy.deepcopy(draw(st.sampled_from(BODIES)))
     for _ in range(draw(st.integers(1, 3))):
         options = places(body)
@@ -186,7 +186,7 @@ def spoilt(draw: st.DrawFn) -> bytes:
 
 
 def dumped(value: Any) -> bytes:
-    """Return JSON; what JSON has no word for is written as others write it."""
+    """Return a value as JSON bytes, or in a Python-like form if the JSON library refuses it."""
     try:
         return orjson.dumps(value).replace(orjson.dumps(DEEP), b"[" * 900 + b"]" * 900)
     except TypeError:
@@ -195,7 +195,7 @@ def dumped(value: Any) -> bytes:
 
 @st.composite
 def broken(draw: st.DrawFn) -> bytes:
-    """Return a body that was cut, or into which foreign bytes have come."""
+    """Return a body that is truncated, or has foreign bytes inserted."""
     body = draw(spoilt() | st.sampled_from([dumped(body) for body in BODIES]))
     at = draw(st.integers(0, len(body)))
     foreign = draw(st.sampled_from([b"", b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b'"', b"\\ud800", b"NaN", b"[" * 2000]))
@@ -204,7 +204,7 @@ def broken(draw: st.DrawFn) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class BadRequest:
-    """One request; `headers` come beside those that a client adds by itself."""
+    """One request; `headers` are added to those that the client sends itself."""
 
     method: str
     path: str
@@ -242,4 +242,4 @@ _ANYWHERE = st.builds(
     HEADERS,
 )
 BAD_REQUESTS = st.one_of(_POST, _POST, _POST, _ANYWHERE)
-"""Three of four go where bodies are read."""
+"""Bad requests; three of four go to routes that read bodies."""

@@ -1,6 +1,6 @@
-"""Whatever is sent, the answer is well-formed, no fault of ours, and the server goes on.
+"""Every request gets a well-formed answer, none causes a server error, and the server stays up.
 
-`make test` runs a small part, always the same; `make fuzz` runs as many as it is told, each time others.
+`make test` runs a few fixed examples; `make fuzz` runs as many as requested, different ones each time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WANTED = int(os.environ.get("FUZZ", "0"))
 
 
 def examples(few: int, share: float = 1) -> settings:
-    """So many of what `make fuzz` is told, or a few that are always the same."""
+    """Return hypothesis settings: a share of the examples of `make fuzz`, or a few fixed ones."""
     return settings(
         max_examples=round(WANTED * share) or few,
         derandomize=not WANTED,
@@ -41,19 +41,19 @@ def examples(few: int, share: float = 1) -> settings:
 
 
 DOCUMENTED = {502, 503, 504}
-"""The only statuses above 499 that may come: codex or its upstream did not like what it got, or was not there."""
+"""The only allowed statuses above 499: codex or its upstream refused the request, or was unavailable."""
 
 
 @pytest.fixture
 def no_faults(caplog: pytest.LogCaptureFixture) -> Generator[None]:
-    """Nothing of the test leaves a traceback in the log."""
+    """Fail if the test leaves a traceback in the log."""
     yield
     assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.WARNING]
 
 
 @examples(200)
 @given(bad=BAD_REQUESTS)
-async def test_a_bad_request_is_answered_and_is_no_fault_of_ours(
+async def test_a_bad_request_is_answered_and_causes_no_server_error(
     bridge: Proxy, no_faults: None, bad: BadRequest
 ) -> None:
     with anyio.fail_after(30):
@@ -67,7 +67,7 @@ async def test_a_bad_request_is_answered_and_is_no_fault_of_ours(
 
 
 def check(status: int, media: str, body: bytes, bad: object) -> None:
-    """Fail unless the answer is one that a client can read."""
+    """Fail unless a client can read the answer."""
     assert status < 500 or status in DOCUMENTED, (status, body, bad)
     if media.startswith("application/json") and body:
         value = orjson.loads(body)
@@ -78,7 +78,7 @@ def check(status: int, media: str, body: bytes, bad: object) -> None:
 
 @pytest.fixture
 async def running(upstream: Upstream, home: Path, tmp_path: Path) -> AsyncGenerator[Program]:
-    """The program; afterwards it still answers, and its log tells of no fault."""
+    """The running program; afterwards it must still answer, and its log must show no error."""
     del upstream, home
     log = tmp_path / "log"
     async with program("--log-level", "debug", log=log) as one:
@@ -90,7 +90,7 @@ async def running(upstream: Upstream, home: Path, tmp_path: Path) -> AsyncGenera
 
 
 def raw(bad: BadRequest) -> bytes:
-    """Return a request as it goes over the wire; whatever its headers are, they do not end early."""
+    """Return the bytes of a request; no header value ends the headers early."""
     target = quote(bad.path, safe="/%").encode()
     headers = {"host": "localhost", **bad.headers, "content-length": str(len(bad.body)), "connection": "close"}
     lines = [f"{name}: {value}".encode("latin-1") for name, value in headers.items()]
@@ -98,14 +98,14 @@ def raw(bad: BadRequest) -> bytes:
 
 
 def exchange(address: tuple[str, int], sent: bytes, *, hang_up: bool = False) -> bytes:
-    """Send bytes, say that there is no more if so wanted, return all that comes back."""
+    """Send bytes, close the sending side if requested, and return everything that is received."""
     received = bytearray()
     with socket.create_connection(address, timeout=30) as connection:
         try:
             connection.sendall(sent)
             if hang_up:
                 connection.shutdown(socket.SHUT_WR)
-                connection.settimeout(0.1)  # the server may wait for more, or be done with us without a word
+                connection.settimeout(0.1)  # the server may wait for more, or have closed the connection
             while data := connection.recv(65536):
                 received += data
         except (ConnectionError, TimeoutError):
@@ -114,10 +114,10 @@ def exchange(address: tuple[str, int], sent: bytes, *, hang_up: bool = False) ->
 
 
 def answers(received: bytes) -> list[tuple[int, bytes]]:
-    """Read whole HTTP responses, as a strict client does.
+    """Read complete HTTP responses like a strict client.
 
     Raises:
-        h11.RemoteProtocolError: one of them breaks off.
+        h11.RemoteProtocolError: a response is incomplete or malformed.
     """
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method="GET", target="/", headers=[("host", "x"), ("connection", "close")]))
@@ -159,13 +159,13 @@ DIRT = (
 
 @st.composite
 def hardly_http(draw: st.DrawFn) -> bytes:
-    """Return the beginning of a request, and then something else."""
+    """Return the beginning of a request followed by other bytes."""
     beginning = draw(BAD_REQUESTS.map(raw) | st.just(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n") | st.just(b""))
     return beginning[: draw(st.integers(0, 200))] + draw(st.sampled_from(DIRT))
 
 
 @examples(40, 0.25)
 @given(garbage=st.binary(max_size=300) | hardly_http())
-async def test_what_is_hardly_http_harms_nobody(running: Program, garbage: bytes) -> None:
+async def test_bytes_that_are_hardly_http_harm_no_other_request(running: Program, garbage: bytes) -> None:
     await anyio.to_thread.run_sync(partial(exchange, running.address, garbage, hang_up=True))
     assert running.process.returncode is None

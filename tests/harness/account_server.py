@@ -1,6 +1,7 @@
-"""What stands behind a ChatGPT login, on loopback: device codes, tokens, the account and its quota.
+"""The servers of a ChatGPT login, on loopback: device codes, tokens, the account and its quota.
 
-The real codex logs in here when CODEX_APP_SERVER_LOGIN_ISSUER and `chatgpt_base_url` lead here; its tokens are made up.
+The real codex logs in here when CODEX_APP_SERVER_LOGIN_ISSUER and `chatgpt_base_url` point here. Its tokens
+are made up.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from typing import Any
 
 CLAIMS = "https://api.openai.com/auth"
 FAR = 2_100_000_000
-"""A time of expiry and of reset that no test will see."""
+"""A time of expiry and reset far in the future, in epoch seconds."""
 
 
 @dataclass
 class AccountServer:
-    """The running server; a person who finishes the login is played by `approve`."""
+    """The running server; `approve` finishes the login as the user would."""
 
     port: int = 0
     email: str = "ada@example.com"
     plan: str = "plus"
     used: tuple[int, int] = (42, 17)
-    """How much of the five-hour and the weekly window is used, in percent."""
+    """Used percent of the five-hour and the weekly limit."""
     resets: tuple[int, int] = (FAR, FAR)
-    """When these windows begin anew, in epoch seconds."""
+    """When these limits reset, in epoch seconds."""
     refuse_codes: bool = False
     approved: threading.Event = field(default_factory=threading.Event)
     asked: threading.Event = field(default_factory=threading.Event)
@@ -41,17 +42,17 @@ class AccountServer:
         return f"http://127.0.0.1:{self.port}"
 
     def approve(self) -> None:
-        """The person has typed the code."""
+        """Finish the login, as if the user had typed the code."""
         self.approved.set()
 
     def write_config(self, home: Path) -> None:
-        """Lead the codex of this home here for all that concerns the account."""
+        """Point the codex of this home to this server for everything about the account."""
         config = home / "config.toml"
         old = config.read_text() if config.exists() else ""
         config.write_text(f'chatgpt_base_url = "{self.url}/backend-api"\n{old}')
 
     def log_in(self, home: Path) -> None:
-        """Leave the home as codex leaves it after a login."""
+        """Write the files that codex writes at a login."""
         tokens = {**self._tokens(), "account_id": "account-1"}
         written = {
             "auth_mode": "chatgpt",
@@ -62,7 +63,7 @@ class AccountServer:
         (home / "auth.json").write_text(json.dumps(written))
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
-        """Return the status and the body for a path."""
+        """Return the status and the body of the answer for a path."""
         match path.rpartition("/")[2]:
             case "usercode" if self.refuse_codes:
                 return 403, {"error": "device codes are off"}
@@ -88,7 +89,7 @@ class AccountServer:
         return {"id_token": token, "access_token": token, "refresh_token": "refresh-1"}
 
     def _account(self) -> dict[str, Any]:
-        # codex accepts no other origin than HTTPS; a turn on the scripted upstream does not use it.
+        # codex accepts only HTTPS origins; turns on the scripted upstream do not use it.
         return {
             "id": "account-1",
             "name": "Ada",
@@ -119,7 +120,7 @@ def _unsigned(claims: dict[str, Any]) -> str:
 
 @contextmanager
 def account_server() -> Generator[AccountServer]:
-    """Run an `AccountServer` on a free loopback port, in a thread, for the length of the block."""
+    """Run an `AccountServer` on a free loopback port, in a thread, while the block runs."""
     server = AccountServer()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,7 +1,7 @@
-"""An HTTP client transport that calls an ASGI application in this process and streams its answer as it is made.
+"""An HTTP client transport that calls an ASGI application in this process and streams the answer.
 
-The transport that comes with the client library collects the whole answer first; with this one a test sees each chunk
-when it leaves, and closing the response early is a client that goes away.
+The client library's own transport collects the whole answer first; with this one a test sees each chunk
+when it is sent, and closing the response early acts as a client that disconnects.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 
 class StreamingASGITransport(httpx2.AsyncBaseTransport):
-    """Runs each request as a task of `tasks`."""
+    """Runs each request as a task in `tasks`."""
 
     def __init__(self, app: ASGIApp, tasks: TaskGroup, peer: str = "127.0.0.1") -> None:
         self._app = app
@@ -40,7 +40,7 @@ class StreamingASGITransport(httpx2.AsyncBaseTransport):
         async def send(message: Message) -> None:
             await sent.send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                gone.set()  # as ASGI asks
+                gone.set()  # as ASGI requires
 
         async def run() -> None:
             with sent:
@@ -50,7 +50,7 @@ class StreamingASGITransport(httpx2.AsyncBaseTransport):
         try:
             start = await received.receive()
         except BaseException:
-            gone.set()  # the client left before there was an answer
+            gone.set()  # the client disconnected before the answer began
             received.close()
             raise
         headers = [(name.decode(), value.decode()) for name, value in start["headers"]]
@@ -85,14 +85,14 @@ class _Body(httpx2.AsyncByteStream):
                 break
 
     async def aclose(self) -> None:
-        """The client leaves; after a complete answer that changes nothing."""
+        """Disconnect the client; no effect after a complete answer."""
         self._gone.set()
         await self._messages.aclose()
 
 
 @asynccontextmanager
 async def asgi_client(app: ASGIApp, peer: str = "127.0.0.1") -> AsyncGenerator[httpx2.AsyncClient]:
-    """Yield a client of the application; what still runs at the end is cancelled."""
+    """Yield a client of the application; cancel requests that still run at the end."""
     async with anyio.create_task_group() as tasks:
         transport = StreamingASGITransport(app, tasks, peer)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost/v1") as client:

@@ -1,6 +1,6 @@
-"""A real browser without a screen: Chromium, driven over its DevTools protocol, a page at a time.
+"""Headless Chromium, driven over its DevTools protocol, one page at a time.
 
-Playwright would be 45 MB for what is a WebSocket and six methods here.
+Playwright would add 45 MB; this needs a WebSocket and six methods.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 PATIENCE = 30.0
-"""Seconds until a page that does not become what a test expects fails it."""
+"""Seconds that a test waits for a page to reach the expected state."""
 
 
 @dataclass
 class Page:
-    """One tab. `complaints` holds what the browser wrote to its console: errors, and what the policy refused."""
+    """One tab. `complaints` holds the errors and content-policy violations that the browser wrote to its console."""
 
     socket: ClientConnection
     session: str = ""
@@ -47,7 +47,7 @@ class Page:
     _last_id: int = 0
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call a method of the protocol; what the browser tells meanwhile is noted."""
+        """Call a method of the protocol; note the events that arrive meanwhile."""
         self._last_id += 1
         session = {"sessionId": self.session} if self.session else {}
         await self.socket.send(json.dumps({"id": self._last_id, "method": method, "params": params, **session}))
@@ -76,13 +76,13 @@ class Page:
         await self.call("Page.navigate", url=url)
 
     async def evaluate(self, expression: str) -> Any:
-        """Return the value of an expression in the page, a promise's as well."""
+        """Return the value of an expression in the page; a promise is awaited."""
         result = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
     async def text(self, selector: str) -> str:
-        """Return what a person reads in an element."""
+        """Return the visible text of an element."""
         return await self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText")
 
     async def until(self, expression: str) -> None:
@@ -94,21 +94,21 @@ class Page:
                 await anyio.sleep(0.05)
 
     async def show_as(self, width: int, height: int, *, dark: bool = False, scale: float = 1) -> None:
-        """Take the size of a screen and the theme of a system."""
+        """Set the screen size and the system theme."""
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600}
         await self.call("Emulation.setDeviceMetricsOverride", **size)
         theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[theme])
 
     async def screenshot(self, path: Path) -> None:
-        """Write the whole page as a PNG."""
+        """Save the whole page as a PNG."""
         taken = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(taken["data"]))
 
 
 @asynccontextmanager
 async def browser_page(profile: Path, *flags: str) -> AsyncGenerator[Page]:
-    """Run a browser with an empty profile for the length of the block; yield its page."""
+    """Run a browser with an empty profile while the block runs; yield its page."""
     command = [program_of("chromium"), *FLAGS, *flags, f"--user-data-dir={profile}"]
     process = await anyio.open_process(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:

@@ -1,4 +1,4 @@
-"""A stand-in for cloudflared: its commands, its log lines, its metrics server; Cloudflare itself is a file.
+"""A stand-in for cloudflared: its commands, log lines and metrics server; Cloudflare itself is a file.
 
 Run as a program. Its account lives in `$HOME/.cloudflared`; STAND_IN_FAULT may be `no connection` or `crash`.
 """
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _read(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Part flags from words; all flags but two have a value."""
+    """Split the arguments into flags and words; all flags but two have a value."""
     flags: dict[str, str] = {}
     words: list[str] = []
     rest = iter(arguments)

@@ -1,4 +1,4 @@
-"""A CODEX_HOME whose codex talks to the scripted upstream, over HTTP or over WebSocket."""
+"""Writes a CODEX_HOME whose codex talks to the scripted upstream, over HTTP or WebSocket."""
 
 from __future__ import annotations
 

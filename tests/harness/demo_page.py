@@ -1,4 +1,4 @@
-"""The status page of a server that has been at work, for its picture in the docs: all of it is scripted.
+"""Takes the docs' pictures of the status page, from a scripted server with some history.
 
 `python -m tests.harness.demo_page FOLDER` writes the pictures.
 """
@@ -33,7 +33,7 @@ CONVERSATIONS = (("xedoc-2.5-tpg", 5), ("2.5-tpg", 2), ("xam-xedoc-1.5-tpg", 2))
 
 
 PICTURES = (("light", 1160, False, 1), ("dark", 1160, True, 1), ("phone", 390, False, 2))
-"""Name, width, theme and scale of each."""
+"""Name, width, theme and scale of each picture."""
 SPREAD = """{
   const ask = fetch;
   window.fetch = async (path, options) => {
@@ -44,19 +44,19 @@ SPREAD = """{
     return new Response(JSON.stringify(usage));
   };
 }"""
-"""Lets requests that were made within seconds appear as ten minutes of work."""
+"""Makes requests that were sent within seconds appear as ten minutes of work."""
 
 HIDE_PATHS = r"""for (const line of document.querySelectorAll("#checks p")) {
   for (const part of line.childNodes) {
     if (part.nodeType === 3) part.data = part.data.replace(/ \S+\/(codex|cloudflared)$/, " /usr/local/bin/$1");
   }
 }"""
-"""Puts usual places where the picture would show folders of the machine on which it is taken."""
+"""Replaces the folders of this machine by usual ones in the picture."""
 
 
 @asynccontextmanager
 async def demo_server(folder: Path) -> AsyncGenerator[Program]:
-    """Run a server with a ChatGPT account and a tunnel, neither of them real."""
+    """Run a server with a made-up ChatGPT account and tunnel."""
     home = folder / "codex"
     async with scripted_upstream() as upstream:
         with account_server() as accounts:
@@ -108,7 +108,7 @@ async def take_pictures(target: Path) -> None:
             await page.until("document.querySelector('#answer-note').textContent")
             for name, width, dark, scale in PICTURES:
                 await page.show_as(width, 1180, dark=dark, scale=scale)
-                await anyio.sleep(2.5)  # the charts are drawn anew for the new width
+                await anyio.sleep(2.5)  # the charts are redrawn for the new width
                 height = await page.evaluate("document.documentElement.scrollHeight")
                 await page.show_as(width, height, dark=dark, scale=scale)
                 await page.screenshot(target / f"{name}.png")

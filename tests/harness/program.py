@@ -1,4 +1,4 @@
-"""The program as a person starts it: a process of its own on a free port, and its commands with what they print."""
+"""The program as a user starts it: in a separate process on a free port; and its commands with their output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from anyio.abc import Process
 from bridge.settings.certificate import trusting
 
 TLS = Path(__file__).parent / "tls"
-"""A certificate for this machine with its key, and some that no client takes."""
+"""A certificate for this machine with its key, and invalid ones."""
 
 
 def _has_ipv6() -> bool:
@@ -35,10 +35,10 @@ def _has_ipv6() -> bool:
 needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
 
 PATIENCE = 60.0
-"""Seconds after which a command or a start is given up."""
+"""Time limit for a command or a start, in seconds."""
 
 STOPPING = 20.0
-"""Seconds for the program to end by itself."""
+"""Seconds for the program to end after a signal."""
 
 
 @dataclass
@@ -62,13 +62,13 @@ class Program:
         return f"{self.url}/v1"
 
     def family(self) -> list[psutil.Process]:
-        """The processes that it has started."""
+        """The child processes of the program."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended and what it printed."""
+    """Exit status and output of a command."""
 
     status: int
     stdout: str
@@ -76,19 +76,19 @@ class Outcome:
 
 
 def free_port() -> int:
-    """A port that nobody has at this moment."""
+    """Return a port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def command(*arguments: str) -> list[str]:
-    """The command line of the program."""
+    """Return the command line of the program."""
     return [sys.executable, "-m", "bridge", *arguments]
 
 
 async def run(*arguments: str, **variables: str) -> Outcome:
-    """Run a command to its end, with these variables in its environment."""
+    """Run a command of the program to its end, with these variables in its environment."""
     with anyio.fail_after(PATIENCE):
         done = await anyio.run_process(
             command(*arguments), env=_environment(variables), stdin=subprocess.DEVNULL, check=False
@@ -106,9 +106,9 @@ async def program(
     secure: bool = False,
     **variables: str,
 ) -> AsyncGenerator[Program]:
-    """Run a command that serves for the length of the block; it answers when the block begins.
+    """Run a command that serves while the block runs; it answers requests when the block begins.
 
-    What it prints goes to `log`, or to where the test's own output goes. If `secure`, it shows `TLS / "server.pem"`.
+    Its output goes to `log`, or to the output of the test. If `secure`, it uses the certificate `TLS / "server.pem"`.
     """
     port = port or free_port()
     tls = ("--certfile", str(TLS / "server.pem"), "--keyfile", str(TLS / "server.key")) if secure else ()
@@ -121,7 +121,7 @@ async def program(
 async def server(
     line: Sequence[str], port: int, *, log: Path | None = None, secure: bool = False, **variables: str
 ) -> AsyncGenerator[Program]:
-    """Run a command line that serves this application on a port for the length of the block."""
+    """Run a command line that serves this application on a port while the block runs."""
     with log.open("wb") if log else nullcontext() as output:
         process = await anyio.open_process(
             line, env=_environment(variables), stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -144,7 +144,7 @@ async def server(
 
 
 async def _end(process: Process) -> None:
-    """Stop it as a person would, and for certain."""
+    """Terminate the program, and kill it if it does not end in time."""
     for stop in (process.terminate, process.kill):
         if process.returncode is None:
             stop()

@@ -20,21 +20,21 @@ from tests.harness.asgi import asgi_client
 from tests.harness.upstream import Upstream
 
 MODEL = "xedoc-2.5-tpg"
-"""A model that takes its tools as tools, and its calls without a namespace."""
+"""A model whose tools are in the `tools` field and whose calls name no namespace."""
 
 LITE = "los-1.6-tpg"
-"""A Responses-Lite model, as all current ones but one: its tools are an item, and its calls name a namespace."""
+"""A Responses-Lite model, like all current ones but one: its tools are an item, its calls name a namespace."""
 
 BOTH_KINDS = pytest.mark.parametrize("asked_model", [MODEL, LITE], ids=["direct", "lite"])
-"""Runs tests on a model of each kind: the direct one over HTTP and the lite one over WebSocket by default."""
+"""Runs a test on a model of each kind; by default the direct one over HTTP and the lite one over WebSocket."""
 
 asked = MODEL
-"""The model that tests ask for; the fixture `asked_model` sets it."""
+"""The model that tests request; the fixture `asked_model` sets it."""
 
 
 @dataclass
 class Proxy:
-    """What a test holds in its hands."""
+    """The running proxy, its client and its upstream."""
 
     upstream: Upstream
     client: httpx2.AsyncClient
@@ -43,7 +43,7 @@ class Proxy:
 
     @property
     def model(self) -> str:
-        """The model that this test asks for."""
+        """The model that this test requests."""
         return asked
 
     async def chat(self, *messages: Mapping[str, Any], **fields: Any) -> httpx2.Response:
@@ -52,19 +52,19 @@ class Proxy:
 
     @asynccontextmanager
     async def stream(self, *messages: Mapping[str, Any], **fields: Any) -> AsyncGenerator[Stream]:
-        """Send a streamed request; leaving the block early is a client that goes away."""
+        """Send a streamed request; leaving the block early disconnects the client."""
         body = {"model": asked, "stream": True, "messages": messages, **fields}
         async with self.client.stream("POST", "/chat/completions", json=body) as response:
             yield Stream(response)
 
     def codex_children(self) -> list[psutil.Process]:
-        """The codex processes that this process has started and that still run."""
+        """The running codex processes that this process has started."""
         return [child for child in psutil.Process().children(recursive=True) if "codex" in child.name()]
 
 
 @dataclass
 class Stream:
-    """A streamed answer, chunk by chunk."""
+    """A streamed answer, read chunk by chunk."""
 
     response: httpx2.Response
     comments: int = 0
@@ -92,16 +92,16 @@ class Stream:
 
     @property
     def text(self) -> str:
-        """The answer as far as it was read."""
+        """The answer text read so far."""
         choices = (choice for chunk in self.chunks for choice in chunk.get("choices", ()))
         return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 @asynccontextmanager
 async def proxy(upstream: Upstream, home: Path, **settings: Any) -> AsyncGenerator[Proxy]:
-    """Run the proxy on the CODEX_HOME that the environment names.
+    """Run the proxy on the CODEX_HOME in the environment.
 
-    The variable CODEX_UNDER_TEST may name another codex than the installed wheel.
+    The variable CODEX_UNDER_TEST may name a codex other than the installed wheel.
     """
     settings = {"codex": os.environ.get("CODEX_UNDER_TEST")} | settings
     async with service(Settings(**settings)) as it, asgi_client(it.app) as client:
@@ -109,5 +109,5 @@ async def proxy(upstream: Upstream, home: Path, **settings: Any) -> AsyncGenerat
 
 
 def user(content: Any) -> dict[str, Any]:
-    """A user message."""
+    """Return a user message."""
     return {"role": "user", "content": content}

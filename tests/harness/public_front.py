@@ -1,4 +1,4 @@
-"""What stands between the world and the server: a reverse proxy on loopback that behaves, or misbehaves as told."""
+"""A reverse proxy on loopback in front of the server, which works or has a planted fault."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 @dataclass
 class Front:
-    """`fault` may be changed at any time; `status` is what a front that refuses sends."""
+    """The running reverse proxy. `fault` may change at any time; `status` is the status of refusals."""
 
     upstream_port: int
     port: int = 0
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def public_front(upstream_port: int) -> Generator[Front]:
-    """Run a `Front` on a free loopback port, in threads, for the length of the block."""
+    """Run a `Front` on a free loopback port, in threads, while the block runs."""
     front = Front(upstream_port)
     handler = type("Handler", (_Handler,), {"front": front})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -1,6 +1,6 @@
-"""What a scripted model says: replies as values, made of Responses API events, pauses, gates and cuts.
+"""Replies of a scripted model, as values made of Responses API events, pauses, gates and cuts.
 
-Knows the event grammar of the Responses API and nothing of sockets; `upstream.py` plays these values.
+This module knows the events of the Responses API but no sockets; `upstream.py` plays the values.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing is sent for so many seconds."""
+    """Send nothing for this many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nothing is sent until the test sets the gate."""
+    """Send nothing until the test sets the gate."""
 
     gate: anyio.Event
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The connection ends here, without a proper end of the stream."""
+    """Close the connection here, without a proper end of the stream."""
 
 
 Action = Event | Pause | Hold | Cut
@@ -40,7 +40,7 @@ Action = Event | Pause | Hold | Cut
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What answers one request: an event stream (`status` 200) or an HTTP error with a JSON body."""
+    """The answer to one request: an event stream (`status` 200) or an HTTP error with a JSON body."""
 
     actions: tuple[Action, ...] = ()
     status: int = 200
@@ -49,9 +49,9 @@ class Reply:
 
     @property
     def response_id(self) -> str | None:
-        """The id of the response, if the reply begins one."""
-        begun = (action for action in self.actions if isinstance(action, dict) and "response" in action)
-        return next((event["response"]["id"] for event in begun), None)
+        """The id of the response, or None if the reply begins none."""
+        events = (action for action in self.actions if isinstance(action, dict) and "response" in action)
+        return next((event["response"]["id"] for event in events), None)
 
     @property
     def items(self) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ class Reply:
         return [event["item"] for event in events if event["type"] == "response.output_item.done"]
 
     def in_namespaces(self, namespaces: Mapping[str, str]) -> Reply:
-        """The same with each call of a tool that was declared in a namespace naming it, as the real upstream does."""
+        """Return the reply with the namespace added to each call of a tool declared in one, like the real upstream."""
         named = (_named(one, namespaces) if isinstance(one, dict) else one for one in self.actions)
         return Reply(tuple(named), self.status, self.body, self.headers)
 
@@ -101,7 +101,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """An assistant message that arrives in the given pieces; `between` is put after each piece but the last."""
+    """An assistant message that arrives in the given pieces; `between` follows each piece but the last."""
 
     pieces: tuple[str, ...]
     between: Pause | Hold | None = None
@@ -131,7 +131,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """A reasoning item with its visible summary and the encrypted content that only the upstream can read."""
+    """A reasoning item: its visible summary and the encrypted content that only the upstream can read."""
 
     summary: str = ""
     encrypted: str = "encrypted-reasoning"
@@ -154,7 +154,7 @@ class Thought:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function call, arguments as the JSON text that the model wrote."""
+    """A function call; `arguments` is the JSON text that the model wrote."""
 
     name: str
     arguments: str = "{}"
@@ -188,17 +188,17 @@ _numbers = itertools.count(1)
 
 
 def reply(*output: Output | str, usage: Usage | None = None) -> Reply:
-    """A complete response: the outputs in order (a plain string is a one-piece message), then its usage."""
+    """Return a complete response: the outputs in order (a string is a one-piece message), then the usage."""
     return Reply(tuple(_response(output, usage or Usage())))
 
 
 def begun(*output: Output | str) -> Reply:
-    """The same without its end: for responses that the test cuts, holds or fails by `then`."""
+    """Return a response without its end, which the test continues with `then`: a cut, a hold or a failure."""
     return Reply(tuple(_response(output, None)))
 
 
 def failed(code: str, message: str) -> Reply:
-    """A stream whose only news is `response.failed`, as the upstream reports quota and overload."""
+    """Return a stream with only `response.failed`, as the upstream reports quota and overload."""
     response_id = f"resp_{next(_numbers)}"
     error = {"code": code, "message": message}
     return Reply(
@@ -210,7 +210,7 @@ def failed(code: str, message: str) -> Reply:
 
 
 def http_error(status: int, body: Mapping[str, Any], **headers: str) -> Reply:
-    """A refusal before any stream, e.g. `http_error(429, {"error": {...}}, retry_after="7")`."""
+    """Return an HTTP error instead of a stream, e.g. `http_error(429, {"error": {...}}, retry_after="7")`."""
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     return Reply(status=status, body=orjson.dumps(body), headers=named)
 
@@ -240,13 +240,13 @@ def _all_but_the_end(actions: Iterable[Action]) -> Iterator[Action]:
 
 
 NO_NAMESPACE = "functions"
-"""Where the upstream has the tools without a namespace, on models that take their tools as an item."""
+"""The upstream's namespace for tools declared without one, on models whose tools are an item."""
 
 
 def plain_item(item: dict[str, Any]) -> dict[str, Any]:
-    """An item as a client sends it: without ids, states, and what codex notes on it for itself."""
-    minted = {"id", "internal_chat_message_metadata_passthrough", "status"}
-    kept = {name: value for name, value in item.items() if name not in minted and value is not None}
+    """Return an item as a client sends it: without ids, states and codex's own metadata."""
+    added = {"id", "internal_chat_message_metadata_passthrough", "status"}
+    kept = {name: value for name, value in item.items() if name not in added and value is not None}
     if kept.get("namespace") == NO_NAMESPACE:
         del kept["namespace"]
     if kept["type"] == "message":
@@ -255,24 +255,24 @@ def plain_item(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def warmed_up() -> Reply:
-    """The answer to the warm-up (`generate: false`) that codex sends over WebSocket when a thread starts."""
+    """Return the answer to the warm-up (`generate: false`) that codex sends over WebSocket at a thread's start."""
     return Reply(tuple(_response((), Usage(0, 0, 0, 0))))
 
 
 @dataclass(slots=True)
 class Received:
-    """One request as codex sent it to the upstream."""
+    """A request that codex sent to the upstream."""
 
     transport: str
     path: str
     headers: dict[str, str]
     body: dict[str, Any] = field(default_factory=dict[str, Any])
     before: tuple[dict[str, Any], ...] = ()
-    """The items of the responses that the request goes on from: over WebSocket it carries only what is new."""
+    """The items before this request's own; over WebSocket a request carries only the new ones."""
 
     @property
     def conversation(self) -> list[dict[str, Any]]:
-        """All items that the model sees, without tools and without what codex mints."""
+        """All items that the model sees, without tools and without the fields that codex adds."""
         items = (*self.before, *self.input)
         return [plain_item(item) for item in items if item["type"] != "additional_tools"]
 
@@ -282,14 +282,14 @@ class Received:
 
     @property
     def declared(self) -> list[dict[str, Any]]:
-        """The tools as they are declared, wherever this model family carries them."""
+        """The declared tools, from the `tools` field or the items, depending on the model family."""
         items = (*self.before, *self.input)
         extra = [item["tools"] for item in items if item.get("type") == "additional_tools"]
         return [*(self.body.get("tools") or ()), *itertools.chain.from_iterable(extra)]
 
     @property
     def tools(self) -> list[dict[str, Any]]:
-        """The tools that the model sees; those without a namespace stand alone on every model."""
+        """The tools that the model sees; tools without a namespace look the same on every model."""
         return [
             tool
             for one in self.declared
@@ -298,6 +298,6 @@ class Received:
 
     @property
     def namespaces(self) -> dict[str, str]:
-        """The namespace of each tool that was declared in one, by the name of the tool."""
+        """Tool name → namespace, for tools declared in one."""
         groups = [one for one in self.declared if one["type"] == "namespace"]
         return {tool["name"]: group["name"] for group in groups for tool in group["tools"]}

@@ -1,4 +1,4 @@
-"""Real servers that tests need beside codex, each on a free loopback port: Redis and nginx, as Debian has them."""
+"""Runs Redis and nginx for tests, each on a free loopback port."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def _running(port: int, *command: str) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def redis_server(folder: Path) -> AsyncGenerator[str]:
-    """Run a Redis that keeps nothing on disk; yield its URL."""
+    """Run a Redis that stores nothing on disk; yield its URL."""
     port = free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     async with _running(port, program_of("redis-server"), *options, "--loglevel", "warning"):

@@ -1,4 +1,4 @@
-"""Programs that tests run and pip cannot install: where they are, and how to install what is missing.
+"""Finds the system programs that tests need, and installs missing ones.
 
 `python -m tests.harness.system_programs` installs them on Debian and Ubuntu.
 A test whose program is missing is skipped; in CI (CI=true) it fails.
@@ -16,13 +16,13 @@ from typing import NoReturn
 import pytest
 
 PACKAGES = {"chromium": "chromium", "curl": "curl", "nginx": "nginx-light", "redis-server": "redis-server"}
-"""Each program and the package of Debian and Ubuntu that contains it."""
+"""Program → the Debian and Ubuntu package that contains it."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-"""Names of Chromium. BROWSER_UNDER_TEST may give the path of another one."""
+"""Names of Chromium. BROWSER_UNDER_TEST may give the path of another browser."""
 
 PATIENCE = 60
-"""Seconds for the list of packages to arrive. Without an answer apt-get would wait for minutes."""
+"""Time limit for the package list, in seconds; without a network apt-get would wait for minutes."""
 
 
 def find(program: str) -> str | None:
@@ -30,9 +30,9 @@ def find(program: str) -> str | None:
     if program == "chromium":
         return os.environ.get("BROWSER_UNDER_TEST") or next(filter(None, map(shutil.which, BROWSERS)), None)
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    # Debian puts servers into the sbin beside each bin, which is not on the PATH of every user.
-    beside = [str(Path(folder).parent / "sbin") for folder in folders if folder]
-    return shutil.which(program, path=os.pathsep.join([*folders, *beside]))
+    # Debian puts servers into the sbin next to each bin, which is not on every user's PATH.
+    sbin = [str(Path(folder).parent / "sbin") for folder in folders if folder]
+    return shutil.which(program, path=os.pathsep.join([*folders, *sbin]))
 
 
 def program_of(program: str) -> str:
@@ -51,7 +51,7 @@ def _reason(program: str) -> str:
 
 
 def how_to_run(skipped: Iterable[str]) -> list[str]:
-    """Return what to tell a user whose tests were skipped for these reasons: nothing, or two lines."""
+    """Return the lines that tell how to run tests skipped for these reasons: none, or two."""
     reasons = list(skipped)
     missing = [program for program in PACKAGES if _reason(program) in reasons]
     if not missing:
@@ -65,7 +65,7 @@ def how_to_run(skipped: Iterable[str]) -> list[str]:
 
 
 def install() -> None:
-    """Install what is missing, where apt-get is there and needs no password; a failure is printed, not raised."""
+    """Install missing programs if apt-get exists and needs no password; print failures instead of raising them."""
     packages = [package for program, package in PACKAGES.items() if not find(program)]
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     if not packages or not shutil.which("apt-get") or _error_of(*as_root, "true"):
@@ -76,13 +76,13 @@ def install() -> None:
     if error := _error_of(*as_root, "timeout", "--verbose", f"{PATIENCE}", *apt_get, "update"):
         print(f"They cannot be installed: {error}", flush=True)  # noqa: T201
         return
-    for package in packages:  # one by one, because Ubuntu has no package of Chromium
+    for package in packages:  # one by one, because Ubuntu has no Chromium package
         if error := _error_of(*as_root, *apt_get, "install", "--no-install-recommends", package):
             print(f"{package} could not be installed: {error}", flush=True)  # noqa: T201
 
 
 def _error_of(*command: str) -> str:
-    """Run a command; return nothing if it succeeds, else the last line of what it wrote to stderr."""
+    """Run a command; return "" if it succeeds, else the last line of its stderr."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except OSError as error:

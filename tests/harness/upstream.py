@@ -1,6 +1,6 @@
 """A scripted Responses server on loopback: HTTP server-sent events and WebSocket on one port.
 
-It plays the replies of `script.py`, one a request, and keeps every request it received. No model, no account, no
+It plays the replies of `script.py`, one per request, and keeps every request it received. No model, no account, no
 network: the real codex CLI talks to it as it would to its real backend.
 """
 
@@ -32,13 +32,13 @@ WRITE_SIZE = 64 * 1024
 READ_SIZE = 256 * 1024
 
 REMEMBERED = 1000
-"""Responses that later requests may go on from."""
+"""Number of responses that later requests may continue."""
 
 Responder = Callable[[Received], Reply]
 
 
 class _ConnectionCutError(Exception):
-    """The script says that the connection ends here."""
+    """The script closes the connection here."""
 
 
 class Upstream:
@@ -49,9 +49,9 @@ class Upstream:
         self.warm_ups: list[Received] = []
         self.refuse_websocket: int | None = None
         self.handshake = 0.0
-        """Seconds that a WebSocket takes to open; infinite ones never open."""
+        """Seconds that a WebSocket takes to open; infinity means it never opens."""
         self.websockets = 0
-        """How many WebSockets have been opened."""
+        """Number of WebSockets opened so far."""
         self.respond: Responder = lambda _: reply("ok")
         self.port = 0
         self.played: list[Reply] = []
@@ -61,16 +61,16 @@ class Upstream:
         self._playing = 0
         self._idle = asyncio.Event()
         self._items: dict[str, tuple[dict[str, Any], ...]] = {}
-        """What the model has seen and said up to the end of each response, by the response's id."""
+        """Response id → all items up to the end of that response."""
         self._namespaces: dict[str, dict[str, str]] = {}
-        """The namespaces of the tools of each thread: over WebSocket only the first frame declares them."""
+        """Thread → the namespaces of its tools; over WebSocket only the first frame declares them."""
 
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def will_reply(self, *replies: Reply) -> None:
-        """Queue replies for the next requests; when the queue is empty `respond` decides."""
+        """Queue replies for the next requests; `respond` answers when the queue is empty."""
         self._replies.extend(replies)
 
     async def wait_for_requests(self, count: int) -> list[Received]:
@@ -100,7 +100,7 @@ class Upstream:
         self._idle.set()
 
     def reply_to(self, request: Received) -> Reply:
-        """Note a request and choose its reply; calls name the namespace in which their tools were declared."""
+        """Note a request and choose its reply; add the namespaces of declared tools to its calls."""
         request.before = self._items.get(request.body.get("previous_response_id", ""), ())
         namespaces = self._namespaces.setdefault(request.body.get("prompt_cache_key", ""), {})
         namespaces |= request.namespaces
@@ -120,7 +120,7 @@ class Upstream:
         return played
 
     def conversation(self) -> list[dict[str, Any]]:
-        """Return the items that the model has seen up to the last request, without what codex mints."""
+        """Return the items that the model saw up to the last request, without the fields that codex adds."""
         return self.requests[-1].conversation
 
     async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,7 +131,7 @@ class Upstream:
             with suppress(asyncio.CancelledError):
                 await _Connection(self, reader, writer).serve()
         except* ConnectionError:
-            pass  # codex has left
+            pass  # codex has disconnected
         finally:
             self._connections.discard(task)
             writer.close()
@@ -152,7 +152,7 @@ class _Connection:
         self._peer_left = asyncio.Event()
 
     async def serve(self) -> None:
-        """Serve requests until one side leaves; what is being played stops when codex closes the connection."""
+        """Serve requests until one side disconnects; stop the current reply when codex closes the connection."""
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(self._read())
             serving = tasks.create_task(self._serve_requests())
@@ -227,7 +227,7 @@ class _Connection:
         await self._writer.drain()
 
     async def _play(self, actions: Iterable[Action], send: Callable[[list[Event]], Any]) -> None:
-        """Send runs of events in one write each; stop at pauses, gates and cuts."""
+        """Send each run of events in one write; stop at pauses, gates and cuts."""
         self._upstream.begin_playing()
         ready: list[Event] = []
         try:
@@ -309,7 +309,7 @@ class _Connection:
 
 @asynccontextmanager
 async def scripted_upstream() -> AsyncGenerator[Upstream]:
-    """Run an `Upstream` on a free loopback port for the length of the block."""
+    """Run an `Upstream` on a free loopback port while the block runs."""
     upstream = Upstream()
     server = await asyncio.start_server(upstream.serve_connection, "127.0.0.1", 0)
     upstream.port = server.sockets[0].getsockname()[1]

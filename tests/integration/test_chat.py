@@ -1,4 +1,4 @@
-"""Chat requests through the real codex CLI: what the client gets and what the upstream gets."""
+"""Chat requests through the real codex CLI: what client and upstream receive."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_a_streamed_answer_has_the_requested_name_real_usage_and_an_end(br
     assert [request.body["model"] for request in bridge.upstream.requests] == ["gpt-5.2-codex"]
 
 
-async def test_a_whole_answer_is_exactly_what_the_surface_promises(bridge: Proxy) -> None:
+async def test_a_complete_answer_has_exactly_the_documented_fields(bridge: Proxy) -> None:
     bridge.upstream.will_reply(reply("...", usage=Usage(812, 768, 40, 16)))
     response = await bridge.chat(user("hi"), temperature=0.2)
     body = response.json()
@@ -87,7 +87,7 @@ async def test_a_whole_answer_is_exactly_what_the_surface_promises(bridge: Proxy
     assert response.headers["content-length"] == str(len(response.content))
 
 
-async def test_openai_python_validates_strictly_what_it_gets_streaming_and_not(bridge: Proxy) -> None:
+async def test_openai_python_strictly_validates_streamed_and_complete_answers(bridge: Proxy) -> None:
     bridge.upstream.respond = lambda _: reply(Text(("Hel", "lo")), usage=Usage(100, 20, 30, 5))
     client: Any = openai.AsyncOpenAI(
         api_key="any",
@@ -130,8 +130,8 @@ async def test_a_history_of_all_roles_reaches_the_model_in_order(bridge: Proxy) 
     )
     assert response.status_code == 200
     [request] = bridge.upstream.requests
-    seen = [(item["role"], [_said(part) for part in item["content"]]) for item in request.input]
-    assert seen == [
+    messages = [(item["role"], [_said(part) for part in item["content"]]) for item in request.input]
+    assert messages == [
         ("developer", [("input_text", "Be brief.")]),
         ("developer", [("input_text", "Use metric units.")]),
         ("user", [("input_text", "How tall?")]),
@@ -154,7 +154,7 @@ def _said(part: dict[str, Any]) -> tuple[str, str]:
         ("5.5-tpg-low-fast", "gpt-5.5", "low", "priority"),
     ],
 )
-async def test_the_name_decides_model_effort_and_tier(
+async def test_the_model_name_selects_model_effort_and_tier(
     bridge: Proxy, name: str, slug: str, effort: str, tier: str | None
 ) -> None:
     response = await bridge.chat(user("hi"), model=name)
@@ -164,7 +164,7 @@ async def test_the_name_decides_model_effort_and_tier(
     assert request.body.get("service_tier") == tier
 
 
-async def test_an_effort_in_the_request_comes_before_the_one_in_the_name(bridge: Proxy) -> None:
+async def test_an_effort_in_the_request_overrides_the_one_in_the_name(bridge: Proxy) -> None:
     await bridge.chat(user("hi"), model="gpt-5.5-high", reasoning_effort="low")
     assert bridge.upstream.requests[0].body["reasoning"]["effort"] == "low"
 
@@ -180,7 +180,7 @@ async def test_every_form_of_the_base_url_leads_to_the_models(bridge: Proxy, pat
     }
 
 
-async def test_one_model_is_found_by_any_of_its_names_and_an_unknown_one_is_not(bridge: Proxy) -> None:
+async def test_a_model_is_found_by_any_of_its_names_and_an_unknown_one_is_not(bridge: Proxy) -> None:
     await bridge.chat(user("hi"))
     for name in ("xedoc-2.5-tpg", "gpt-5.2-codex", "gpt-5.2-codex-high"):
         assert (await bridge.client.get(f"/models/{name}")).json()["id"] == name

@@ -1,4 +1,4 @@
-"""The small commands, against a running server."""
+"""The commands `models`, `status` and `completion`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
-async def test_models_and_status_of_a_running_server(home: Path) -> None:
+async def test_models_and_status_show_a_running_server(home: Path) -> None:
     del home
     async with program() as server, httpx2.AsyncClient() as client:
         where = ("--addr", f"127.0.0.1:{server.port}")
@@ -39,7 +39,7 @@ async def test_models_and_status_of_a_running_server(home: Path) -> None:
 async def test_without_a_server_they_say_how_to_start_it(command: str) -> None:
     refused = await run(command, "--addr", f"127.0.0.1:{free_port()}")
     assert refused.status == 1
-    assert "nobody listens there. Start the server: codex-openai-proxy serve" in refused.stderr
+    assert "nothing listens there. Start the server: codex-openai-proxy serve" in refused.stderr
 
 
 async def test_without_the_key_they_say_how_to_give_it(home: Path) -> None:
@@ -51,7 +51,7 @@ async def test_without_the_key_they_say_how_to_give_it(home: Path) -> None:
         assert (await run("status", *where, CODEX_OPENAI_PROXY_API_KEY="right")).status == 0
 
 
-def test_quota_windows_are_bars_with_the_time_of_their_reset() -> None:
+def test_quota_limits_are_bars_with_the_time_until_their_reset() -> None:
     window = {"used_percent": 50, "window_minutes": 300, "resets_at": 1000 + 3660}
     week = {"used_percent": 95, "window_minutes": 10080, "resets_at": 1000 + 90000}
     entry = {
@@ -68,8 +68,8 @@ def test_quota_windows_are_bars_with_the_time_of_their_reset() -> None:
     }
     lines = list(status_lines(usage, 1000))
     assert "Account   chatgpt plus, ready" in lines
-    assert any(line.endswith(" 50 % of codex 5 h, anew in 1 h 01 min") for line in lines)
-    assert any(line.endswith(" 95 % of codex 168 h, anew in 1 d 1 h") for line in lines)
+    assert any(line.endswith(" 50% of the codex 5-hour limit, resets in 1 h 01 min") for line in lines)
+    assert any(line.endswith(" 95% of the codex 168-hour limit, resets in 1 d 1 h") for line in lines)
     assert "running" in lines[-1]
 
 

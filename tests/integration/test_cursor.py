@@ -1,4 +1,4 @@
-"""What Cursor sends and expects: each oddity by its name, on bodies of the shape that Cursor's servers send."""
+"""Requests as Cursor's servers send them: one test for each peculiarity."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def body(name: str) -> dict[str, Any]:
 
 
 async def send(bridge: Proxy, sent: dict[str, Any], path: str = "/v1/chat/completions") -> Stream:
-    """Send as Cursor does, read the whole stream."""
+    """Send a request like Cursor's and read the whole stream."""
     async with bridge.client.stream("POST", f"http://testserver{path}", json=sent, headers=CURSOR) as response:
         stream = Stream(response)
         await stream.read()
@@ -86,7 +86,7 @@ def _message(role: str, text: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("messages", [None, []])
-async def test_an_empty_messages_field_beside_a_real_input_is_passed_over(bridge: Proxy, messages: Any) -> None:
+async def test_an_empty_messages_field_next_to_an_input_is_ignored(bridge: Proxy, messages: Any) -> None:
     stream = await send(bridge, {**body("agent_responses"), "messages": messages})
     assert stream.text == "ok"
 
@@ -136,7 +136,7 @@ async def test_verify_and_side_requests_with_names_of_cursors_own_get_the_defaul
     assert (await bridge.client.get("/models", headers=headers)).status_code == 200
 
 
-async def test_cursors_window_may_ask_from_its_own_origin(bridge: Proxy) -> None:
+async def test_cursors_window_may_send_requests_from_its_own_origin(bridge: Proxy) -> None:
     asked = {
         **VERIFY,
         "access-control-request-method": "POST",
@@ -193,7 +193,7 @@ async def test_a_failure_after_the_first_byte_reaches_cursor_as_text(bridge: Pro
     assert reasons[-1] == "stop"
 
 
-async def test_usage_is_in_the_stream_asked_for_or_not(bridge: Proxy) -> None:
+async def test_usage_is_in_the_stream_whether_requested_or_not(bridge: Proxy) -> None:
     bridge.upstream.respond = lambda _: reply("hi", usage=Usage(100, 20, 30, 5))
     sent = body("agent_chat")
     for options in (None, {"include_usage": True}, {"include_usage": False}):
@@ -215,7 +215,7 @@ async def test_tool_choice_may_be_a_string_or_an_object(bridge: Proxy, choice: A
     assert (await send(bridge, {**body("agent_chat"), "tool_choice": choice})).text == "ok"
 
 
-async def test_tools_may_be_null_and_content_may_be_null_beside_calls(bridge: Proxy) -> None:
+async def test_tools_may_be_null_and_content_may_be_null_with_calls(bridge: Proxy) -> None:
     sent = body("agent_chat")
     sent["tools"] = None
     sent["messages"][3]["content"] = None

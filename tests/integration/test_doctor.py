@@ -1,4 +1,4 @@
-"""Planted faults: the doctor names each of them, and nothing else, against real codex and a real server process."""
+"""Planted faults: doctor finds exactly these, with the real codex and a real server process."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.harness.services import free_port
 from tests.harness.upstream import Upstream
 
 ON_LOOPBACK = {"base-url"}
-"""What fails of every public address that a test can have: it is not public."""
+"""The check that always fails in tests, because their addresses are not public."""
 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of the user's own, in which nothing is set up, and no cloudflared on PATH."""
+    """An empty user's home, with no cloudflared on PATH."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
@@ -46,13 +46,13 @@ async def server(upstream: Upstream, home: Path) -> AsyncGenerator[Program]:
 
 @pytest.fixture
 def front(server: Program) -> Generator[Front]:
-    """What stands in public before it."""
+    """A reverse proxy in front of the server."""
     with public_front(server.port) as running:
         yield running
 
 
 async def doctor(*arguments: str, port: int | None = None, **environment: str) -> dict[str, dict[str, Any]]:
-    """Examine everything; return what was found, by check."""
+    """Run doctor; return check id → finding."""
     where = ["--addr", f"127.0.0.1:{port or free_port()}"]
     done = await run("doctor", "--json", *where, *arguments, **environment)
     assert done.status in {0, 1}, done.stderr
@@ -63,24 +63,24 @@ async def doctor(*arguments: str, port: int | None = None, **environment: str) -
 
 
 def faults(found: dict[str, dict[str, Any]]) -> set[str]:
-    """The checks that failed; each says why and what to do."""
+    """Return the ids of the failed checks, each of which must give a reason and a fix."""
     wrong = {name for name, check in found.items() if check["status"] == "fail"}
     assert all(found[name]["reason"] and found[name]["fix"] for name in wrong)
     return wrong
 
 
-async def test_nothing_is_wrong_with_a_server_that_runs(server: Program) -> None:
+async def test_a_running_server_has_no_faults(server: Program) -> None:
     found = await doctor(port=server.port)
     assert faults(found) == set()
     assert found["chat"]["reason"].startswith("xedoc-2.5-tpg said 'ok', the first word after ")
-    assert found["port"]["reason"] == f"{server.port} is ours"
+    assert found["port"]["reason"] == f"{server.port} is used by this server"
     assert found["models"]["reason"].endswith("the first is xedoc-2.5-tpg")
     assert {name for name, check in found.items() if check["status"] == "skip"} == {
         "quota", "cloudflared", "tunnel-config", "tunnel", "base-url", "public-models", "public-cors", "stream",
     }  # fmt: skip
 
 
-async def test_nothing_is_wrong_with_what_is_public_but_its_name(front: Front) -> None:
+async def test_a_public_server_has_no_faults_except_its_name(front: Front) -> None:
     found = await doctor("--url", front.url, "--long", "--silence", "1", port=front.upstream_port)
     assert faults(found) == ON_LOOPBACK | {"cloudflared", "tunnel"}
     assert found["stream"]["status"] == found["silence"]["status"] == "ok"
@@ -94,10 +94,10 @@ async def test_the_text_shows_each_check_with_its_fix(home: Path) -> None:
     assert "\x1b" not in shown
 
 
-# ── planted faults on this machine ───────────────────────────────────────────────────────────────────────────────────
+# ── planted faults on this machine ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_no_codex_where_it_should_be() -> None:
+async def test_a_missing_codex_is_found() -> None:
     found = await doctor("--codex", "/nowhere/codex")
     assert faults(found) == {"codex"}
     assert "/nowhere/codex" in found["codex"]["reason"]
@@ -114,11 +114,11 @@ async def test_a_codex_that_is_too_old(tmp_path: Path) -> None:
     assert "is version 0.20.0, but at least 0.163.0 is needed" in found["codex"]["reason"]
 
 
-async def test_nobody_is_logged_in(upstream: Upstream, home: Path) -> None:
+async def test_a_missing_login_is_found(upstream: Upstream, home: Path) -> None:
     write_home(home, upstream.base_url, "websocket", logged_in=False)
     found = await doctor()
     assert faults(found) == {"login"}
-    assert (found["login"]["reason"], found["login"]["fix"]) == ("nobody is logged in", "codex-openai-proxy login")
+    assert (found["login"]["reason"], found["login"]["fix"]) == ("Codex is not logged in", "codex-openai-proxy login")
 
 
 async def test_a_config_that_codex_cannot_read(home: Path) -> None:
@@ -136,12 +136,12 @@ async def test_instructions_that_the_model_sees_because_the_login_is_in_the_keyr
     (home / "config.toml").write_text(f'cli_auth_credentials_store = "keyring"\n{config}')
     found = await doctor("--only", "codex")
     assert found["codex"]["status"] == "warn"
-    assert f"the model sees {file} of {home}" in found["codex"]["reason"]
+    assert f"the model sees {file} in {home}" in found["codex"]["reason"]
 
 
 @pytest.fixture
 def accounts(home: Path) -> Generator[AccountServer]:
-    """A ChatGPT account whose quota the test decides, logged in."""
+    """A logged-in ChatGPT account whose quota the test sets."""
     with account_server() as running:
         (home / "config.toml").unlink()
         running.write_config(home)
@@ -153,16 +153,16 @@ async def test_the_quota_is_used_up(accounts: AccountServer) -> None:
     accounts.used = (100, 17)
     found = await doctor()
     assert faults(found) == {"quota"}
-    assert found["quota"]["reason"].startswith("nothing is left: the window of 5 hours is used to 100 %")
+    assert found["quota"]["reason"].startswith("no quota left; 5-hour limit: 100% used")
     assert found["login"]["reason"] == "ChatGPT Plus, a…@example.com"
 
 
 QUOTA = {"error": {"type": "usage_limit_reached", "message": "limit", "plan_type": "plus", "resets_in_seconds": 60}}
 
 
-async def test_the_quota_is_told_while_something_is_left(accounts: AccountServer) -> None:
+async def test_the_quota_is_reported_while_some_is_left(accounts: AccountServer) -> None:
     found = await doctor()
-    words = "the window of 5 hours is used to 42 %; the window of 7 days is used to 17 %"
+    words = "5-hour limit: 42% used; 7-day limit: 17% used"
     assert (found["quota"]["status"], found["quota"]["reason"]) == ("ok", words)
     accounts.used = (95, 17)
     assert (await doctor("--only", "quota"))["quota"]["status"] == "warn"
@@ -229,7 +229,7 @@ async def test_the_upstream_does_not_answer_the_chat(
     assert words in found["chat"]["reason"]
 
 
-# ── planted faults of the tunnel ─────────────────────────────────────────────────────────────────────────────────────
+# ── planted faults of the tunnel ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def tunnel_config(folder: Path, port: int, **changes: str) -> Path:
@@ -253,7 +253,7 @@ async def test_cloudflared_is_missing(server: Program, tmp_path: Path) -> None:
     ("old", "new", "words"),
     [
         ("http2", "quic", "protocol is quic"),
-        ("protocol: http2", "", "protocol is left to cloudflared"),
+        ("protocol: http2", "", "protocol is not set"),
         ("127.0.0.1:", "127.0.0.1:9", "no ingress rule leads to http://127.0.0.1:"),
         ("http_status:404", "http://localhost:80", "The last ingress rule must match all URLs"),
     ],
@@ -273,32 +273,32 @@ async def test_the_tunnel_does_not_run(tmp_path: Path) -> None:
     assert found["tunnel"]["reason"] == "cloudflared is not running on this machine"
 
 
-async def test_the_tunnel_leads_a_server_without_a_key_into_the_open(front: Front) -> None:
+async def test_a_public_server_without_a_key_is_found(front: Front) -> None:
     found = await doctor("--url", front.url, "--only", "key", port=front.upstream_port)
     assert found["key"]["status"] == "warn"
-    assert "uses your account" in found["key"]["reason"]
+    assert "can use your account" in found["key"]["reason"]
 
 
 async def public(front: Front) -> set[str]:
-    """What fails of the public checks."""
+    """Return the public checks that fail."""
     only = ("base-url", "public-models", "public-cors", "stream")
     arguments = [part for name in only for part in ("--only", name)]
     return faults(await doctor("--url", front.url, *arguments, port=front.upstream_port)) - ON_LOOPBACK
 
 
-async def test_something_between_holds_streams_back(front: Front) -> None:
+async def test_a_proxy_that_holds_streams_back_is_found(front: Front) -> None:
     front.fault = "buffers"
     assert await public(front) == {"stream"}
 
 
-async def test_something_between_cuts_streams(front: Front) -> None:
+async def test_a_proxy_that_cuts_streams_is_found(front: Front) -> None:
     front.fault = "cuts"
     assert await public(front) == {"stream"}
     found = await doctor("--url", front.url, "--only", "silence", "--silence", "1", port=front.upstream_port)
     assert faults(found) == {"silence"}
 
 
-async def test_something_between_answers_preflights_by_itself(front: Front) -> None:
+async def test_a_proxy_that_answers_preflights_itself_is_found(front: Front) -> None:
     front.fault, front.status = "no cors", 403
     assert await public(front) == {"public-cors"}
 
@@ -306,33 +306,33 @@ async def test_something_between_answers_preflights_by_itself(front: Front) -> N
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (502, b"error code: 502", "the tunnel stands but the server does not answer behind it"),
+        (502, b"error code: 502", "the tunnel is connected but the server does not answer"),
         (530, b"error code: 1033", "Cloudflare's error 1033"),
         (403, b"", "Cloudflare Access"),
         (404, b"404 page not found", "the tunnel's ingress knows no such hostname"),
-        (429, b"", "too much at once"),
-        (418, b"", "something that is not this server"),
+        (429, b"", "too many requests at once"),
+        (418, b"", "does not come from this server"),
     ],
 )
-async def test_something_between_refuses(front: Front, status: int, body: bytes, words: str) -> None:
+async def test_a_proxy_that_refuses_requests_is_found(front: Front, status: int, body: bytes, words: str) -> None:
     front.fault, front.status, front.body = "refuses", status, body
     found = await doctor("--url", front.url, "--only", "public-models", port=front.upstream_port)
     assert words in found["public-models"]["reason"]
     assert found["public-models"]["fix"]
 
 
-async def test_nobody_listens_at_the_public_address(home: Path) -> None:
+async def test_an_unreachable_public_address_is_found(home: Path) -> None:
     del home
     found = await doctor("--url", f"http://127.0.0.1:{free_port()}", "--only", "public-models")
-    assert "cannot be reached: nobody listens there" in found["public-models"]["reason"]
+    assert "cannot be reached: nothing listens there" in found["public-models"]["reason"]
     found = await doctor("--url", "https://nowhere.invalid", "--only", "public-models")
     assert "https://nowhere.invalid cannot be reached" in found["public-models"]["reason"]
 
 
-# ── the command line ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the command line ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_unknown_check_is_refused_with_those_that_there_are() -> None:
+async def test_an_unknown_check_is_refused_with_a_list_of_checks() -> None:
     refused = await run("doctor", "--only", "liver")
     assert refused.status == 2
     assert all(check.id in refused.stderr for check in CHECKS)
@@ -343,4 +343,4 @@ async def test_a_message_of_cursor_is_explained() -> None:
     assert "Cursor's servers did not reach the base URL" in shown
     assert "Error 1033" in (await run("doctor", "--explain", "1033")).stdout
     unknown = await run("doctor", "--explain", "headache")
-    assert (unknown.status, "nothing is known of 'headache'" in unknown.stderr) == (1, True)
+    assert (unknown.status, "there is no explanation for 'headache'" in unknown.stderr) == (1, True)

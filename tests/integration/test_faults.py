@@ -1,4 +1,4 @@
-"""What can go wrong around the real codex, and what its client is promised. docs/reliability.md lists every fault."""
+"""Faults around the real codex, and what the client gets. docs/reliability.md lists every fault."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def kill_codex(bridge: Proxy) -> None:
         child.kill()
 
 
-# ── the upstream ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the upstream ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def kill_codex(bridge: Proxy) -> None:
     ids=["401", "500", "overload", "context", "rate limit"],
 )
 @pytest.mark.parametrize("stream", [False, True])
-async def test_what_the_upstream_refuses_has_its_status_in_both_forms(
+async def test_an_upstream_refusal_keeps_its_status_streamed_or_not(
     bridge: Proxy, said: Reply, status: int, code: str, *, stream: bool
 ) -> None:
     bridge.upstream.respond = lambda _: said
@@ -62,7 +62,7 @@ async def test_what_the_upstream_refuses_has_its_status_in_both_forms(
     assert ("retry-after" in refused.headers) == (status in {429, 503})
 
 
-async def test_a_silent_upstream_is_bridged_by_comments_and_ended_at_the_limit(upstream: Upstream, home: Path) -> None:
+async def test_a_silent_upstream_is_bridged_by_comments_until_the_limit(upstream: Upstream, home: Path) -> None:
     upstream.will_reply(begun(Text(("Once ", "upon"))).then(Hold(anyio.Event())))
     async with (
         proxy(upstream, home, head_patience=0.1, keep_alive=0.1, idle_timeout=1) as bridge,
@@ -75,8 +75,8 @@ async def test_a_silent_upstream_is_bridged_by_comments_and_ended_at_the_limit(u
     assert stream.done
 
 
-async def test_without_a_network_the_client_is_not_kept_waiting_for_ever(upstream: Upstream, home: Path) -> None:
-    """Codex itself waits for the network without an end."""
+async def test_without_a_network_the_client_gets_an_error_in_time(upstream: Upstream, home: Path) -> None:
+    """Codex itself waits for the network indefinitely."""
     write_home(home, f"http://127.0.0.1:{free_port()}/v1", "websocket")
     async with proxy(upstream, home, idle_timeout=1) as bridge:
         with anyio.fail_after(30):
@@ -84,10 +84,10 @@ async def test_without_a_network_the_client_is_not_kept_waiting_for_ever(upstrea
     assert (refused.status_code, refused.json()["error"]["code"]) == (504, "upstream_timeout")
 
 
-# ── codex ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── codex ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_codex_that_dies_while_nobody_asks_is_back_for_the_next_request(bridge: Proxy) -> None:
+async def test_codex_that_dies_while_idle_is_back_for_the_next_request(bridge: Proxy) -> None:
     first = await bridge.chat(user("one?"))
     kill_codex(bridge)
     answer = first.json()["choices"][0]["message"]
@@ -141,7 +141,7 @@ async def test_a_server_whose_codex_crashes_in_a_loop_is_alive_but_not_ready_and
     assert "Traceback" not in log.read_text()
 
 
-# ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── clients ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def request_bytes(text: str) -> bytes:
@@ -150,7 +150,7 @@ def request_bytes(text: str) -> bytes:
     return head.encode() + body
 
 
-async def test_a_client_that_does_not_read_delays_nobody_and_gets_everything_when_it_does(
+async def test_a_client_that_does_not_read_delays_no_other_and_gets_everything_later(
     upstream: Upstream, home: Path
 ) -> None:
     del home
@@ -178,9 +178,7 @@ def _read_all(connection: socket.socket) -> bytes:
     return bytes(received)
 
 
-async def test_more_answers_than_may_run_wait_for_their_turn_and_are_refused_in_the_end(
-    upstream: Upstream, home: Path
-) -> None:
+async def test_excess_requests_wait_for_their_turn_and_are_finally_refused(upstream: Upstream, home: Path) -> None:
     gate = anyio.Event()
     upstream.will_reply(reply(Text(("one ", "two"), between=Hold(gate))))
     async with proxy(upstream, home, answers=1, queue_patience=0.2) as bridge:
@@ -220,7 +218,7 @@ async def test_a_client_that_leaves_while_it_waits_for_its_turn_is_forgotten(ups
     assert [str(request.input).count("never mind") for request in upstream.requests] == [0, 0]
 
 
-async def test_a_body_that_stops_coming_is_waited_for_a_while(bridge: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_stalls_is_refused_after_a_time(bridge: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_body, "BODY_PATIENCE", 0.05)
     exchange = Exchange()
 
@@ -250,10 +248,10 @@ def _answer_to(address: tuple[str, int], sent: bytes) -> bytes:
         return connection.recv(1000)
 
 
-async def test_a_turn_that_began_behind_refused_items_is_undone_and_told_to_nobody(
+async def test_a_turn_that_began_after_refused_items_is_undone_and_not_shown(
     bridge: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No request brings it about: what codex could refuse is refused before."""
+    """No request causes this, because invalid items are refused earlier."""
 
     def inject_worse(thread_id: str, items: Sequence[Item]) -> calls.Call[None]:
         return calls.thread_inject_items(thread_id, [*items, {"type": 5}])
@@ -276,10 +274,10 @@ async def test_a_turn_that_began_behind_refused_items_is_undone_and_told_to_nobo
     assert [item["content"][0]["text"] for item in bridge.upstream.requests[-1].input] == ["one?", "ok", "two?"]
 
 
-# ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the machine ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_clock_that_jumps_harms_no_answer_and_no_living_thread(
+async def test_a_clock_that_jumps_harms_no_answer_and_no_live_thread(
     upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = anyio.Event()
@@ -327,11 +325,11 @@ async def test_a_disk_that_is_full_costs_a_recording_and_not_the_answer(
     assert "No space left on device" in caplog.text
 
 
-# ── strangers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── strangers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def item_reply(item: dict[str, Any]) -> Reply:
-    """A response whose only output is this item."""
+    """Return a response whose only output is this item."""
     model = reply()
     done = {"type": "response.output_item.done", "output_index": 0, "item": item}
     return replace(model, actions=(model.actions[0], done, *model.actions[1:]))

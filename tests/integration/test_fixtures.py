@@ -1,4 +1,4 @@
-"""The shipped recordings give the recorded answers, however the lines of the session arrive."""
+"""The shipped recordings give the recorded answers, however the session's bytes are split."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CASES = load_cases(FIXTURES)
 
 
 class CutStream:
-    """Passes on what a stream gives in pieces."""
+    """Wraps a stream and splits what it reads into pieces."""
 
     def __init__(self, stream: ByteStream, cut: Callable[[bytes], list[bytes]]) -> None:
         self._stream = stream
@@ -51,7 +51,7 @@ def single_bytes(data: bytes) -> list[bytes]:
     return [data[at : at + 1] for at in range(len(data))]
 
 
-def test_every_recipe_has_its_recording_and_the_other_way_round() -> None:
+def test_every_recipe_has_a_recording_and_every_recording_a_recipe() -> None:
     assert {case.name for case in CASES} == set(RECIPES)
 
 
@@ -81,7 +81,7 @@ async def test_another_status_does_not_pass() -> None:
     assert mismatch.reason.startswith("status 429 instead of 200: ")
 
 
-def test_no_fixture_tells_where_it_was_made() -> None:
+def test_no_fixture_reveals_where_it_was_recorded() -> None:
     home = str(Path.home())
     for path in FIXTURES.rglob("*"):
         if path.is_file():

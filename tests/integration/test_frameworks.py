@@ -1,4 +1,4 @@
-"""Tool loops of the agent frameworks that people use, unchanged, against the proxy."""
+"""Tool loops of popular agent frameworks, unchanged, through the proxy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add(a: int, b: int) -> int:
 
 
 def adding_model(request: Received) -> Reply:
-    """Calls the tool twice at once, then tells what it got."""
+    """Return a model that calls the tool twice in parallel, then reports the results."""
     outputs = [item["output"] for item in request.input if item["type"] == "function_call_output"]
     if not outputs:
         return reply(Call("add", '{"a": 2, "b": 3}', "c1"), Call("add", '{"a": 4, "b": 5}', "c2"))
@@ -40,7 +40,7 @@ def adding_model(request: Received) -> Reply:
 
 @pytest.fixture
 def client(bridge: Proxy) -> openai.AsyncOpenAI:
-    """The official client, which all of the frameworks use, refusing whatever its types do not allow."""
+    """The official client, which all the frameworks use, with strict validation of its types."""
     bridge.upstream.respond = adding_model
     return openai.AsyncOpenAI(
         api_key="any",

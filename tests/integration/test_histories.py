@@ -1,4 +1,4 @@
-"""Any history reaches the model as it is, in both dialects; and a living thread costs what is new."""
+"""Any history reaches the model unchanged, in both dialects; a turn on a live thread sends only new items."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 PICTURE = tiny_png()
 
 Step = tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]
-"""Messages of the Chat dialect, items of the Responses dialect, items that the model is to see."""
+"""Chat messages, Responses items, and the items that the model should see."""
 
 
 def item(role: str, parts: list[Any]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def spoken(draw: st.DrawFn) -> Step:
 
 @st.composite
 def called(draw: st.DrawFn) -> Step:
-    """One assistant message with some text or none and parallel calls, and their results in any order."""
+    """An assistant message with optional text and parallel calls, and their results in any order."""
     text = draw(st.none() | st.just("") | TEXTS.filter(bool))
     calls = [
         {"name": draw(st.sampled_from(["f", "exec_command", "größe"])), "arguments": f'{{"n": {number}}}'}
@@ -70,7 +70,7 @@ HISTORIES = st.lists(spoken() | called(), min_size=1, max_size=6)
 
 
 def without_names_and_detail(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Names that codex does not take are mapped, and the detail of images is codex's own matter."""
+    """Return items without mapped tool names and image details, which codex changes."""
     out = [plain(one) for one in items if one["type"] != "additional_tools"]
     for one in out:
         if one["type"] == "function_call":
@@ -93,7 +93,7 @@ async def test_random_histories_reach_the_model_unchanged(bridge: Proxy, dialect
 
 
 @pytest.mark.parametrize("transport", ["http", "websocket"])
-async def test_a_second_turn_costs_what_is_new_and_not_what_the_conversation_has_grown_to(
+async def test_a_second_turn_sends_only_new_items_however_long_the_conversation_is(
     bridge: Proxy, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     long = "x" * 500_000

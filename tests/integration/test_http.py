@@ -1,4 +1,4 @@
-"""What every client of HTTP may expect: each protocol that the server speaks, over a real socket, down to codex."""
+"""HTTP over real sockets down to codex: each protocol that the server speaks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.harness.script import Hold, begun, reply
 from tests.harness.upstream import Upstream
 
 LARGE = 8_000_000
-"""Bytes of a body that no client has sent before it is refused."""
+"""Bytes of a body too large for a client to send before it is refused."""
 
 
 def chat(text: str, *, stream: bool = True) -> dict[str, object]:
@@ -31,7 +31,7 @@ def chat(text: str, *, stream: bool = True) -> dict[str, object]:
 
 @asynccontextmanager
 async def client_of(running: Program, *, http2: bool) -> AsyncGenerator[httpx2.AsyncClient]:
-    """A client that speaks the one protocol or the other; without TLS it knows beforehand that it is HTTP/2."""
+    """A client that speaks HTTP/1.1 or HTTP/2; without TLS it uses HTTP/2 with prior knowledge."""
     verify = trusting(str(TLS / "server.pem"))
     async with httpx2.AsyncClient(
         base_url=running.base_url, http2=http2, http1=running.secure or not http2, verify=verify, timeout=30
@@ -39,7 +39,7 @@ async def client_of(running: Program, *, http2: bool) -> AsyncGenerator[httpx2.A
         yield client
 
 
-# ── protocols ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── protocols ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
@@ -85,9 +85,7 @@ async def test_by_default_every_name_of_this_machine_leads_to_the_server(home: P
 
 
 @pytest.mark.parametrize("command", ["models", "status", "doctor"])
-async def test_a_command_that_asks_an_https_server_trusts_its_certificate_and_no_other(
-    home: Path, command: str
-) -> None:
+async def test_a_command_trusts_the_certificate_of_an_https_server_and_no_other(home: Path, command: str) -> None:
     del home
     only = ("--only", "port", "--only", "models") if command == "doctor" else ()
     async with program(secure=True) as running:
@@ -125,7 +123,7 @@ async def raw(running: Program, sent: bytes) -> bytes:
                 return received
 
 
-# ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
@@ -133,7 +131,7 @@ async def raw(running: Program, sent: bytes) -> bytes:
     ("path", "key", "status"),
     [("/chat/completions", "wrong", 401), ("/chat/completions", "s3cret", 413), ("/nowhere", "s3cret", 404)],
 )
-async def test_a_client_that_is_refused_while_it_sends_a_large_body_reads_why(
+async def test_a_client_that_is_refused_while_it_sends_a_large_body_gets_the_reason(
     home: Path, path: str, key: str, status: int, *, http2: bool
 ) -> None:
     del home
@@ -146,7 +144,7 @@ async def test_a_client_that_is_refused_while_it_sends_a_large_body_reads_why(
             assert (refused.status_code, "error" in refused.json()) == (status, True)
 
 
-# ── other servers ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── other servers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def hypercorn(port: int) -> Sequence[str]:
@@ -178,7 +176,7 @@ async def test_another_server_can_run_the_application_with_the_settings_of_the_e
     assert not [child for child in codex if child.is_running()]
 
 
-# ── no address, no access ────────────────────────────────────────────────────────────────────────────────────────────
+# ── peers without an address ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def ours(port: int) -> Sequence[str]:
@@ -189,7 +187,7 @@ def ours(port: int) -> Sequence[str]:
 async def test_a_peer_that_resets_before_it_is_accepted_has_no_access(
     home: Path, line: Callable[[int], Sequence[str]]
 ) -> None:
-    """It has no address, so it may be anybody; its request would be carried out although nobody reads the answer."""
+    """A peer without an address may be any host, and its request would run although no client reads the answer."""
     del home
     port = free_port()
     async with (

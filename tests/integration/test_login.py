@@ -1,4 +1,4 @@
-"""A login that is made elsewhere while the server runs."""
+"""A login made by another program while the server runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_a_new_login_holds_for_the_next_request_and_running_turns_are_not_
     assert keys(bridge) == ["Bearer sk-test", "Bearer sk-another"]
 
 
-async def test_a_conversation_goes_on_under_a_new_login(bridge: Proxy, home: Path) -> None:
+async def test_a_conversation_continues_under_a_new_login(bridge: Proxy, home: Path) -> None:
     history = [user("one?")]
     first = await bridge.chat(*history)
     log_in_again(home, "sk-another")

@@ -70,7 +70,7 @@ def test_a_script_reads_the_login_as_json(accounts: AccountServer, login_home: P
     ], said
 
 
-def test_who_is_logged_in_already_is_not_asked_again_but_on_request(accounts: AccountServer, login_home: Path) -> None:
+def test_a_logged_in_account_is_kept_unless_a_new_login_is_requested(accounts: AccountServer, login_home: Path) -> None:
     accounts.log_in(login_home)
     shown, said = login().communicate(timeout=60)
     assert shown == "✓ already logged in: ChatGPT Plus, a…@example.com\n", said
@@ -81,7 +81,7 @@ def test_who_is_logged_in_already_is_not_asked_again_but_on_request(accounts: Ac
     assert accounts.asked.is_set()
 
 
-def test_a_login_that_is_refused_says_why_and_names_another_way(accounts: AccountServer, login_home: Path) -> None:
+def test_a_login_that_is_refused_gives_the_reason_and_an_alternative(accounts: AccountServer, login_home: Path) -> None:
     del login_home
     accounts.refuse_codes = True
     process = login()

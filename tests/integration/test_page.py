@@ -1,4 +1,4 @@
-"""The status page in a real browser: what a person sees, does, and is not shown."""
+"""The status page in a real browser: what it shows, what it hides, and its actions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncGenerator[Page]:
-    """A browser's page; nothing may be wrong in it at the end, and nothing may have been asked of another host."""
+    """A browser's page; at the end it must have no errors, and must have contacted no other host."""
     async with browser_page(tmp_path / "profile") as opened:
         await opened.show_as(1160, 900)
         yield opened
@@ -70,7 +70,7 @@ async def test_the_page_shows_account_quota_checks_and_what_to_paste(page: Page,
     ]
     checks = await page.text("#checks")
     assert "ChatGPT Plus, a…@example.com" in checks
-    assert "little is left: the window of 5 hours is used to 95 %" in checks
+    assert "little quota left; 5-hour limit: 95% used" in checks
     assert await page.evaluate("document.querySelectorAll('#checks li.warn').length") == 1
 
 
@@ -109,7 +109,7 @@ async def test_an_answer_can_be_stopped_and_a_failure_is_shown(page: Page, serve
     page.complaints[:] = [complaint for complaint in page.complaints if "400" not in complaint]
 
 
-async def test_a_value_is_copied_by_its_button(page: Page, server: Program) -> None:
+async def test_a_button_copies_its_value(page: Page, server: Program) -> None:
     await page.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     await shown(page, server)
     await page.evaluate("document.querySelector('[data-copy=value-model]').click()")
@@ -118,7 +118,7 @@ async def test_a_value_is_copied_by_its_button(page: Page, server: Program) -> N
 
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1160, True)])
-async def test_it_fits_a_phone_and_both_themes(page: Page, server: Program, width: int, dark: bool) -> None:
+async def test_the_page_fits_a_phone_and_both_themes(page: Page, server: Program, width: int, dark: bool) -> None:
     await page.show_as(width, 800, dark=dark)
     await shown(page, server)
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -153,7 +153,7 @@ ASK = """(async (url, options) => {
 CHAT = '{"model": "xedoc-2.5-tpg", "messages": [{"role": "user", "content": "Spend."}]}'
 
 
-async def test_a_page_whose_name_leads_here_neither_asks_the_model_nor_reads_of_the_account(
+async def test_a_foreign_page_can_neither_use_the_model_nor_read_the_account(
     tmp_path: Path, server: Program, upstream: Upstream
 ) -> None:
     async with browser_page(tmp_path / "profile", LEAD_HERE) as page:
@@ -161,7 +161,9 @@ async def test_a_page_whose_name_leads_here_neither_asks_the_model_nor_reads_of_
         async def ask(url: str, **options: str) -> str:
             return await page.evaluate(f"{ASK}({url!r}, {options!r})")
 
-        await page.open(f"http://{FOREIGN}:{server.port}/healthz")  # stands for a page of its owner: it has no policy
+        await page.open(
+            f"http://{FOREIGN}:{server.port}/healthz"
+        )  # represents a page of the foreign host, because it has no policy
         await page.until("document.readyState === 'complete' && document.body.innerText.includes('ok')")
         chat = f"http://localhost:{server.port}/v1/chat/completions"
         for url, kind in (("/v1/chat/completions", "basic"), (chat, "cors")):

@@ -1,4 +1,4 @@
-"""The thread is the plain model: whatever is in the user's home, the model sees the client's messages alone."""
+"""The model sees only the client's messages, whatever is in the user's home."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.harness.script import Received
 from tests.harness.upstream import Upstream, scripted_upstream
 
 TRAP = "TRAP"
-"""A word that stands in everything that must not reach the model."""
+"""A word in everything that must not reach the model."""
 
 DIRECT, LITE = "gpt-5.5", "gpt-6.1-sol"
 """A model whose tools are declared directly, and one of the Responses-Lite kind."""
@@ -76,7 +76,7 @@ FEATURES = """
 
 
 class Traps:
-    """All that codex would tell the model or start, in the user's home folder and in its CODEX_HOME."""
+    """Files in the user's home and CODEX_HOME that codex would show to the model, or programs that it would start."""
 
     def __init__(self, folder: Path, home: Path, upstream: Upstream, transport: Transport) -> None:
         self.folder = folder
@@ -87,16 +87,16 @@ class Traps:
 
     @property
     def sprung(self) -> bool:
-        """Whether something that is set as a trap was started."""
+        """Whether a trap was started."""
         return self._evidence.exists()
 
     def write_config(self, config: str = "", tables: str = "") -> None:
-        """Write a config.toml that leads to the upstream, and leave a login as it is."""
+        """Write a config.toml that points to the upstream; keep an existing login."""
         login = not (self.home / "auth.json").exists()
         write_home(self.home, self._base_url, self._transport, config=config, tables=tables, logged_in=login)
 
     def set(self) -> None:
-        """Set every trap that there is."""
+        """Set every trap."""
         self.write_config(
             f"""
             developer_instructions = "{TRAP}: developer instructions"
@@ -112,13 +112,13 @@ class Traps:
         self.set_files()
 
     def servers(self) -> str:
-        """Tables of MCP servers, of which each leaves a trace when it is started."""
+        """Return tables of MCP servers, each of which leaves a trace when started."""
         started = json.dumps(["-c", f"echo server >> {self._evidence}"])
         names = ("trap", '"with.dot and space"')
         return "".join(f'[mcp_servers.{name}]\ncommand = "sh"\nargs = {started}\n' for name in names)
 
     def hooks(self) -> str:
-        """Tables of hooks, which leave a trace as well."""
+        """Return tables of hooks, which leave a trace too."""
         events = ("SessionStart", "UserPromptSubmit", "Stop")
         return "".join(
             f"[[hooks.{event}]]\n[[hooks.{event}.hooks]]\ntype = 'command'\n"
@@ -127,12 +127,12 @@ class Traps:
         )
 
     def set_instructions(self) -> None:
-        """Write the files that codex shows to the model whatever its settings say."""
+        """Write the files that codex shows to the model regardless of its settings."""
         self._text("AGENTS.md")
         self._text("AGENTS.override.md")
 
     def set_files(self) -> None:
-        """Write skills, prompts, rules and memories, and make the user's home folder a project of the user's."""
+        """Write skills, prompts, rules and memories, and make the user's home folder a project."""
         skill = f"---\nname: trap\ndescription: {TRAP} skill\n---\n{TRAP}\n"
         for name in ("skills/trap/SKILL.md", "skills/.system/trap/SKILL.md"):
             self._text(name, skill)
@@ -160,7 +160,7 @@ class Traps:
 def traps(
     tmp_path: Path, upstream: Upstream, home: Path, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> Traps:
-    """The user's home folder, in which the program keeps its state."""
+    """The user's home folder, where the program keeps its state."""
     folder = tmp_path / "user"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
@@ -169,7 +169,7 @@ def traps(
 
 
 class Talk:
-    """Asks, and holds what comes to the upstream against what the client has sent."""
+    """Sends requests and compares what reaches the upstream with what the client sent."""
 
     def __init__(self, bridge: Proxy, model: str) -> None:
         self._bridge = bridge
@@ -179,11 +179,11 @@ class Talk:
         self._asked = 0
 
     def begin(self) -> None:
-        """Begin another conversation."""
+        """Start a new conversation."""
         self._history = []
 
     async def ask(self, text: str) -> None:
-        """Go on with the conversation: one request goes upstream, and the model sees the client's messages."""
+        """Continue the conversation; check that one request goes upstream and holds the client's messages."""
         upstream = self._bridge.upstream
         is_new = not self._history
         self._history.append(user(text))
@@ -193,14 +193,14 @@ class Talk:
         assert response.status_code == 200, response.text
         assert len(upstream.requests) == self._before + self._asked
         request = upstream.requests[-1]
-        # Over WebSocket a request holds what is new since the answer before.
+        # Over WebSocket a request holds only what is new since the previous answer.
         sent = self._history if is_new or request.transport == "http" else self._history[-1:]
-        assert [(role, text) for role, _, text in seen(request)] == [(it["role"], it["content"]) for it in sent]
+        assert [(role, text) for role, _, text in messages_of(request)] == [(it["role"], it["content"]) for it in sent]
         assert request.tools == []
         self._history.append(response.json()["choices"][0]["message"])
 
     def manners(self) -> list[dict[str, Any]]:
-        """How the model was asked each time, apart from the messages and from what is new each time."""
+        """The upstream requests, without the messages and the fields that always differ."""
         bodies = [request.body for request in self._bridge.upstream.requests[self._before :]]
         return [{name: value for name, value in body.items() if name not in MINTED} for body in bodies]
 
@@ -208,7 +208,7 @@ class Talk:
 async def talk(
     upstream: Upstream, home: Path, model: str, after_the_first_answer: Callable[[], None] = lambda: None
 ) -> list[dict[str, Any]]:
-    """Have a conversation of four turns and another one; return how the model was asked each time."""
+    """Run a conversation of four turns and a second one; return the upstream requests without their messages."""
     # A spare thread would have been started before the traps were set.
     async with proxy(upstream, home, spares=0) as bridge:
         it = Talk(bridge, model)
@@ -252,7 +252,7 @@ async def test_on_a_home_full_of_traps_every_model_sees_only_the_messages(
             assert response.status_code == 200, response.text
             request = upstream.requests[-1]
             assert request.body["model"] == model
-            assert seen(request) == ITEMS
+            assert messages_of(request) == ITEMS
             assert request.tools == []
             assert request.body.get("instructions", "") == ""
             assert request.body.get("text", {}).get("verbosity") is None
@@ -262,7 +262,7 @@ async def test_on_a_home_full_of_traps_every_model_sees_only_the_messages(
 
 
 KEYRING = 'cli_auth_credentials_store = "keyring"\n'
-"""The login is where codex finds it for the user's own home alone; the scripted provider needs none."""
+"""A home whose login codex finds only there; the scripted provider needs none."""
 
 
 @pytest.mark.parametrize("model", [DIRECT, LITE])
@@ -314,7 +314,7 @@ async def test_instructions_in_the_users_own_home_are_warned_of(
     assert f"the model sees AGENTS.md and AGENTS.override.md of {home}; docs/security.md says why" in warned
 
 
-async def test_the_childs_environment_leads_to_the_private_home_and_holds_nothing_of_ours(
+async def test_the_childs_environment_points_to_the_private_home_without_our_variables(
     upstream: Upstream, home: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CODEX_OPENAI_PROXY_API_KEY", "secret")
@@ -340,7 +340,7 @@ async def test_the_key_of_a_provider_may_be_in_the_env_file_of_the_home(
     assert upstream.requests[-1].headers["authorization"] == "Bearer from-the-file"
 
 
-async def test_what_is_missing_of_the_state_folder_is_made_again(bridge: Proxy, state: Path) -> None:
+async def test_missing_parts_of_the_state_folder_are_created_again(bridge: Proxy, state: Path) -> None:
     await bridge.chat(user("one"))
     shutil.rmtree(state)
     assert (await bridge.chat(user("two"))).status_code == 200
@@ -375,7 +375,7 @@ async def test_two_servers_with_two_homes_run_side_by_side(
     assert len(bridge.upstream.requests) == len(other.requests) == 2
 
 
-async def test_another_server_with_the_same_home_leaves_the_first_as_it_is(bridge: Proxy) -> None:
+async def test_another_server_with_the_same_home_does_not_affect_the_first(bridge: Proxy) -> None:
     assert (await bridge.chat(user("hi"))).status_code == 200
     async with proxy(bridge.upstream, bridge.home) as its:
         for one in (its, bridge):
@@ -433,14 +433,14 @@ async def test_long_inputs_arrive_whole(bridge: Proxy) -> None:
     history = [message for number in range(200) for message in (user(f"q{number}"), _said(f"a{number}"))]
     response = await bridge.chat(*history, user(text))
     assert response.status_code == 200
-    assert [text for _, _, text in seen(bridge.upstream.requests[-1])] == [
+    assert [text for _, _, text in messages_of(bridge.upstream.requests[-1])] == [
         *(text for number in range(200) for text in (f"q{number}", f"a{number}")),
         text,
     ]
 
 
-def seen(request: Received) -> list[tuple[str, str, str]]:
-    """The messages that the upstream got: role, kind of the only part, its text."""
+def messages_of(request: Received) -> list[tuple[str, str, str]]:
+    """Return the upstream's messages: role, type of the only part, its text."""
     out: list[tuple[str, str, str]] = []
     for item in request.input:
         assert item["type"] == "message", item

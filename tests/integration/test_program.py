@@ -1,4 +1,4 @@
-"""The program as a person starts it: a process of its own, a real socket, signals."""
+"""The program as a user starts it: a separate process, a real socket, signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recording from the real codex, and replaying what was recorded, as a person or a program would."""
+"""Recording from the real codex, and replaying the recordings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SECRETS = (TOKEN, KEY, ACCOUNT, INSTALLATION, EMAIL, HOME, OUR_KEY, "alice")
 
 @asynccontextmanager
 async def replayed(folder: Path, **settings: Any) -> AsyncGenerator[httpx2.AsyncClient]:
-    """A client of a server that replays `folder` at once."""
+    """A client of a server that replays `folder` without pauses."""
     async with service(Settings(replay=str(folder), pace=FAST, **settings)) as it, asgi_client(it.app) as client:
         yield client
 
@@ -60,13 +60,11 @@ async def chat(client: httpx2.AsyncClient, *messages: Any, **fields: Any) -> htt
     return await client.post("/chat/completions", json={"model": MODEL, "messages": messages, **fields})
 
 
-# ── Recording ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Recording ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @BOTH_KINDS
-async def test_what_was_recorded_from_codex_passes_its_own_check(
-    upstream: Upstream, home: Path, tmp_path: Path
-) -> None:
+async def test_a_recording_from_codex_passes_its_own_check(upstream: Upstream, home: Path, tmp_path: Path) -> None:
     cases = tmp_path / "cases"
     upstream.will_reply(
         reply(Thought("hm", "secret"), Text(("Let me ", "look.")), Call("get_weather", '{"city": "Rome"}', "call_1")),
@@ -90,7 +88,7 @@ async def test_what_was_recorded_from_codex_passes_its_own_check(
     assert await check_case(other) == []
 
 
-async def test_a_second_server_numbers_its_cases_on(upstream: Upstream, home: Path, tmp_path: Path) -> None:
+async def test_a_second_server_continues_the_numbers_of_cases(upstream: Upstream, home: Path, tmp_path: Path) -> None:
     cases = tmp_path / "cases"
     for text in ("one", "two"):
         async with proxy(upstream, home, record=str(cases)) as bridge:
@@ -98,7 +96,7 @@ async def test_a_second_server_numbers_its_cases_on(upstream: Upstream, home: Pa
     assert [case.name for case in load_cases(cases)] == ["001-one", "002-two"]
 
 
-async def test_an_answer_that_nobody_waits_for_and_one_of_several_choices_are_not_recorded(
+async def test_abandoned_answers_and_answers_with_several_choices_are_not_recorded(
     upstream: Upstream, home: Path, tmp_path: Path
 ) -> None:
     upstream.will_reply(begun("one ").then(Hold(anyio.Event())))
@@ -111,7 +109,7 @@ async def test_an_answer_that_nobody_waits_for_and_one_of_several_choices_are_no
     assert [case.name for case in load_cases(tmp_path / "cases")] == ["001-kept"]
 
 
-async def test_a_folder_that_cannot_be_written_costs_nobody_an_answer(
+async def test_a_folder_that_cannot_be_written_costs_no_answer(
     upstream: Upstream, home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cases").write_text("a file is in the way")
@@ -185,7 +183,7 @@ async def test_a_streamed_response_with_a_secret_in_it_still_passes_its_check(
     assert await check_case(case) == []
 
 
-# ── Replaying ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Replaying ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_openai_python_completes_a_recorded_two_step_tool_loop() -> None:
@@ -207,7 +205,7 @@ async def test_the_second_step_of_a_loop_replays_without_the_first() -> None:
     assert answer.content == case.exchanges[1].answer
 
 
-async def test_the_same_conversation_can_be_had_many_times_at_once() -> None:
+async def test_the_same_conversation_can_be_replayed_many_times_at_once() -> None:
     async with replayed(FIXTURES) as client:
         answers: list[httpx2.Response] = []
 
@@ -229,7 +227,7 @@ async def test_the_same_conversation_can_be_had_many_times_at_once() -> None:
     assert len({answer.content for answer in answers}) == 1
 
 
-async def test_a_request_without_a_recording_is_told_the_nearest_case_and_the_first_difference() -> None:
+async def test_a_request_without_a_recording_gets_the_nearest_case_and_the_first_difference() -> None:
     async with openai(FIXTURES) as client:
         with pytest.raises(NotFoundError) as refusal:
             await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Say hello."}])
@@ -279,7 +277,7 @@ async def test_the_recorded_pauses_are_kept_divided_by_the_pace() -> None:
     assert took > recorded / 4 / 4
 
 
-# ── The program ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The program ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -299,7 +297,7 @@ async def test_without_a_login_the_program_serves_its_recordings_and_says_so(
         assert stream.text == "Hi! I am a recording. What can I do for you?"
         assert response.headers["x-codex-proxy-demo"] == demo.NOTICE
         assert not [child for child in running.family() if "codex" in child.name()]
-    assert "DEMO: nobody is logged in to Codex" in capfd.readouterr().err
+    assert "DEMO: Codex is not logged in" in capfd.readouterr().err
     assert not upstream.requests
 
 
@@ -321,7 +319,7 @@ async def test_with_a_login_the_program_serves_codex(upstream: Upstream, home: P
     assert "x-codex-proxy-demo" not in answer.headers
 
 
-def test_the_check_names_what_is_different_and_fails(tmp_path: Path) -> None:
+def test_the_check_names_the_difference_and_fails(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     for path in (FIXTURES / "plain-text").iterdir():

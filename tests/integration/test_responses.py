@@ -1,4 +1,4 @@
-"""The Responses API as a program of its own serves it: the Codex CLI as its client, and chains over restarts."""
+"""The Responses API of a separate server process: the Codex CLI as a client, and chains across restarts."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["http", "websocket"])
 
 
 async def run_codex_exec(folder: Path, base_url: str, model: str, task: str) -> str:
-    """Run `codex exec` in `folder`, with a home of its own whose provider is the server; return what it printed."""
+    """Run `codex exec` in `folder`, with a separate home whose provider is the server; return its output."""
     home = folder.with_name("client_home")
     write_home(home, base_url)
     codex = os.environ.get("CODEX_UNDER_TEST") or str(find_codex())
-    # No sandbox, because the machine that runs the tests may offer none.
+    # No sandbox, because the test machine may not support one.
     options = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--model", model, task]
     with anyio.fail_after(60):
         done = await anyio.run_process(
@@ -68,9 +68,7 @@ async def test_codex_itself_completes_a_task_with_a_shell_command_through_this_s
     assert "Process exited with code 0" in output["output"]
 
 
-async def test_a_patch_of_codex_itself_goes_through_as_a_custom_tool(
-    upstream: Upstream, home: Path, tmp_path: Path
-) -> None:
+async def test_codexs_own_patch_tool_works_as_a_custom_tool(upstream: Upstream, home: Path, tmp_path: Path) -> None:
     patch = "*** Begin Patch\n*** Add File: made.txt\n+made here\n*** End Patch\n"
     upstream.will_reply(reply(Call("apply_patch", json.dumps({"input": patch}), "call_1")), reply("Patched."))
     folder = tmp_path / "work"
@@ -80,7 +78,7 @@ async def test_a_patch_of_codex_itself_goes_through_as_a_custom_tool(
     assert (folder / "made.txt").read_text() == "made here\n"
 
 
-# ── Chains ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Chains ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def words(item: dict[str, Any]) -> str:
@@ -121,7 +119,7 @@ async def answered(bridge: Proxy, **fields: Any) -> AsyncGenerator[dict[str, Any
     yield response.json()
 
 
-async def test_a_response_that_is_not_to_be_stored_is_gone(bridge: Proxy) -> None:
+async def test_a_response_with_store_false_is_not_kept(bridge: Proxy) -> None:
     async with answered(bridge, store=False) as response:
         assert response["store"] is False
         assert (await bridge.client.get(f"/responses/{response['id']}")).status_code == 404

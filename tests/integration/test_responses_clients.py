@@ -1,4 +1,4 @@
-"""The Responses API through the clients that people use: openai-python at its strictest, and openai-agents."""
+"""The Responses API through popular clients: openai-python with strict validation, and openai-agents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOK: Any = {"type": "function", "name": "look", "parameters": {"type": "object"
 
 
 def strict_client(bridge: Proxy) -> openai.AsyncOpenAI:
-    """The official client, refusing whatever its types do not allow."""
+    """The official client with strict validation of its types."""
     return openai.AsyncOpenAI(
         api_key="any",
         base_url=BASE_URL,
@@ -44,12 +44,12 @@ def client(bridge: Proxy) -> openai.AsyncOpenAI:
 
 
 def sent_back(response: Response) -> list[Any]:
-    """The output as it is put into the next input."""
+    """Return the output items in the form for the next input."""
     return [item.model_dump(mode="json", exclude_unset=True) for item in response.output]
 
 
 def unparsed(value: Any) -> Any:
-    """The same without what the client adds to a response that it has put together."""
+    """Return a response without the fields that the client adds to an assembled one."""
     match value:
         case dict():
             fields = cast("dict[str, Any]", value)
@@ -60,10 +60,10 @@ def unparsed(value: Any) -> Any:
             return value
 
 
-# ── openai-python ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── openai-python ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_response_is_what_the_model_said(bridge: Proxy, client: openai.AsyncOpenAI) -> None:
+async def test_a_response_holds_the_models_answer(bridge: Proxy, client: openai.AsyncOpenAI) -> None:
     bridge.upstream.will_reply(reply(Thought("Hm.", "secret"), "Hello.", Call("look", "{}", "c1")))
     response = await client.responses.create(
         model=bridge.model, instructions="Be.", input="Hi.", tools=[LOOK], reasoning={"summary": "auto"}
@@ -75,7 +75,7 @@ async def test_a_response_is_what_the_model_said(bridge: Proxy, client: openai.A
 
 
 @BOTH_TRANSPORTS
-async def test_every_event_is_valid_and_the_stream_put_together_is_the_stored_response(
+async def test_every_event_is_valid_and_the_assembled_stream_is_the_stored_response(
     bridge: Proxy, client: openai.AsyncOpenAI
 ) -> None:
     said = [Thought("Hm.", "secret"), Text(("Hel", "lo.")), Call("look", '{"at": 1}', "c1"), Call("look", "{}", "c2")]
@@ -95,7 +95,7 @@ async def test_every_event_is_valid_and_the_stream_put_together_is_the_stored_re
 
 
 class Sum(BaseModel):
-    """What the model is to answer."""
+    """The expected answer of the model."""
 
     total: int
 
@@ -109,7 +109,7 @@ async def test_an_answer_is_parsed_by_its_schema(bridge: Proxy, client: openai.A
     assert sent["schema"]["properties"]["total"]["type"] == "integer"
 
 
-async def test_a_stored_response_is_there_until_it_is_deleted(bridge: Proxy, client: openai.AsyncOpenAI) -> None:
+async def test_a_stored_response_exists_until_it_is_deleted(bridge: Proxy, client: openai.AsyncOpenAI) -> None:
     response = await client.responses.create(model=bridge.model, input="Hi.")
     assert (await client.responses.retrieve(response.id)).to_dict() == response.to_dict()
     await client.responses.delete(response.id)
@@ -124,7 +124,7 @@ async def test_a_stored_response_is_there_until_it_is_deleted(bridge: Proxy, cli
         await client.responses.retrieve(unstored.id)
 
 
-async def test_a_chain_goes_on_its_thread_and_its_items_are_listed_page_by_page(
+async def test_a_chain_continues_its_thread_and_its_items_are_listed_in_pages(
     bridge: Proxy, client: openai.AsyncOpenAI
 ) -> None:
     bridge.upstream.will_reply(reply("One."), reply("Two."), reply("Three."))
@@ -188,14 +188,14 @@ async def test_an_image_reaches_the_model(bridge: Proxy, client: openai.AsyncOpe
     assert item["content"][1]["image_url"] == tiny_png()
 
 
-# ── Reasoning ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Reasoning ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @BOTH_TRANSPORTS
-async def test_encrypted_reasoning_that_a_stateless_client_sends_back_is_what_a_direct_client_would_send(
+async def test_encrypted_reasoning_from_a_stateless_client_reaches_the_upstream_unchanged(
     bridge: Proxy, client: openai.AsyncOpenAI
 ) -> None:
-    """The first message is another one, so that no thread and no memory can help."""
+    """The first message differs, so that no live thread and no stored reasoning is used."""
     bridge.upstream.will_reply(reply(Thought("Hm.", "secret"), Call("look", "{}", "c1")), reply("Done."))
     first = await client.responses.create(
         model=bridge.model, input="Hi.", tools=[LOOK], store=False, include=ENCRYPTED, reasoning={"summary": "auto"}
@@ -204,9 +204,9 @@ async def test_encrypted_reasoning_that_a_stateless_client_sends_back_is_what_a_
     given: Any = [{"role": "user", "content": "Hello."}, *sent_back(first), output]
     await client.responses.create(model=bridge.model, input=given, tools=[LOOK], store=False, include=ENCRYPTED)
     said, _ = bridge.upstream.played[0].items
-    seen = [item for item in bridge.upstream.requests[-1].input if item["type"] != "additional_tools"]
-    assert [item["type"] for item in seen] == ["message", "reasoning", "function_call", "function_call_output"]
-    assert {name: seen[1][name] for name in ("id", "summary", "encrypted_content")} == {
+    sent = [item for item in bridge.upstream.requests[-1].input if item["type"] != "additional_tools"]
+    assert [item["type"] for item in sent] == ["message", "reasoning", "function_call", "function_call_output"]
+    assert {name: sent[1][name] for name in ("id", "summary", "encrypted_content")} == {
         name: said[name] for name in ("id", "summary", "encrypted_content")
     }
 
@@ -250,7 +250,7 @@ async def test_reasoning_that_a_retry_repeats_does_not_divide_a_message(
     assert len({request.body["prompt_cache_key"] for request in upstream.requests}) == 1
 
 
-# ── An agent ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Agents ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_an_agent_whose_server_keeps_the_conversation_sends_only_what_is_new(

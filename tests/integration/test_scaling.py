@@ -19,20 +19,20 @@ from tests.harness.upstream import Upstream
 
 @dataclass
 class Asking:
-    """A client of one of the servers, or of all of them."""
+    """A client of one server, or of all of them."""
 
     client: httpx2.AsyncClient
     upstream: Upstream
 
     async def ask(self, url: str, body: Mapping[str, Any], said: str, **headers: str) -> tuple[str, Any]:
-        """Ask for what the model then says; return what became of the thread, and the answer."""
+        """Send a request; return the thread outcome and the answer."""
         self.upstream.will_reply(reply(said))
         response = await self.client.post(url, json={"model": MODEL, **body}, headers=headers)
         assert response.status_code == 200, response.text
         return response.headers["x-codex-proxy-thread"].partition(";")[0], response.json()
 
 
-async def test_any_server_continues_what_another_has_stored_and_a_conversation_stays_with_its_own(
+async def test_any_server_continues_a_stored_chain_and_a_conversation_stays_on_one_server(
     upstream: Upstream, home: Path, tmp_path: Path
 ) -> None:
     folders = [tmp_path / name for name in ("redis", "nginx")]
@@ -47,7 +47,7 @@ async def test_any_server_continues_what_another_has_stored_and_a_conversation_s
     ):
         asking = Asking(client, upstream)
 
-        # One chain, each step on the other server: nothing is lost.
+        # One chain, with steps on alternating servers: nothing is lost.
         previous = None
         for step, server in enumerate((one, two, one, two)):
             body = {"input": f"question {step}", "previous_response_id": previous}
@@ -57,7 +57,7 @@ async def test_any_server_continues_what_another_has_stored_and_a_conversation_s
         earlier = [text for step in range(3) for text in (f"question {step}", f"answer {step}")]
         assert told == [*earlier, "question 3"]
 
-        # Through nginx a conversation that has a name finds its thread again, whoever else talks.
+        # Through nginx a named conversation finds its thread again, despite other conversations.
         for name in ("a", "b", "c", "d"):
             chat, named = f"{both}/chat/completions", {"x-conversation-id": name}
             first, answered = await asking.ask(chat, {"messages": [user(name)]}, "Hi.", **named)
@@ -65,7 +65,7 @@ async def test_any_server_continues_what_another_has_stored_and_a_conversation_s
             second, _ = await asking.ask(chat, {"messages": messages}, "Bye.", **named)
             assert (first, second) == ("new", "continued")
 
-        # A server that is gone is replaced by the other one, which rebuilds what it needs.
+        # If a server is gone, the other one answers and rebuilds the thread.
         one.process.terminate()
         await one.process.wait()
         body = {"input": "And now?", "previous_response_id": previous}
@@ -77,7 +77,7 @@ async def test_a_stream_passes_nginx_piece_by_piece(upstream: Upstream, home: Pa
     gate = anyio.Event()
     upstream.will_reply(reply(Text(("one", "two"), between=Hold(gate))))
     body = {"model": MODEL, "stream": True, "messages": [user("Hi")]}
-    seen = ""
+    received = ""
     async with (
         program() as server,
         nginx(tmp_path, server.port, server.port) as base,
@@ -85,8 +85,8 @@ async def test_a_stream_passes_nginx_piece_by_piece(upstream: Upstream, home: Pa
         client.stream("POST", f"{base}/chat/completions", json=body) as response,
     ):
         async for line in response.aiter_lines():
-            seen += line
+            received += line
             if '"one"' in line:
-                assert "two" not in seen
+                assert "two" not in received
                 gate.set()
-    assert '"two"' in seen
+    assert '"two"' in received

@@ -1,4 +1,4 @@
-"""A new conversation on the built-in provider finds its WebSocket open: causes, not times."""
+"""A new conversation on the built-in provider uses a WebSocket that is already open."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def transport() -> Transport:
 
 @pytest.fixture
 async def sparing(upstream: Upstream, home: Path) -> AsyncGenerator[Proxy]:
-    """A proxy that has answered a first conversation and has a thread ready for the next."""
+    """A proxy that has answered a first conversation and has a spare thread for the next."""
     with anyio.fail_after(20):
         async with proxy(upstream, home, spares=2) as running:
             assert (await running.chat(user("first"))).status_code == 200
-            while not running.service.threads.spares:  # noqa: ASYNC110 - nothing tells the outside of it
+            while not running.service.threads.spares:  # noqa: ASYNC110 - no event announces it
                 await anyio.sleep(0.01)
             yield running
 
@@ -43,7 +43,7 @@ async def test_a_new_conversation_needs_no_new_connection(sparing: Proxy):
     assert upstream.conversation()[-1]["content"] == [{"type": "input_text", "text": "second"}]
 
 
-async def test_the_conversation_goes_on_on_the_thread_that_was_spare(sparing: Proxy):
+async def test_the_conversation_continues_on_the_former_spare_thread(sparing: Proxy):
     first = user("second")
     said = {"role": "assistant", "content": "ok"}
 
@@ -53,7 +53,7 @@ async def test_the_conversation_goes_on_on_the_thread_that_was_spare(sparing: Pr
     assert answer.headers["x-codex-proxy-thread"] == "continued; reason=same-history"
 
 
-async def test_other_tools_need_a_thread_of_their_own(sparing: Proxy):
+async def test_other_tools_need_another_thread(sparing: Proxy):
     tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
     answer = await sparing.chat(user("second"), tools=[tool])

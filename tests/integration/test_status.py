@@ -1,4 +1,4 @@
-"""What the server tells of itself, with the real codex behind it."""
+"""The status routes of the server, with the real codex."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.harness.upstream import Upstream
 
 
 def quota_headers(used: int, resets_at: int) -> tuple[tuple[str, str], ...]:
-    """What the upstream says of a window of five hours, beside each answer."""
+    """The five-hour limit that the upstream reports with each answer."""
     return (
         ("x-codex-primary-used-percent", str(used)),
         ("x-codex-primary-window-minutes", "300"),
@@ -24,7 +24,7 @@ def quota_headers(used: int, resets_at: int) -> tuple[tuple[str, str], ...]:
     )
 
 
-async def test_usage_tells_what_ran_and_what_it_cost(bridge: Proxy) -> None:
+async def test_usage_lists_requests_and_their_cost(bridge: Proxy) -> None:
     tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
     bridge.upstream.will_reply(
         reply(Text(("Hel", "lo")), usage=Usage(100, 20, 30, 5)), reply(Call("add"), usage=Usage(10, 0, 3, 0))
@@ -76,7 +76,7 @@ async def test_metrics_count_requests_tokens_and_threads(bridge: Proxy) -> None:
         assert line in lines
 
 
-async def test_the_quota_that_the_upstream_tells_is_passed_on_with_every_later_answer(bridge: Proxy) -> None:
+async def test_the_quota_that_the_upstream_reports_is_passed_on_with_every_later_answer(bridge: Proxy) -> None:
     resets_at = int(time.time()) + 3600
     bridge.upstream.will_reply(replace(reply("one"), headers=quota_headers(42, resets_at)))
     await bridge.chat(user("hi"))
@@ -90,7 +90,7 @@ async def test_the_quota_that_the_upstream_tells_is_passed_on_with_every_later_a
     assert 'codex_proxy_quota_used_percent{window="codex-primary"} 42' in (await bridge.client.get("/metrics")).text
 
 
-async def test_a_quota_that_is_used_up_says_when_to_come_again(bridge: Proxy) -> None:
+async def test_a_used_up_quota_says_when_to_try_again(bridge: Proxy) -> None:
     resets_at = int(time.time()) + 3600
     body = {"error": {"type": "usage_limit_reached", "message": "limit", "plan_type": "plus", "resets_at": resets_at}}
     bridge.upstream.will_reply(replace(http_error(429, body), headers=quota_headers(100, resets_at)))

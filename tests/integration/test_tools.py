@@ -1,4 +1,4 @@
-"""Client tools and living conversations through the real codex CLI."""
+"""Client tools and continued conversations through the real codex CLI."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tool(call_id: str, content: Any) -> dict[str, Any]:
 
 
 async def whole(bridge: Proxy, messages: list[dict[str, Any]], **fields: Any) -> tuple[dict[str, Any], str]:
-    """Ask without streaming; return the assistant message and what became of the thread."""
+    """Send a non-streamed request; return the assistant message and the thread outcome."""
     response = await bridge.chat(*messages, **{"tools": TOOLS, **fields})
     assert response.status_code == 200, response.text
     [choice] = response.json()["choices"]
@@ -47,7 +47,7 @@ async def whole(bridge: Proxy, messages: list[dict[str, Any]], **fields: Any) ->
 
 
 async def streamed(bridge: Proxy, messages: list[dict[str, Any]], **fields: Any) -> tuple[dict[str, Any], str]:
-    """The same, streamed and put together as clients do."""
+    """Send a streamed request; return the assembled assistant message and the thread outcome."""
     async with bridge.stream(*messages, **{"tools": TOOLS, **fields}) as stream:
         await stream.read()
     assert stream.done
@@ -71,9 +71,7 @@ BOTH_WAYS = pytest.mark.parametrize("ask", [whole, streamed])
 
 @BOTH_WAYS
 @BOTH_TRANSPORTS
-async def test_a_ten_step_agent_loop_runs_on_one_thread_and_the_model_sees_what_a_direct_client_would_send(
-    bridge: Proxy, ask: Ask
-) -> None:
+async def test_a_ten_step_agent_loop_runs_on_one_thread_with_the_exact_history(bridge: Proxy, ask: Ask) -> None:
     steps = [
         [Thought(f"thinking {step}", f"secret {step}"), Text((f"Step {step}.",))]
         + [
@@ -118,7 +116,7 @@ async def test_a_ten_step_agent_loop_runs_on_one_thread_and_the_model_sees_what_
 
 
 @BOTH_TRANSPORTS
-async def test_killing_codex_between_two_steps_changes_nothing_and_the_rebuilt_input_is_exact(bridge: Proxy) -> None:
+async def test_killing_codex_between_two_steps_rebuilds_the_exact_input(bridge: Proxy) -> None:
     first = [
         Thought("hm", "secret"),
         Text(("Reading.",)),
@@ -141,7 +139,7 @@ async def test_killing_codex_between_two_steps_changes_nothing_and_the_rebuilt_i
     ]
 
 
-async def test_long_tool_outputs_arrive_whole_on_a_living_thread_and_on_a_rebuilt_one(bridge: Proxy) -> None:
+async def test_long_tool_outputs_arrive_complete_on_live_and_rebuilt_threads(bridge: Proxy) -> None:
     bridge.upstream.will_reply(reply(Call("read_file", "{}", "c1")))
     choice, _ = await whole(bridge, [user("Read.")])
     long = "".join(f"line {number} of a very long file\n" for number in range(20_000))
@@ -151,7 +149,7 @@ async def test_long_tool_outputs_arrive_whole_on_a_living_thread_and_on_a_rebuil
     assert [request.conversation[-1]["output"] == long for request in bridge.upstream.requests[1:]] == [True, True]
 
 
-async def test_messages_beside_tool_results_come_to_stand_behind_them(bridge: Proxy) -> None:
+async def test_messages_next_to_tool_results_are_placed_after_them(bridge: Proxy) -> None:
     bridge.upstream.will_reply(reply(Call("read_file", "{}", "c1")), reply("Done."))
     choice, _ = await whole(bridge, [user("Go.")])
     _, outcome = await whole(bridge, [user("Go."), choice["message"], tool("c1", "one"), user("And hurry.")])
@@ -186,7 +184,7 @@ async def test_the_second_turn_of_a_conversation_continues_its_thread_and_keeps_
         pytest.param({}, {"tool_choice": "required"}, id="tool choice"),
     ],
 )
-async def test_a_thread_that_is_not_exactly_this_conversation_is_never_used(
+async def test_a_thread_with_another_history_is_never_used(
     bridge: Proxy, changed: dict[int, dict[str, Any]], fields: dict[str, Any]
 ) -> None:
     messages: list[dict[str, Any]] = [{"role": "system", "content": "Be brief."}, user("Hello.")]
@@ -205,8 +203,10 @@ async def test_two_conversations_that_begin_alike_do_not_mix(bridge: Proxy) -> N
     for choice in (red, blue):
         _, outcome = await whole(bridge, [user("A colour?"), choice["message"], user("Another?")])
         assert outcome == "continued"
-    seen = [[item["content"][0]["text"] for item in request.conversation] for request in bridge.upstream.requests[2:]]
-    assert seen == [["A colour?", "Red.", "Another?"], ["A colour?", "Blue.", "Another?"]]
+    conversations = [
+        [item["content"][0]["text"] for item in request.conversation] for request in bridge.upstream.requests[2:]
+    ]
+    assert conversations == [["A colour?", "Red.", "Another?"], ["A colour?", "Blue.", "Another?"]]
 
 
 async def test_two_requests_at_once_on_one_conversation_get_a_thread_each(bridge: Proxy) -> None:
@@ -233,7 +233,7 @@ async def test_results_may_be_parts_with_images(bridge: Proxy) -> None:
     assert [part.get("text") or part["image_url"] for part in output] == ["a picture", tiny_png()]
 
 
-async def test_names_that_codex_hides_or_refuses_reach_the_model_under_another_and_come_back(bridge: Proxy) -> None:
+async def test_tool_names_that_codex_hides_or_refuses_are_mapped_and_mapped_back(bridge: Proxy) -> None:
     names = ["exec_command", "shell_command", "größe.messen", "x" * 200]
     tools = [function(name) for name in names]
 
@@ -265,7 +265,7 @@ async def test_a_custom_tool_is_called_with_raw_text_and_its_history_comes_back(
     assert [*declared["parameters"]["properties"]] == ["input"]
 
 
-async def test_calls_are_handed_out_one_at_a_time_when_the_client_wants_it(bridge: Proxy) -> None:
+async def test_calls_are_returned_one_at_a_time_when_the_client_requests_it(bridge: Proxy) -> None:
     bridge.upstream.will_reply(
         reply(Call("read_file", "{}", "c1"), Call("write_file", "{}", "c2"), Call("list_dir", "{}", "c3")),
         reply("Done."),
@@ -297,7 +297,7 @@ async def test_calls_are_handed_out_one_at_a_time_when_the_client_wants_it(bridg
         ),
     ],
 )
-async def test_tool_choice_decides_what_the_model_is_told(
+async def test_tool_choice_determines_what_the_model_is_told(
     bridge: Proxy, choice: Any, names: list[str], note: str | None
 ) -> None:
     await whole(bridge, [user("Go.")], tool_choice=choice)
@@ -327,20 +327,20 @@ READABLE = ['{"x":1e400}', "[1]", '{"x":' * 100 + "1" + "}" * 100]
 
 
 def as_upstream(said: Reply) -> Reply:
-    """The same with the moment that the real upstream takes between its last item and the end of the response."""
+    """Return the reply with the pause of the real upstream between the last item and the end of the response."""
     return Reply((*said.actions[:-1], Pause(0.05), said.actions[-1]))
 
 
 def call_and_output(request: Received) -> list[tuple[str, str]]:
-    """The calls that the model sees, and their outputs: the id with the arguments or the output."""
+    """Return the calls and outputs that the model sees: id and arguments, or id and output."""
     calls = [item for item in request.conversation if item["type"] in {"function_call", "function_call_output"}]
     return [(item["call_id"], item["output"] if "output" in item else item["arguments"]) for item in calls]
 
 
 @BOTH_TRANSPORTS
 @pytest.mark.parametrize("arguments", UNREADABLE)
-async def test_a_call_that_codex_cannot_parse_is_the_clients_to_answer(bridge: Proxy, arguments: str) -> None:
-    """A model that repeats itself is asked again only when the client has answered."""
+async def test_a_call_that_codex_cannot_parse_is_answered_by_the_client(bridge: Proxy, arguments: str) -> None:
+    """A model that repeats the call is asked again only after the client's answer."""
     bridge.upstream.respond = lambda _: as_upstream(reply(Thought("hm", "secret"), Call("read_file", arguments, "c1")))
     choice, _ = await whole(bridge, [user("Go.")])
     [call] = choice["message"]["tool_calls"]
@@ -359,7 +359,7 @@ async def test_a_call_that_codex_cannot_parse_is_the_clients_to_answer(bridge: P
 @BOTH_TRANSPORTS
 @BOTH_WAYS
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["before", "after"])
-async def test_a_call_that_codex_cannot_parse_beside_a_good_one_is_answered_with_it(
+async def test_a_call_that_codex_cannot_parse_is_answered_along_with_a_good_one(
     bridge: Proxy, ask: Ask, order: tuple[int, int]
 ) -> None:
     calls = [Call("read_file", '{"q": "unterm', "bad"), Call("list_dir", "{}", "good")]
@@ -419,7 +419,7 @@ async def test_a_parallel_call_that_takes_long_to_write_is_in_the_same_answer(br
     assert (choice["message"]["content"], outcome, len(bridge.upstream.requests)) == ("Done.", "resumed-tools", 2)
 
 
-async def test_a_model_that_numbers_the_calls_of_each_step_alike_is_answered_step_by_step(bridge: Proxy) -> None:
+async def test_a_model_that_reuses_call_ids_in_each_step_is_answered_step_by_step(bridge: Proxy) -> None:
     bridge.upstream.will_reply(
         *(reply(Call("read_file", f'{{"x": "{n}"}}', "call_0")) for n in range(3)), reply("Done.")
     )
@@ -441,14 +441,14 @@ async def test_a_model_that_keeps_calling_a_tool_that_does_not_exist_is_stopped(
     assert len(bridge.upstream.requests) <= UNDECLARED_CALLS + 1
 
 
-async def test_a_call_of_a_tool_that_nobody_declared_is_left_to_codex(bridge: Proxy) -> None:
+async def test_a_call_of_an_undeclared_tool_is_left_to_codex(bridge: Proxy) -> None:
     bridge.upstream.will_reply(reply(Call("no_such_tool", "{}", "c1")), reply("Sorry."))
     choice, _ = await whole(bridge, [user("Go.")])
     assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "Sorry.")
     assert choice["message"]["tool_calls"] is None
 
 
-async def test_a_suspended_thread_that_nobody_resumes_is_dropped_and_rebuilt_later(
+async def test_a_suspended_thread_that_is_not_resumed_is_dropped_and_rebuilt_later(
     upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads, "LOOK_AROUND", 0.01)
@@ -476,7 +476,7 @@ async def test_a_suspended_thread_that_nobody_resumes_is_dropped_and_rebuilt_lat
         ),
     ],
 )
-async def test_a_history_that_codex_would_mend_in_silence_is_refused(
+async def test_a_history_that_codex_would_silently_repair_is_refused(
     bridge: Proxy, messages: list[dict[str, Any]], said: str
 ) -> None:
     response = await bridge.chat(*messages)
@@ -485,7 +485,7 @@ async def test_a_history_that_codex_would_mend_in_silence_is_refused(
     assert not bridge.upstream.requests
 
 
-# ── Parameters ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Parameters ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @BOTH_WAYS
@@ -556,7 +556,7 @@ async def test_several_choices_are_several_answers(bridge: Proxy) -> None:
 
 
 @pytest.mark.parametrize("display", ["reasoning_content", "think", "details"])
-async def test_reasoning_is_shown_as_set_and_taken_out_of_the_history_again(
+async def test_reasoning_is_shown_as_configured_and_removed_from_the_history(
     upstream: Upstream, home: Path, display: str
 ) -> None:
     upstream.will_reply(reply(Thought("Two and two."), Text(("Fo", "ur."))), reply("Six."))

@@ -1,4 +1,4 @@
-"""Tunnels with a stand-in for cloudflared: set up, run beside the server, told to the person."""
+"""Tunnels with a stand-in for cloudflared: set-up, running with the server, announcing the address."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOSTNAME = "codex.example.com"
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of the user's own with cloudflared on PATH; returns where this program keeps its files."""
+    """This program's folder in an empty home, with cloudflared on PATH."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("PATH", f"{write_stand_in(tmp_path / 'bin').parent}:/usr/bin:/bin")
@@ -33,7 +33,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def until(log: Path, words: str) -> str:
-    """Wait until a log holds the words; return it."""
+    """Wait until a log contains the words; return its text."""
     with anyio.fail_after(30):
         while True:
             if words in (text := log.read_text()):
@@ -71,9 +71,7 @@ async def test_setting_up_again_keeps_tunnel_and_key(own_folder: Path, tmp_path:
     assert f"OpenAI API Key            {key}\n" in (await run("tunnel", "--show")).stdout
 
 
-async def test_server_and_tunnel_run_in_one_and_the_values_for_cursor_are_shown(
-    home: Path, own_folder: Path, tmp_path: Path
-) -> None:
+async def test_serve_with_a_tunnel_shows_the_values_for_cursor(home: Path, own_folder: Path, tmp_path: Path) -> None:
     del home
     port, log = free_port(), tmp_path / "log"
     assert (await run("tunnel", "--hostname", HOSTNAME, "--addr", f":{port}", "--setup")).status == 0
@@ -97,21 +95,21 @@ async def test_a_quick_tunnel_is_announced_with_its_address_and_its_warning(home
     async with program("--tunnel", "quick", log=log) as server:
         text = await until(log, "Add model")
         assert f"Override OpenAI Base URL  https://{QUICK}\n" in text
-        assert "a quick tunnel is for a try" in text
+        assert "a quick tunnel is for testing" in text
         headers = {"authorization": f"Bearer {(tmp_path / 'config/codex-openai-proxy/api-key').read_text().strip()}"}
         url = None
         async with httpx2.AsyncClient(timeout=30) as client:
             with anyio.fail_after(30):
-                while url is None:  # cloudflared, which knows it, may be slow to answer
+                while url is None:  # cloudflared may be slow to report it
                     url = (await client.get(f"{server.url}/doctor", headers=headers)).json()["url"]
     assert url == f"https://{QUICK}"
 
 
-async def test_a_tunnel_that_fails_is_started_again_while_the_server_goes_on(home: Path, tmp_path: Path) -> None:
+async def test_a_tunnel_that_fails_is_restarted_while_the_server_keeps_running(home: Path, tmp_path: Path) -> None:
     del home
     log = tmp_path / "log"
     async with program("--tunnel", "quick", log=log, STAND_IN_FAULT="crash") as server, httpx2.AsyncClient() as client:
-        text = await until(log, "starting it again")
+        text = await until(log, "restarting it")
         assert "Unauthorized: Tunnel not found" in text
         assert "cloudflared ended with status 1" in text
         assert (await client.get(f"{server.url}/healthz")).status_code == 200
@@ -124,41 +122,39 @@ async def test_a_tunnel_without_a_connection_is_not_announced(home: Path, tmp_pa
         text = await until(log, "Unable to establish connection")
         assert "Paste into Cursor" not in text
         found = json.loads((await run("doctor", "--only", "tunnel", "--addr", f":{server.port}", "--json")).stdout)
-    assert found["checks"][0]["reason"].startswith("cloudflared runs without a connection")
+    assert found["checks"][0]["reason"].startswith("cloudflared is not connected")
 
 
-async def test_a_server_that_anybody_could_use_gets_no_tunnel(home: Path) -> None:
+async def test_a_server_without_a_key_gets_no_tunnel(home: Path) -> None:
     del home
     async with program() as server:
         refused = await run("tunnel", "--quick", "--addr", f"127.0.0.1:{server.port}")
     assert refused.status == 1
-    assert "the whole world could use your account" in refused.stderr
-    nobody = await run("tunnel", "--quick", "--addr", f"127.0.0.1:{free_port()}")
-    assert "the server does not answer" in nobody.stderr
+    assert "anyone could use your account" in refused.stderr
+    without_server = await run("tunnel", "--quick", "--addr", f"127.0.0.1:{free_port()}")
+    assert "the server does not answer" in without_server.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("tunnel",), 2, "name a --hostname, or take --quick"),
-        (("tunnel", "--hostname", "x", "--quick"), 2, "name a --hostname, or take --quick"),
-        (("tunnel", "--hostname", "no name", "--setup"), 1, "'no name' is no hostname"),
+        (("tunnel",), 2, "give either --hostname or --quick"),
+        (("tunnel", "--hostname", "x", "--quick"), 2, "give either --hostname or --quick"),
+        (("tunnel", "--hostname", "no name", "--setup"), 1, "'no name' is not a hostname"),
         (("tunnel", "--quick", "--cloudflared", "/nowhere"), 1, "the server does not answer"),
-        (("tunnel", "--show"), 1, "nothing has been set up"),
-        (("serve", "--tunnel", HOSTNAME), 1, "no tunnel has been set up"),
+        (("tunnel", "--show"), 1, "nothing is set up yet"),
+        (("serve", "--tunnel", HOSTNAME), 1, "no tunnel is set up"),
         (("serve", "--tunnel", "quick", "--cloudflared", "/nowhere"), 1, "there is no cloudflared at '/nowhere'"),
     ],
 )
-async def test_what_cannot_be_done_is_said_with_the_way_out(
-    arguments: tuple[str, ...], status: int, words: str
-) -> None:
+async def test_a_command_that_cannot_work_says_what_to_do(arguments: tuple[str, ...], status: int, words: str) -> None:
     refused = await run(*arguments, CODEX_OPENAI_PROXY_ADDR=f"127.0.0.1:{free_port()}")
     assert (refused.status, "Traceback" in refused.stderr) == (status, False)
     assert words in " ".join(refused.stderr.split())
 
 
-async def test_the_address_of_a_quick_tunnel_is_found_behind_a_named_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At its metrics a cloudflared tells the hostname of its quick tunnel; of a named one it tells an empty one."""
+async def test_the_address_of_a_quick_tunnel_is_found_next_to_a_named_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cloudflared's metrics report the hostname of a quick tunnel, and an empty hostname for a named one."""
 
     async def answer(hostname: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -1,6 +1,6 @@
-"""All kinds of clients at once against the real program, for a bounded number of conversations; every text is checked.
+"""Runs all kinds of clients at once against the real program and checks every text they receive.
 
-`make soak` runs thousands and prints what they cost; a test runs a few. Nothing here is measured against a clock.
+`make soak` runs thousands of conversations and prints the memory used; a test runs a few. Nothing depends on a clock.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ MEGABYTE = 1 << 20
 
 
 def said_to(request: str) -> str:
-    """What the model says to a question: a text that no other question has."""
+    """Return the model's answer to a question: a text that is unique to it."""
     return "".join(f"{request}/{number} " for number in range(20))
 
 
 def respond(request: Received) -> Reply:
-    """The model: it answers the last question, calls a tool when asked for one, breaks off when asked to."""
+    """Return the model's reply: it answers the last question, calls a tool, or breaks off, as the question says."""
     last = request.input[-1]
     if last["type"] == "function_call_output":
         return reply(f"seen {last['output']}")
@@ -51,20 +51,20 @@ def respond(request: Received) -> Reply:
 
 @dataclass
 class Soak:
-    """What was asked, and what came out wrong."""
+    """The conversations of a run and the faults found."""
 
     client: httpx2.AsyncClient
     done: Counter[str] = field(default_factory=Counter[str])
     wrong: list[str] = field(default_factory=list[str])
 
     def check(self, kind: str, question: str, got: object, wanted: object) -> None:
-        """Note the end of a conversation."""
+        """Count a conversation and note its fault if the text is wrong."""
         self.done[kind] += 1
         if got != wanted:
             self.wrong.append(f"{kind} {question}: got {got!r:.300}, wanted {wanted!r:.100}")
 
     async def whole(self, number: int) -> None:
-        """Ask, and go on asking in the same conversation."""
+        """Ask a question and follow-up questions in one conversation."""
         history: list[dict[str, Any]] = []
         for turn in range(2):
             question = f"whole {number} {turn}"
@@ -81,14 +81,14 @@ class Soak:
         self.check("streamed", question, (stream.text, stream.done), (said_to(question), True))
 
     async def leaving(self, number: int) -> None:
-        """Leave after the first chunk."""
+        """Disconnect after the first chunk."""
         async with self._stream(f"leave {number}") as response:
             async for _ in Stream(response):
                 break
         self.done["leaving"] += 1
 
     async def tools(self, number: int) -> None:
-        """Call a tool and bring its result; every third client never does."""
+        """Let the model call a tool and return the result; every third client never does."""
         history = [user(f"tool {number}")]
         message = (await self._post(history, tools=[TOOL]))["choices"][0]["message"]
         [call] = message["tool_calls"]
@@ -100,7 +100,7 @@ class Soak:
         self.check("tools", str(number), answer["choices"][0]["message"]["content"], f"seen result {number}")
 
     async def broken(self, number: int) -> None:
-        """Meet an upstream that breaks off: what came is right, and the end says what happened."""
+        """Read an answer that the upstream cuts: its text is right, and its end reports the error."""
         question = f"break {number}"
         async with self._stream(question) as response:
             stream = await Stream(response).read()
@@ -108,7 +108,7 @@ class Soak:
         self.check("broken", question, (stream.text, code), (said_to(question), "upstream_error"))
 
     async def bad(self, number: int) -> None:
-        """Send what is no request."""
+        """Send an invalid request."""
         response = await self.client.post("/chat/completions", content=b"{" * (number % 7 + 1))
         self.check("bad", str(number), response.status_code, 400)
 
@@ -121,12 +121,12 @@ class Soak:
         return self.client.stream("POST", "/chat/completions", json=body)
 
     def kinds(self) -> tuple[Callable[[int], Awaitable[None]], ...]:
-        """Return what a client may do, the usual more often."""
+        """Return the actions of clients, weighted by repetition."""
         return (self.whole, self.streamed, self.streamed, self.tools, self.leaving, self.broken, self.bad)
 
 
 async def soak(base_url: str, conversations: int, at_once: int, seed: int) -> Soak:
-    """Run so many conversations, so many at a time, in a random order that the seed decides."""
+    """Run conversations with limited concurrency, in a random order that the seed determines."""
     chance = random.Random(seed)
     limits = httpx2.Limits(max_connections=at_once)
     async with httpx2.AsyncClient(base_url=base_url, timeout=120, limits=limits) as client:
@@ -150,7 +150,7 @@ def memory(running: Program) -> tuple[int, int]:
 
 
 async def main(conversations: int, at_once: int, rounds: int, seed: int) -> None:
-    """Run the rounds and print, after each, what is in memory."""
+    """Run the rounds and print the memory used after each."""
     with tempfile.TemporaryDirectory() as folder:
         async with scripted_upstream() as upstream:
             upstream.respond = respond

@@ -1,4 +1,4 @@
-"""Many at once, and many after each other."""
+"""Many requests at once, and many in sequence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.load.soak import memory, respond, said_to, soak
 
 
 async def test_two_hundred_streams_at_once_complete_with_their_own_text(upstream: Upstream, home: Path) -> None:
-    """The upstream holds each back until all are there, so that they do run at once."""
+    """The upstream holds each stream back until all have begun, so that they do run at once."""
     del home
     everybody = anyio.Event()
 

@@ -59,7 +59,7 @@ DEFAULTS = {
 
 @pytest.fixture(autouse=True)
 def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The place of the TOML file that nobody has to name; there is none yet, nor any setting in the environment."""
+    """The default path of the TOML file, which does not exist yet; no settings are in the environment."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     path = tmp_path / "config.toml"
@@ -69,7 +69,7 @@ def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """The settings with which a server was started; none really starts."""
+    """The settings of each server start; no server really starts."""
     settings_of_starts: list[Settings] = []
 
     async def start(
@@ -81,7 +81,7 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         announce()
 
     monkeypatch.setattr(serving, "run_server", start)
-    monkeypatch.setattr(gc, "freeze", lambda: None)  # the garbage of other tests would be kept as well
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # it would also keep garbage of other tests
     return settings_of_starts
 
 
@@ -91,7 +91,7 @@ def serve(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Resul
 
 
 def printed(result: Result) -> dict[str, tuple[str, str]]:
-    """Return the settings that were printed: name → value and source."""
+    """Return the printed settings: name → value and source."""
     assert result.exit_code == 0, result.output
     rows = [re.fullmatch(r"(\w+) +(\S+) +(\S.*)", line) for line in result.stdout.splitlines()]
     return {row[1]: (row[2], row[3]) for row in rows if row}
@@ -109,7 +109,7 @@ def test_the_help_names_every_setting_and_its_default(flag: str) -> None:
         assert default == "-" or f"[default: {default.removesuffix('.0')}" in " ".join(text.split())
 
 
-def test_the_help_of_the_program_names_its_commands_and_its_version_can_be_asked() -> None:
+def test_the_program_lists_its_commands_and_prints_its_version() -> None:
     shown = CliRunner().invoke(main, ["--help"]).output
     assert re.search(r"^  serve +Serve the OpenAI API", shown, re.MULTILINE)
     assert re.search(r"^  login +Log in to Codex", shown, re.MULTILINE)
@@ -117,16 +117,16 @@ def test_the_help_of_the_program_names_its_commands_and_its_version_can_be_asked
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_the_program_says_of_a_command_is_how_its_own_help_begins(name: str) -> None:
+def test_the_summary_of_a_command_is_the_beginning_of_its_help(name: str) -> None:
     assert main.commands[name].get_short_help_str(limit=200) == load(name).get_short_help_str(limit=200)
 
 
-def test_without_anything_said_every_setting_has_its_default_and_nothing_starts(starts: list[Settings]) -> None:
+def test_without_options_print_config_shows_every_default_and_starts_nothing(starts: list[Settings]) -> None:
     assert printed(serve("--print-config")) == DEFAULTS
     assert starts == []
 
 
-def test_the_command_line_comes_before_the_environment_before_the_file_before_the_default(config_file: Path) -> None:
+def test_the_command_line_overrides_the_environment_the_file_and_the_default(config_file: Path) -> None:
     config_file.write_text('addr = ":1"\nmax_body = 1111\nidle_timeout = 11\n')
     environment = {"ADDR": ":2", "MAX_BODY": "2222"}
     assert printed(serve("--print-config", "--addr", ":3", env=environment)) == {
@@ -172,12 +172,12 @@ SETTINGS = {
 }
 
 
-def test_every_setting_is_tried_below() -> None:
+def test_every_setting_has_a_test_value() -> None:
     assert set(SETTINGS) == set(DEFAULTS)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_every_setting_can_come_from_anywhere_and_no_key_is_shown(name: str, config_file: Path) -> None:
+def test_every_setting_can_come_from_any_source_and_no_key_is_shown(name: str, config_file: Path) -> None:
     value, shown = SETTINGS[name]
     by_flag = serve("--print-config", f"--{name.replace('_', '-')}", str(value))
     by_variable = serve("--print-config", env={name.upper(): str(value)})
@@ -190,7 +190,7 @@ def test_every_setting_can_come_from_anywhere_and_no_key_is_shown(name: str, con
 
 
 @pytest.mark.parametrize("how", ["command line", "environment"])
-def test_a_named_file_is_read_instead_of_the_usual_one(how: str, tmp_path: Path, config_file: Path) -> None:
+def test_a_named_file_is_read_instead_of_the_default_one(how: str, tmp_path: Path, config_file: Path) -> None:
     config_file.write_text('addr = ":1"')
     named = tmp_path / "named.toml"
     named.write_text("grace = 2.5")
@@ -202,7 +202,7 @@ def test_a_named_file_is_read_instead_of_the_usual_one(how: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["adress", "max-body", "config", "print_config", "serve"])
-def test_an_unknown_setting_in_the_file_is_named_with_those_that_there_are(name: str, config_file: Path) -> None:
+def test_an_unknown_setting_in_the_file_is_named_with_the_known_ones(name: str, config_file: Path) -> None:
     config_file.write_text(f'{name} = "x"')
     result = serve("--print-config")
     assert result.exit_code == 2
@@ -297,7 +297,7 @@ def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path)
     ]
 
 
-def test_without_anything_said_the_server_gets_the_default_settings(starts: list[Settings]) -> None:
+def test_without_options_the_server_gets_the_default_settings(starts: list[Settings]) -> None:
     result = serve("--addr", "127.0.0.1:0")
     assert result.exit_code == 0, result.output
     assert starts == [Settings(host="127.0.0.1", port=0, store=str(STORE_FILE))]
@@ -347,7 +347,7 @@ def test_a_codex_that_cannot_be_started_ends_the_server_with_the_reason(monkeypa
 
 
 class Socket:
-    """A socket that is bound to an address of which this machine need know nothing."""
+    """A fake socket bound to an address that this machine may not have."""
 
     def __init__(self, *address: str | int) -> None:
         self._address = address
@@ -370,7 +370,7 @@ class Socket:
     ],
     ids=["every address", "this machine", "every IPv6 address", "this machine, IPv6", "one address", "one of IPv6"],
 )
-def test_the_url_that_is_announced_is_one_to_type(first: Socket, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_announced_url_can_be_typed_into_a_client(first: Socket, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int]] = []
 
     def listen(host: str, port: int) -> Listeners:
@@ -396,7 +396,7 @@ def test_an_https_server_announces_itself_as_one(starts: list[Settings]) -> None
         (("--certfile", TLS / "server.pem", "--keyfile", TLS / "expired.key"), 1, "does not belong to"),
     ],
 )
-def test_an_https_server_that_nobody_could_reach_does_not_start(
+def test_an_https_server_with_an_unusable_certificate_does_not_start(
     starts: list[Settings], arguments: tuple[str | Path, ...], status: int, reason: str
 ) -> None:
     refused = serve("--addr", "127.0.0.1:0", *arguments)
@@ -405,7 +405,7 @@ def test_an_https_server_that_nobody_could_reach_does_not_start(
     assert starts == []
 
 
-def test_recordings_go_into_a_folder_and_come_out_of_one(starts: list[Settings]) -> None:
+def test_recordings_are_written_to_and_read_from_a_folder(starts: list[Settings]) -> None:
     assert serve("--addr", "127.0.0.1:0", "--record", "cases").stderr.endswith(
         "It records every conversation in cases.\n"
     )
@@ -428,22 +428,22 @@ def test_a_replay_is_not_recorded(starts: list[Settings]) -> None:
     assert not starts
 
 
-@pytest.mark.parametrize(("nobody", "served"), [(True, True), (False, False)])
-def test_the_demo_is_served_only_if_nobody_is_logged_in(
-    starts: list[Settings], monkeypatch: pytest.MonkeyPatch, *, nobody: bool, served: bool
+@pytest.mark.parametrize(("logged_out", "served"), [(True, True), (False, False)])
+def test_the_demo_is_served_only_without_a_login(
+    starts: list[Settings], monkeypatch: pytest.MonkeyPatch, *, logged_out: bool, served: bool
 ) -> None:
     async def asked(codex: str | None) -> bool:
         assert codex == "/opt/codex"
-        return nobody
+        return logged_out
 
     monkeypatch.setattr(serving, "is_logged_out", asked)
     done = serve("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--demo", "true")
     assert [(start.demo, start.replay is not None) for start in starts] == [(served, served)]
-    assert ("DEMO: nobody is logged in" in done.stderr) is served
+    assert ("DEMO: Codex is not logged in" in done.stderr) is served
 
 
 @pytest.mark.parametrize("asked", ["--replay", "--record"])
-def test_who_asks_for_recordings_gets_no_demo(
+def test_recording_and_replaying_show_no_demo(
     starts: list[Settings], monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     monkeypatch.setattr(serving, "is_logged_out", None)
@@ -452,7 +452,7 @@ def test_who_asks_for_recordings_gets_no_demo(
 
 
 @pytest.mark.parametrize("command", ["record", "replay"])
-def test_a_command_of_its_own_is_serve_with_a_folder(starts: list[Settings], command: str) -> None:
+def test_record_and_replay_are_serve_with_a_folder(starts: list[Settings], command: str) -> None:
     done = CliRunner().invoke(main, [command, "cases", "--addr", "127.0.0.1:0", "--grace", "3"])
     assert done.exit_code == 0
     assert getattr(starts[0], command) == "cases"
@@ -465,10 +465,10 @@ def test_a_check_serves_nothing() -> None:
     assert "--check serves nothing: --grace has no meaning with it." in done.stderr
 
 
-# ── the key in a file ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the key file ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_key_may_stand_in_a_file_of_its_own(starts: list[Settings], tmp_path: Path) -> None:
+def test_the_key_may_be_in_a_file(starts: list[Settings], tmp_path: Path) -> None:
     (tmp_path / "key").write_text("s3cret\n")
     (tmp_path / "key").chmod(0o600)
     result = serve("--addr", "127.0.0.1:0", "--api-key-file", tmp_path / "key")
@@ -477,7 +477,7 @@ def test_the_key_may_stand_in_a_file_of_its_own(starts: list[Settings], tmp_path
     assert "s3cret" not in result.output
 
 
-def test_a_key_file_that_cannot_hold_is_refused_before_anything_starts(starts: list[Settings], tmp_path: Path) -> None:
+def test_an_invalid_key_file_is_refused_before_anything_starts(starts: list[Settings], tmp_path: Path) -> None:
     (tmp_path / "key").write_text("s3cret")
     (tmp_path / "key").chmod(0o644)
     result = serve("--addr", "127.0.0.1:0", "--api-key-file", tmp_path / "key")

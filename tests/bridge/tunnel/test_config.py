@@ -15,7 +15,7 @@ from bridge.tunnel.public_address import QUICK, public_address
 WINDOWS = r"C:\Users\Ada Lovelace\.cloudflared\id.json"
 
 
-def test_what_is_written_is_read_and_fits() -> None:
+def test_a_written_configuration_can_be_read_and_has_no_problems() -> None:
     text = config_text(NamedTunnel("id", WINDOWS, "codex.example.com", 11435))
     facts = read_config(text)
     services = ("http://127.0.0.1:11435", "http_status:404")
@@ -40,9 +40,7 @@ def test_a_tunnel_to_an_https_server_speaks_https_without_checking_the_name() ->
     ]
 
 
-def test_a_quick_tunnel_to_an_https_server_speaks_https_as_well(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_quick_tunnel_to_an_https_server_speaks_https_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "QUICK_CONFIG", tmp_path / "quick.yml")
     plain, secure = (
         public_address(QUICK, 8000, sys.executable, lambda _: None, secure=secure).command for secure in (False, True)
@@ -51,7 +49,7 @@ def test_a_quick_tunnel_to_an_https_server_speaks_https_as_well(
     assert secure[-3:] == ["--url", "https://127.0.0.1:8000", "--no-tls-verify"]
 
 
-def test_a_file_of_somebody_else_is_read_as_well() -> None:
+def test_a_handwritten_file_can_be_read_too() -> None:
     text = """
 tunnel: a   # a comment
 protocol: "http2"  # over TCP
@@ -87,11 +85,11 @@ ingress:
         ("", None),
     ],
 )  # fmt: skip
-def test_a_line_of_the_log_is_an_event_if_somebody_waits_for_it(line: str, event: LogEvent | None) -> None:
+def test_log_lines_become_events_or_none(line: str, event: LogEvent | None) -> None:
     assert read_line(line) == event
 
 
-def test_each_system_has_its_way_to_get_cloudflared() -> None:
+def test_each_system_has_its_install_command_for_cloudflared() -> None:
     assert "brew install cloudflared" in install_hint("darwin")
     assert "winget install" in install_hint("win32")
     assert DOWNLOADS in install_hint("linux")
