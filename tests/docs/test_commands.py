@@ -36,7 +36,11 @@ RUN = [page for page in PAGES if page.name != "README.zh-CN.md"]
 """A translation shows the same code (`test_settings.py` compares it), so it is run once."""
 STAND_INS = ("aider", "docker", "launchctl", "llm", "loginctl", "pip", "systemctl", "uv")
 """Programs of others: what they would do cannot be had here, so that only the call is looked at."""
-NOT_RUN = {"powershell": "needs Windows; `test_what_windows_runs_exists` reads it", "": "shows output, not commands"}
+NOT_RUN = {
+    "powershell": "needs Windows; `test_what_windows_runs_exists` reads it",
+    "mermaid": "a diagram",
+    "": "shows output, not commands",
+}
 """Kinds of blocks that no test runs, and why."""
 
 SERVE = """\
