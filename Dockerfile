@@ -4,7 +4,7 @@ FROM python:3.12-slim
 RUN useradd --create-home proxy
 WORKDIR /srv/codex-openai-proxy
 
-# Dependencies change less often than the code, so they come first.
+# Dependencies change less often than the code, so they are installed first.
 COPY requirements.lock .
 RUN pip install --no-cache-dir --no-deps --require-hashes --requirement requirements.lock
 

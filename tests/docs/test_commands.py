@@ -38,6 +38,7 @@ STAND_INS = ("aider", "docker", "launchctl", "llm", "loginctl", "pip", "systemct
 """Programs that cannot run here; only their calls are checked."""
 NOT_RUN = {
     "powershell": "needs Windows; `test_the_commands_for_windows_exist` reads it",
+    "mermaid": "a diagram",
     "": "shows output, not commands",
 }
 """Kinds of blocks that are not run, and why."""
