@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from bridge.conversation.prompt import Item
 from bridge.errors import invalid_request
@@ -36,21 +37,37 @@ def with_ids(items: Iterable[tuple[int, Item]]) -> Iterator[Item]:
             yield {**item, "call_id": nameless.popleft() if nameless else ""}
 
 
-def check_calls(items: Iterable[Item], param: str) -> None:
-    """Accept a history in which every call has one output behind it, and every output a call before it.
+def settled(new: Iterable[Item], known: Sequence[Item], param: str) -> tuple[list[Item], bool]:
+    """Return the items that follow `known` ones without those that repeat a call or an output, and whether an output
+    differs from the one before it: the first one counts, as the model may have seen it already.
 
     Raises:
-        ApiError: 400 naming the ids. (Codex would add the output "aborted", and drop an output without a call.)
+        ApiError: 400 naming the ids: a call has no output after it, or an output no call before it. (Codex would add
+            the output "aborted", and drop an output without a call.)
     """
-    open_calls: dict[str, None] = {}
-    for item in items:
+    items: list[Item] = []
+    open_calls: dict[str, Item] = {}
+    differs = False
+    for item in new:
         if item["type"] == "function_call":
             if item["call_id"] in open_calls:
-                raise invalid_request(f"Two tool calls have the id {item['call_id']!r}.", param, "invalid_value")
-            open_calls[item["call_id"]] = None
-        elif item["type"] == "function_call_output" and open_calls.pop(item["call_id"], True):
-            message = f"There is no open tool call with the id {item['call_id']!r} before this tool result."
-            raise invalid_request(message, param, "invalid_value")
+                if open_calls[item["call_id"]] != item:
+                    raise invalid_request(f"Two tool calls have the id {item['call_id']!r}.", param, "invalid_value")
+                continue
+            open_calls[item["call_id"]] = item
+        elif item["type"] == "function_call_output" and open_calls.pop(item["call_id"], None) is None:
+            first = next((one for one in chain(reversed(items), reversed(known)) if _is_output_of(one, item)), None)
+            if first is None:
+                message = f"There is no open tool call with the id {item['call_id']!r} before this tool result."
+                raise invalid_request(message, param, "invalid_value")
+            differs = differs or first != item
+            continue
+        items.append(item)
     if open_calls:
         missing = ", ".join(map(repr, open_calls))
         raise invalid_request(f"Tool calls without a result: {missing}.", param, "invalid_value")
+    return items, differs
+
+
+def _is_output_of(item: Item, other: Item) -> bool:
+    return item["type"] == "function_call_output" and item["call_id"] == other["call_id"]

@@ -120,3 +120,29 @@ async def test_an_effort_that_the_model_does_not_have_is_refused(
     assert (error["param"], error["code"]) == (param, "unsupported_value")
     assert "low, medium, high" in error["message"]
     assert bridge.upstream.requests == []
+
+
+@pytest.mark.parametrize("again", ["It.", "Other."])
+async def test_a_result_that_comes_twice_reaches_the_model_once(bridge: Proxy, again: str) -> None:
+    bridge.upstream.will_reply(reply(Call("read_file", "{}", "c1")), reply("Read."), reply("Yes."))
+    asked = [user("Go.")]
+    first = (await bridge.chat(*asked, tools=TOOLS)).json()["choices"][0]["message"]
+    asked += [first, *({"role": "tool", "tool_call_id": "c1", "content": text} for text in ("It.", again))]
+    second = await bridge.chat(*asked, tools=TOOLS)
+    assert second.headers["x-codex-proxy-thread"].startswith("resumed-tools")
+    asked += [second.json()["choices"][0]["message"], user("Sure?")]
+    third = await bridge.chat(*asked, tools=TOOLS)
+    assert third.headers["x-codex-proxy-thread"].startswith("continued")
+    assert third.headers.get("x-codex-proxy-ignored") == (None if again == "It." else "messages[].content")
+    outputs = [item["output"] for item in bridge.upstream.requests[-1].input if item["type"] == "function_call_output"]
+    assert outputs == ["It."]
+
+
+async def test_a_response_takes_an_assistant_item_without_content(bridge: Proxy) -> None:
+    said: dict[str, Any] = {"type": "message", "role": "assistant", "status": "incomplete", "content": []}
+    response = await bridge.client.post(
+        "/responses", json={"model": MODEL, "input": [user("One."), said, user("Two.")]}
+    )
+    assert response.status_code == 200, response.text
+    [request] = bridge.upstream.requests
+    assert [item["content"][0]["text"] for item in request.input if item["type"] == "message"] == ["One.", "Two."]

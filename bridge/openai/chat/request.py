@@ -17,7 +17,7 @@ from bridge.conversation.tools import Toolbox
 from bridge.errors import invalid_request
 from bridge.json_values import check_size
 from bridge.openai.chat.messages import read_messages
-from bridge.openai.history import check_calls, with_ids
+from bridge.openai.history import settled, with_ids
 from bridge.openai.model_settings import ModelSettings, Reasoning, SharedFields
 from bridge.openai.reasoning_text import without_blocks
 from bridge.openai.responses.input import Input, Reading, Recent, circumstances, input_values, instructions_as_items
@@ -131,10 +131,12 @@ def _read(asked: ByMessages | ByInput, tools: Toolbox, display: ReasoningDisplay
         return before.value
     check_size({"messages": messages[start:]})
     new = read_messages(messages[start:], start)
-    items = [*with_ids((number, item) for number, message in enumerate(new, start) for item in message.items(tools))]
-    check_calls(items, "messages")
-    lost_before = before.value.lost if before else frozenset[str]()
-    lost_paths = lost_before.union(*[lost(*pair, "messages[]") for pair in zip(messages[start:], new, strict=True)])
-    reading = Reading((*known, *without_blocks(items, display)), tools, lost=lost_paths)
+    items = [item for message in new for item in message.items(tools)]
+    if "" in [item.get("call_id") for item in items]:
+        items = with_ids((number, item) for number, one in enumerate(new, start) for item in one.items(tools))
+    items, differs = settled(items, known, "messages")
+    lost_paths = {path for pair in zip(messages[start:], new, strict=True) for path in lost(*pair, "messages[]")}
+    lost_paths |= (before.value.lost if before else frozenset()) | ({"messages[].content"} if differs else set())
+    reading = Reading((*known, *without_blocks(items, display)), tools, lost=frozenset(lost_paths))
     recent.keep(before, key, messages, reading)
     return reading

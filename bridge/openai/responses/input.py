@@ -21,7 +21,7 @@ from bridge.conversation.prompt import Item, message
 from bridge.conversation.tools import Toolbox
 from bridge.errors import invalid_request
 from bridge.json_values import check_size
-from bridge.openai.history import check_calls
+from bridge.openai.history import settled
 from bridge.openai.reasoning_text import without_blocks
 from bridge.openai.responses.items import read_input, with_declared
 from bridge.openai.shapes import Object
@@ -120,16 +120,17 @@ class Input(Struct, frozen=True):
         toolbox = with_declared(known, shapes)
         if before and toolbox != known:
             before, shapes = None, read_input(values, -self.own)
-        new = [item for shape in shapes if (item := shape.item.item(toolbox)) is not None]
-        check_calls(new, "input")
         head = before.value.items if before else instructions_as_items(self.instructions)
+        items = [item for shape in shapes if (item := shape.item.item(toolbox)) is not None]
+        new, differs = settled(items, head, "input")
         lost = (before.value.lost if before else frozenset[str]()).union(*[shape.lost for shape in shapes])
+        lost |= {"input[].output"} if differs else set[str]()
         reading = Reading((*head, *without_blocks(new, display)), toolbox, found, lost)
         self.recent.keep(before, circumstances("input", self.tools, self.instructions), self.values, reading)
         return reading
 
     def resolved(self, reading: Reading) -> Sequence[Object]:
-        """Return the request's own values, with stored items in the place of what stands for them."""
+        """Return the request's own values, with stored items instead of their references."""
         return self._with(reading.found)[self.own :]
 
     def _with(self, found: Mapping[int, Object]) -> list[Any]:

@@ -35,17 +35,20 @@ class Message(InputItem, frozen=True):
     phase: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.content and self.content != "":
-            raise Refused("content", "'{where}' must not be empty.", "missing_content")
         if self.role == "assistant":
             refuse_images(self.content)
+        elif not self.content and self.content != "":
+            raise Refused("content", "'{where}' must not be empty.", "missing_content")
 
-    def item(self, toolbox: Toolbox) -> Item:
+    def item(self, toolbox: Toolbox) -> Item | None:
         if self.role != "assistant":
             # Codex drops items of the role `system`.
             role = "user" if self.role == "user" else "developer"
             return {"type": "message", "role": role, "content": input_parts(self.content)}
-        said = {"type": "message", "role": "assistant", "content": output_parts(self.content)}
+        parts = output_parts(self.content)
+        if not parts:
+            return None
+        said = {"type": "message", "role": "assistant", "content": parts}
         return {**said, "phase": self.phase} if self.phase else said
 
 

@@ -52,7 +52,7 @@ def schema_format(schema: object, **more: Any) -> dict[str, Any]:
 
 
 def request(**fields: Any) -> ChatRequest:
-    """Parse a request that says hello, with these fields besides."""
+    """Parse a request that says hello, with these fields too."""
     return parse({"model": "2.5-tpg", "messages": [HELLO], **fields})
 
 
@@ -289,6 +289,17 @@ def test_old_calls_and_their_results_find_each_other_without_ids(known: int) -> 
     ]
 
 
+@pytest.mark.parametrize("known", [0, 3])
+def test_a_result_that_is_there_twice_counts_once_and_is_named_if_it_differs(known: int) -> None:
+    recent, messages = Recent(), [HELLO, with_call(call("c1")), result("c1"), result("c1", "5"), HELLO]
+    if known:
+        parse({"model": "m", "messages": messages[:known]}, recent=recent)
+    read = parse({"model": "m", "messages": messages}, recent=recent)
+    seen = [function_call("c1", "look", "{}"), function_call_output("c1", "4")]
+    assert list(read.items) == [HELLO_ITEM, *seen, HELLO_ITEM]
+    assert read.ignored == ("messages[].content",)
+
+
 def test_calls_with_empty_ids_are_answered_in_their_order() -> None:
     said = {"role": "assistant", "tool_calls": [call(""), call("", "fs.read"), call("c")]}
     read = items(said, result("c", "1"), result("", "2"), result("", "3"))
@@ -461,7 +472,7 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"tools": [{"type": "function"}]}, "tools[0].name", "missing_parameter"),
     ({"tools": [{"type": "file_search"}]}, "tools[0].type", "unsupported_value"),
     ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
-    ({"tools": TOOLS, "tool_choice": {"name": "nobody"}}, "tool_choice", "invalid_value"),
+    ({"tools": TOOLS, "tool_choice": {"name": "undeclared"}}, "tool_choice", "invalid_value"),
     ({"parallel_tool_calls": "no"}, "parallel_tool_calls", "invalid_type"),
     ({"background": True}, "background", "unsupported_value"),
     ({"functions": [{"name": "f"}], "function_call": {"name": "g"}}, "function_call", "invalid_value"),
@@ -812,7 +823,7 @@ def test_the_dialect_of_responses_is_read_too(fields: dict[str, Any], expected: 
         ([{"type": "function_call", "call_id": "c1", "name": "look"}], "input[0].arguments", "missing_parameter"),
         ([INPUT_CALL], "input", "invalid_value"),
         ([INPUT_OUTPUT], "input", "invalid_value"),
-        ([INPUT_CALL, INPUT_CALL, INPUT_OUTPUT], "input", "invalid_value"),
+        ([INPUT_CALL, {**INPUT_CALL, "name": "look"}, INPUT_OUTPUT], "input", "invalid_value"),
         ([{"type": "computer_call"}], "input[0].type", "unsupported_content"),
     ],
     ids=str,

@@ -196,7 +196,7 @@ def test_an_error_behind_what_is_known_names_its_place_in_the_request() -> None:
 
 
 @pytest.mark.parametrize("between", [{"type": "reasoning", "id": "rs_2"}, {"type": "additional_tools", "tools": []}])
-def test_a_block_is_left_out_too_when_something_that_is_no_item_stood_behind_it(between: Any) -> None:
+def test_a_block_is_left_out_too_when_a_value_that_is_no_item_followed_it(between: Any) -> None:
     recent = Recent()
     values: list[Any] = [user("one?"), {"role": "assistant", "content": "<think>\nhm\n</think>\n\n"}, between]
 

@@ -83,9 +83,17 @@ def test_reasoning_goes_back_under_the_upstreams_own_id() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"id": "rs_1"}, {"encrypted_content": None}, {"encrypted_content": ""}])
-def test_reasoning_that_nobody_can_read_again_is_left_out(fields: dict[str, Any]) -> None:
+def test_reasoning_that_cannot_be_read_again_is_left_out(fields: dict[str, Any]) -> None:
     wire = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "s"}], **fields}
     assert items([wire, {"role": "user", "content": "Hi."}]) == [message("user", "Hi.")]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"content": []}, {"content": None}, {}, {"content": [], "phase": "commentary"}], ids=str
+)
+def test_an_assistant_item_without_content_leaves_no_trace(fields: dict[str, Any]) -> None:
+    said = {"type": "message", "role": "assistant", "id": "msg_1", "status": "incomplete", **fields}
+    assert items([{"role": "user", "content": "a"}, said]) == [message("user", "a")]
 
 
 def test_items_keep_their_order() -> None:
@@ -111,7 +119,8 @@ def test_items_keep_their_order() -> None:
         ([{"type": "function_call_output", "output": "x"}], "input[0].call_id", "missing_parameter"),
         ([{"type": "function_call_output", "call_id": "c", "output": 5}], "input[0].output", "invalid_type"),
         ([{"role": "user", "content": None}], "input[0].content", "missing_content"),
-        ([{"role": "assistant", "content": NONE}], "input[0].content", "missing_content"),
+        ([{"role": "user", "content": NONE}], "input[0].content", "missing_content"),
+        ([{"role": "system"}], "input[0].content", "missing_content"),
         ([{"type": "reasoning", "encrypted_content": 5}], "input[0].encrypted_content", "invalid_type"),
         ([{"type": "reasoning", "encrypted_content": "e", "id": 5}], "input[0].id", "invalid_type"),
         ([{"type": "reasoning", "summary": "s"}], "input[0].summary", "invalid_type"),

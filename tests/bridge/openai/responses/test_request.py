@@ -123,6 +123,16 @@ def test_an_output_answers_a_call_of_an_earlier_response() -> None:
     assert list(asked.items) == [function_call("c", "look", "{}"), function_call_output("c", "x")]
 
 
+def test_an_output_that_an_earlier_response_has_already_is_left_out_and_named_if_it_differs() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+    earlier = [call, {"type": "function_call_output", "call_id": "c", "output": "x"}]
+    for again, ignored in (("x", ()), ("y", ("input[].output",))):
+        output = {"type": "function_call_output", "call_id": "c", "output": again}
+        asked = parse({"model": "gpt", "input": [output, {"role": "user", "content": "Hi."}]}, earlier)
+        assert list(asked.items) == [function_call("c", "look", "{}"), function_call_output("c", "x"), HI]
+        assert asked.ignored == ignored
+
+
 SECRET: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "e"}
 BARE: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": []}
 STORED: dict[str, Any] = {"type": "message", "id": "msg_1", "role": "assistant", "content": "Stored."}
