@@ -49,14 +49,13 @@ def json_object(text: str) -> Mapping[str, Any]:
 
 def is_deeper_than(value: object, levels: int) -> bool:
     """Return whether objects and arrays are nested more than `levels` deep."""
-    match value:
-        case dict():
-            inner = list(cast("dict[str, object]", value).values())
-        case list():
-            inner = cast("list[object]", value)
-        case _:
-            return False
-    return levels == 0 or any(is_deeper_than(one, levels - 1) for one in inner)
+    if isinstance(value, dict):
+        inner = cast("dict[str, object]", value).values()
+    elif isinstance(value, list):
+        inner = cast("list[object]", value)
+    else:
+        return False
+    return levels == 0 or any(is_deeper_than(one, levels - 1) for one in inner if type(one) in _NESTED)
 
 
 def check_size(value: object) -> None:

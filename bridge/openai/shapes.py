@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
@@ -199,8 +199,10 @@ def _holds_shapes(kind: inspect.Type) -> bool:
     return any(isinstance(one, inspect.StructType) and issubclass(one.cls, Shape) for one in _members(kinds))
 
 
-def listed(paths: Iterable[str]) -> tuple[str, ...]:
+def listed(paths: Sequence[str]) -> tuple[str, ...]:
     """Return paths as a header can list them: without indexes, each once, in order, few, of plain characters."""
+    if not paths:
+        return ()
     without_indexes = {re.sub(r"\[\d+\]", "[]", path) for path in paths}
     names = sorted({re.sub(r"[^\w.\[\]-]", "?", path, flags=re.ASCII)[:LONGEST_QUOTE] for path in without_indexes})
     more = len(names) - MOST_NAMES

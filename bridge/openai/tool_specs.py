@@ -55,11 +55,14 @@ class Function(Shape, frozen=True):
     @property
     def schema(self) -> dict[str, Any] | None:
         """The schema of the arguments, under the first name that has one."""
-        return next((schema for field in _SCHEMAS if (schema := getattr(self, field)) is not None), None)
+        if self.parameters is not None:
+            return self.parameters
+        return self.inputSchema if self.input_schema is None else self.input_schema
 
     def without_effect(self) -> Iterable[str]:
         """Codex has no place for `strict`."""
-        others = [field for field in _SCHEMAS if getattr(self, field) not in (None, self.schema)]
+        schema = self.schema
+        others = [field for field in _SCHEMAS[1:] if getattr(self, field) not in (None, schema)]
         return [*others, "strict"] if self.strict else others
 
 

@@ -56,7 +56,7 @@ async def test_an_agent_request_in_the_chat_dialect_with_all_its_oddities_is_ans
     ]
     assert [tool["name"] for tool in request.tools] == ["list_dir", "read_file", "ApplyPatch"]
     ignored = stream.response.headers["x-codex-proxy-ignored"].split(", ")
-    assert ignored == ["metadata", "store", "temperature", "user"]
+    assert ignored == ["metadata", "some_future_field", "store", "temperature", "user"]
 
 
 async def test_a_call_id_that_is_too_long_for_the_upstream_is_shortened_alike_in_call_and_result(bridge: Proxy) -> None:

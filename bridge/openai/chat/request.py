@@ -104,8 +104,12 @@ def parse(
     asked = decode(fields, shape)
     if not fields[param]:
         raise invalid_request(f"'{param}' must hold at least one message.", param, "empty_array")
-    tools, functions = read_tools(asked.tools), read_tools(asked.functions, "functions", {"function": Function})
-    toolbox = toolbox_of(tools.entries).joined(toolbox_of(functions.entries, "functions"))
+    tools = read_tools(asked.tools)
+    toolbox, lost_paths = toolbox_of(tools.entries), [*lost(fields, asked), *tools.lost]
+    if asked.functions:
+        functions = read_tools(asked.functions, "functions", {"function": Function})
+        toolbox = toolbox.joined(toolbox_of(functions.entries, "functions"))
+        lost_paths += functions.lost
     reading = _read(asked, toolbox, display, recent or Recent())
     settings = asked.settings(reading.toolbox)
     return ChatRequest(
@@ -115,7 +119,7 @@ def parse(
         stream=asked.stream or False,
         usage_chunk=bool(asked.stream_options and asked.stream_options.include_usage),
         old_calls=asked.old_calls,
-        ignored=listed([*lost(fields, asked), *tools.lost, *functions.lost, *reading.lost]),
+        ignored=listed([*lost_paths, *reading.lost]),
     )
 
 
