@@ -61,6 +61,8 @@ class Reply:
 
     def in_namespaces(self, namespaces: Mapping[str, str]) -> Reply:
         """Return the reply with the namespace added to each call of a tool declared in one, like the real upstream."""
+        if not namespaces:
+            return self  # a reply may be long, and made while it is played
         named = (_named(one, namespaces) if isinstance(one, dict) else one for one in self.actions)
         return Reply(tuple(named), self.status, self.body, self.headers)
 

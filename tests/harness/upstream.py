@@ -60,8 +60,8 @@ class Upstream:
         self._arrived = asyncio.Event()
         self._playing = 0
         self._idle = asyncio.Event()
-        self._items: dict[str, tuple[dict[str, Any], ...]] = {}
-        """Response id → all items up to the end of that response."""
+        self._responses: dict[str, tuple[Received, Reply]] = {}
+        """The request and the reply of each response, by the id of the response."""
         self._namespaces: dict[str, dict[str, str]] = {}
         """Thread → the namespaces of its tools; over WebSocket only the first frame declares them."""
 
@@ -101,7 +101,9 @@ class Upstream:
 
     def reply_to(self, request: Received) -> Reply:
         """Note a request and choose its reply; add the namespaces of declared tools to its calls."""
-        request.before = self._items.get(request.body.get("previous_response_id", ""), ())
+        if before := self._responses.get(request.body.get("previous_response_id", "")):
+            earlier, said = before
+            request.before = (*earlier.before, *earlier.input, *said.items)
         namespaces = self._namespaces.setdefault(request.body.get("prompt_cache_key", ""), {})
         namespaces |= request.namespaces
         warm_up = request.body.get("generate") is False
@@ -114,9 +116,9 @@ class Upstream:
             played = chosen.in_namespaces(namespaces)
             self.played.append(played)
         if played.response_id is not None:
-            self._items[played.response_id] = (*request.before, *request.input, *played.items)
-            if len(self._items) > REMEMBERED:
-                del self._items[next(iter(self._items))]
+            self._responses[played.response_id] = request, played
+            if len(self._responses) > REMEMBERED:
+                del self._responses[next(iter(self._responses))]
         return played
 
     def conversation(self) -> list[dict[str, Any]]:
