@@ -49,7 +49,7 @@ class ToolCall(Shape, frozen=True):
 class Message(Shape, frozen=True, tag_field="role"):
     def items(self, toolbox: Toolbox) -> Iterator[Item]:
         """Yield the items of the prompt; `toolbox` has the tools of the request."""
-        raise NotImplementedError
+        raise NotImplementedError  # each role says it; a message without a known role is never decoded
 
 
 class User(Message, frozen=True, tag="user"):

@@ -26,7 +26,7 @@ class InputItem(Shape, frozen=True):
 
     def item(self, toolbox: Toolbox) -> Item | None:
         """Return the item of the prompt; `toolbox` has the tools of the request, and those that items declare."""
-        raise NotImplementedError
+        raise NotImplementedError  # each type of item says it; this base is never decoded
 
 
 class Message(InputItem, frozen=True):
