@@ -1,6 +1,6 @@
-"""A child process whose output reaches its reader in the event-loop iteration in which it arrives.
+"""A child process whose output is passed to its reader in event-loop callbacks.
 
-asyncio and anyio streams add two event-loop iterations per read and one per write.
+asyncio's and anyio's own processes cannot be closed while another process holds one of their pipes.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from typing import Any, TypeAlias, cast
 
 import anyio
 
-from codex_rpc.process.pace import Pace
-
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 Sink: TypeAlias = Callable[[bytes], None]
 """Handles the next bytes without waiting."""
 
 
-class Output(asyncio.Protocol):
+class Output:
     """The output of one pipe: passed to its reader as it arrives, and kept while there is no reader."""
 
     def __init__(self) -> None:
@@ -29,35 +27,19 @@ class Output(asyncio.Protocol):
         self._ended = False
         self._sink: Sink | None = None
         self._over: asyncio.Future[None] | None = None
-        self._replaced: asyncio.Protocol | None = None
-        self._transport: asyncio.ReadTransport | None = None
-        self._pace = Pace()
 
-    def take_over(self, transport: asyncio.ReadTransport) -> None:
-        """Replace the pipe's protocol; the old one still gets `connection_lost`."""
-        self._replaced = cast("asyncio.Protocol", transport.get_protocol())
-        transport.set_protocol(self)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Called by the event loop."""
+    def put(self, data: bytes) -> None:
+        """Pass on the next bytes."""
         if self._sink is None:
             self._waiting.append(data)
             return
-        self._let_gather(len(data))
         try:
             self._sink(data)
         except Exception as error:  # noqa: BLE001 - raised where the reader waits
             self._finish(error)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the event loop when the last process that held the other end has closed it."""
-        self.end()
-        if self._replaced is not None:
-            self._replaced.connection_lost(exc)
-
     def end(self) -> None:
-        """Note that there is no more output."""
+        """Note that there is no more output: the last process that held the other end has closed it."""
         self._ended = True
         self._finish(None)
 
@@ -74,17 +56,6 @@ class Output(asyncio.Protocol):
             await self._over
         finally:
             self._sink = self._over = None
-
-    def _let_gather(self, size: int) -> None:
-        """When output arrives too fast to be read piece by piece, let it gather in the pipe for a moment."""
-        loop = asyncio.get_running_loop()
-        if self._transport is not None and (wait := self._pace.read(size, loop.time())):
-            self._transport.pause_reading()
-            loop.call_later(wait, self._read_on, self._transport)
-
-    def _read_on(self, transport: asyncio.ReadTransport) -> None:
-        if not transport.is_closing():
-            transport.resume_reading()
 
     def _finish(self, error: Exception | None) -> None:
         self._sink = None
@@ -115,19 +86,11 @@ class Child(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self._stdin = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(STDIN))
-        # Later: uvloop has yet to deliver earlier output, and would deliver the end of a pipe at once.
-        asyncio.get_running_loop().call_soon(self._take_over, self._transport)
-
-    def _take_over(self, transport: asyncio.SubprocessTransport) -> None:
-        for number, output in self._outputs.items():
-            output.take_over(cast("asyncio.ReadTransport", transport.get_pipe_transport(number)))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Called by the event loop for output that arrived before `take_over`."""
-        self._outputs[fd].data_received(data)
+        self._outputs[fd].put(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """Called by the event loop for a pipe that was closed before `take_over`."""
         del exc
         if fd == STDIN:
             self._can_write.set()

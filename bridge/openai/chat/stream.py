@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
 from bridge.conversation.events import (
     Failed,
     Finished,
@@ -33,8 +31,6 @@ class _Choice:
         self.index = index
         self.blocks = ReasoningBlocks(answer.display)
         self.head: dict[str, Any] = {"role": "assistant", "refusal": None}
-        self.frame: tuple[bytes, bytes] | None = None
-        """What stands before and behind the text in each chunk of text after the first."""
         self.calls = 0
 
 
@@ -78,7 +74,7 @@ class ChatStream:
     def _event(self, one: _Choice, event: TurnEvent) -> bytes:
         match event:
             case TextDelta(text):
-                return self._text(one, one.blocks.close() + text)
+                return self._chunk(one, {"content": one.blocks.close() + text})
             case ReasoningPart():
                 one.blocks.begin_part()
                 return b""
@@ -97,16 +93,6 @@ class ChatStream:
                 return self._closing(one) + self._end(one, self._answer.reason(reason), last=not self._open)
             case Failed(error):
                 return self.fail(error)
-
-    def _text(self, one: _Choice, text: str) -> bytes:
-        """A stream is thousands of chunks that differ in their text: the rest of them is encoded once."""
-        if one.head:
-            return self._chunk(one, {"content": text})
-        if one.frame is None:
-            before, _, behind = self._chunk(one, {"content": ""}).rpartition(b'""')
-            one.frame = before, behind
-        before, behind = one.frame
-        return before + orjson.dumps(text) + behind
 
     def _reasoning(self, one: _Choice, text: str) -> bytes:
         if self._answer.display == "reasoning_content":
