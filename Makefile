@@ -34,10 +34,11 @@ programs: $(VENV)/dev.stamp
 
 # Without this, pyright checks the package index for a newer version at every run.
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
-check: $(VENV)/dev.stamp ## verify formatting, lint and types
+check: $(VENV)/dev.stamp ## verify formatting, lint, types and the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
+	@$(BIN)/lint-imports --no-cache --no-logo
 
 fuzz: $(VENV)/dev.stamp ## fuzz the server with bad requests; FUZZ=6000 sets their number
 	@FUZZ=$${FUZZ:-6000} $(BIN)/python -m pytest -o faulthandler_timeout=3600 tests/fuzz $(ARGS)
