@@ -34,6 +34,8 @@ class Settings(Struct, frozen=True):
     """The codex executable; None searches PATH, then the installed wheel."""
     codex_ca_file: str | None = None
     """PEM file with the only certificates that codex trusts; None for the system's, loaded for each conversation."""
+    codex_unchecked: bool = False
+    """Whether codex is started without checking that it adds nothing to the model's input."""
     api_key: str | None = None
     """Key that every peer must send; None admits loopback peers only, with any key."""
     max_body: int = 64 * 1024 * 1024

@@ -28,7 +28,7 @@ from bridge.asgi import create_app
 from bridge.config import Settings
 from bridge.http.listeners import Listeners
 from codex_rpc.background import running
-from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
+from codex_rpc.errors import CodexAddsTextError, CodexNotFoundError, CodexTooOldError
 from codex_rpc.supervisor import Down, Supervisor
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ async def serve(
     Raises:
         CaseError: the recordings to serve cannot be read.
         StoreError: the store of responses cannot be opened.
-        CodexNotFoundError, CodexTooOldError: codex cannot be started at all; the user has to fix the installation.
+        CodexNotFoundError, CodexTooOldError, CodexAddsTextError: the user has to install another codex.
     """
     app = create_app(settings)
     stop = anyio.Event()
@@ -119,7 +119,7 @@ async def serve(
 
     async def stop_if_codex_cannot_start(supervisor: Supervisor) -> None:
         match await supervisor.first_outcome():
-            case Down(CodexNotFoundError() | CodexTooOldError() as error):
+            case Down(CodexNotFoundError() | CodexTooOldError() | CodexAddsTextError() as error):
                 unusable.append(error)
                 stop.set()
             case _:

@@ -3,6 +3,7 @@
 CodexError
 ├── CodexNotFoundError      no codex executable                            the machine's set-up
 ├── CodexTooOldError        codex is below the floor version               the machine's set-up
+├── CodexAddsTextError      codex adds text to the model's input           codex's
 ├── CodexUnavailableError   codex is starting, restarting or stopping      no fault; try again
 │   └── ConnectionLostError the process ended while a caller waited
 ├── DeadlineExceededError   codex did not answer in time                   codex's
@@ -34,6 +35,10 @@ class CodexNotFoundError(CodexError):
 
 class CodexTooOldError(CodexError):
     """The codex that was found is older than the floor version; the message names both."""
+
+
+class CodexAddsTextError(CodexError):
+    """Codex adds something to the model's input; the message shows it."""
 
 
 class CodexUnavailableError(CodexError):

@@ -97,6 +97,7 @@ def home(tmp_path: Path, upstream: Upstream, transport: Transport, monkeypatch: 
     monkeypatch.setenv("CODEX_HOME", str(folder))
     monkeypatch.setenv("SCRIPTED_KEY", "made-up")
     monkeypatch.setenv("CODEX_OPENAI_PROXY_STORE", "memory")
+    monkeypatch.setenv("CODEX_OPENAI_PROXY_CODEX_UNCHECKED", "true")
     return folder
 
 

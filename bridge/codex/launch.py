@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 import anyio
+from msgspec import Struct
 
 from bridge import __version__
 from bridge.codex.catalogue import command_line, plain_catalogue
-from bridge.codex.config import overruled, read_features
+from bridge.codex.config import Config, overruled, read_features
 from bridge.codex.home import (
     CONFIG,
     CREDENTIALS,
@@ -40,6 +41,31 @@ ASK_DEADLINE = 10.0
 Tap: TypeAlias = Callable[[ByteStream], ByteStream]
 
 
+class Start(Struct, frozen=True):
+    """How to start a codex."""
+
+    codex: Path
+    version: str
+    """What `codex --version` prints."""
+    command: list[str]
+    env: dict[str, str]
+    cwd: Path
+    folder: Path
+    """Where this program keeps its files for this codex."""
+    models: bytes
+    """The catalogue in use, as JSON."""
+    foreign: tuple[Config, ...]
+    """The configuration that applies in addition to that of the private home."""
+
+
+Check: TypeAlias = Callable[[Start], Awaitable[None]]
+"""Looks at a codex before it is started; raises CodexError to refuse it."""
+
+
+async def no_check(start: Start) -> None:
+    """Accept any codex."""
+
+
 class Launcher:
     """Opens connections to new codex children.
 
@@ -47,16 +73,23 @@ class Launcher:
     restores missing files; servers that run at the same time share the folder.
     """
 
-    def __init__(self, codex: str | None = None, tap: Tap = lambda stream: stream, ca_file: str | None = None) -> None:
+    def __init__(
+        self,
+        codex: str | None = None,
+        tap: Tap = lambda stream: stream,
+        ca_file: str | None = None,
+        check: Check = no_check,
+    ) -> None:
         """`codex` is as for `find_codex`. `tap` wraps the connection between each client and its codex.
 
         `ca_file` holds the only certificates that codex trusts; None means the system's.
         """
         self._codex = codex
         self._tap = tap
+        self._check = check
         self._trust = {} if ca_file is None else {"SSL_CERT_FILE": ca_file}
         self._real = real_home(os.environ)
-        self._folder = state_folder() / "codex" / _digest(self._real)
+        self._folder = state_folder() / "codex" / digest(self._real)
         self._private = self._folder / "home"
         self.cwd = self._folder / "cwd"
         """An empty directory."""
@@ -67,19 +100,20 @@ class Launcher:
 
         Raises:
             CodexNotFoundError, CodexTooOldError: codex must be installed or updated.
-            CodexError: codex did not start, or its configuration is wrong; the message says why.
+            CodexError: codex did not start, its configuration is wrong, or the check refused it; the message says why.
         """
-        command, env = await self.prepare()
+        start = await self.prepare()
+        await self._check(start)
         async with (
-            codex_process(command, env, self.cwd) as process,
+            codex_process(start.command, start.env, start.cwd) as process,
             connect(self._tap(process), CLIENT_NAME, __version__) as client,
         ):
             # With invalid settings, codex starts all the same, but reports that no user is logged in.
             await client.call(config_read())
             yield client
 
-    async def prepare(self) -> tuple[list[str], dict[str, str]]:
-        """Return the command and the environment to start codex with in `cwd`.
+    async def prepare(self) -> Start:
+        """Return how to start codex.
 
         Raises:
             CodexError: as `open_client`.
@@ -87,20 +121,22 @@ class Launcher:
         codex = find_codex(self._codex)
         home = self.home()
         env = child_environment(os.environ, home.path, home.variables) | self._trust
-        check_version(await self.version(codex, env), codex)
+        version = await self.version(codex, env)
+        check_version(version, codex)
         features: dict[str, bool] = {}
         if home.obstacle:
             _log_home(home)
             private = child_environment(os.environ, home.private, home.variables) | self._trust
             features = await self._default_features(codex, private)
         # Each codex program has its own catalogue.
-        catalogue = self._folder / f"models-{_digest(codex)}.json"
+        catalogue = self._folder / f"models-{digest(codex)}.json"
         models = await self._plain_catalogue(codex, env)
         try:
             write_privately(catalogue, models)
         except OSError as error:
             raise _not_created(error) from error
-        return command_line(str(codex), str(catalogue), overruled(home.foreign), features), env
+        command = command_line(str(codex), str(catalogue), overruled(home.foreign), features)
+        return Start(codex, version, command, env, self.cwd, self._folder, models, home.foreign)
 
     def stamp(self) -> object:
         """Return a value that changes when the user logs in, or when the private home changes."""
@@ -173,7 +209,8 @@ async def account_client(codex: str | None) -> AsyncGenerator[Client]:
         yield client
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Return a short name for a path."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 

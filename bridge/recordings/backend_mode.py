@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from bridge.codex.launch import Launcher
+from bridge.codex.launch import Check, Launcher, no_check
 from bridge.config import Settings
+from bridge.conversation.self_check import check_model_input
 from bridge.recordings.exchanges import Exchanges, IdsAndClock
 from codex_rpc.client.client import Client
 
@@ -51,10 +52,14 @@ def open_backend_mode(settings: Settings, ids_and_clock: IdsAndClock) -> Abstrac
 
 @asynccontextmanager
 async def _live(settings: Settings, ids_and_clock: IdsAndClock) -> AsyncGenerator[BackendMode]:
-    launch = Launcher(settings.codex, ca_file=settings.codex_ca_file)
+    launch = Launcher(settings.codex, ca_file=settings.codex_ca_file, check=_check(settings))
     yield BackendMode(
         launch.open_client, str(launch.cwd), Exchanges(ids_and_clock), join_deltas=True, stamp=launch.stamp
     )
+
+
+def _check(settings: Settings) -> Check:
+    return no_check if settings.codex_unchecked else check_model_input
 
 
 # A live server needs neither of the following modes, so their imports are deferred.
@@ -76,7 +81,7 @@ async def _recording(folder: str, settings: Settings, ids_and_clock: IdsAndClock
     from bridge.recordings.recorder import Recorder  # noqa: PLC0415
 
     recorder = Recorder(Path(folder), ids_and_clock, redactor(settings), time.monotonic, settings.reasoning)
-    launch = Launcher(settings.codex, recorder.tap, settings.codex_ca_file)
+    launch = Launcher(settings.codex, recorder.tap, settings.codex_ca_file, _check(settings))
     yield BackendMode(launch.open_client, str(launch.cwd), recorder, join_deltas=False, stamp=launch.stamp)
 
 

@@ -78,6 +78,13 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         type=click.Path(exists=True, dir_okay=False, resolve_path=True),
     ),
     setting(
+        "--codex-unchecked",
+        "Start Codex without checking that it adds nothing to the model's input. The check runs once for each version.",
+        default=DEFAULTS.codex_unchecked,
+        type=bool,
+        metavar="BOOL",
+    ),
+    setting(
         "--api-key",
         "Key that every client must send; without it only this machine may connect. Other users of the machine can "
         "read command lines: prefer the environment or the file.",

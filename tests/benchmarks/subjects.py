@@ -167,10 +167,10 @@ class BareConversation:
 @asynccontextmanager
 async def bare_client(launch: Launcher) -> AsyncGenerator[Bare]:
     """Start codex like the proxy, and do the handshake."""
-    command, env = await launch.prepare()
+    start = await launch.prepare()
     pipe, none = subprocess.PIPE, subprocess.DEVNULL
     codex = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, stderr=none, cwd=launch.cwd, env=env, limit=READ_SIZE
+        *start.command, stdin=pipe, stdout=pipe, stderr=none, cwd=start.cwd, env=start.env, limit=READ_SIZE
     )
     async with anyio.create_task_group() as tasks:
         bare = Bare(codex, str(launch.cwd))
@@ -232,7 +232,7 @@ class _SdkConversation:
 async def official_sdk(launch: Launcher) -> AsyncGenerator[Sdk]:
     """Start codex through the SDK, which waits for events in threads; it gets as many threads as it can use."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(128))
-    command, env = await launch.prepare()
-    config = CodexConfig(launch_args_override=tuple(command), cwd=str(launch.cwd), env=env)
+    start = await launch.prepare()
+    config = CodexConfig(launch_args_override=tuple(start.command), cwd=str(start.cwd), env=start.env)
     async with AsyncCodex(config) as codex:
         yield Sdk(codex, str(launch.cwd))

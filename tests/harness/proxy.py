@@ -103,7 +103,7 @@ async def proxy(upstream: Upstream, home: Path, **settings: Any) -> AsyncGenerat
 
     The variable CODEX_UNDER_TEST may name a codex other than the installed wheel.
     """
-    settings = {"codex": os.environ.get("CODEX_UNDER_TEST")} | settings
+    settings = {"codex": os.environ.get("CODEX_UNDER_TEST"), "codex_unchecked": True} | settings
     async with service(Settings(**settings)) as it, asgi_client(it.app) as client:
         yield Proxy(upstream, client, it, home)
 
