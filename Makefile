@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 $(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run login test coverage programs check fuzz soak bench fixtures format settings lock clean
+.PHONY: help run login test coverage programs check fuzz soak bench codex fixtures format settings lock clean
 
 help: ## show this list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3]'
@@ -48,6 +48,9 @@ soak: $(VENV)/dev.stamp ## run thousands of conversations of all kinds and show 
 
 bench: $(VENV)/dev.stamp ## measure the proxy against a bare codex client
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+codex: $(VENV)/dev.stamp ## compare versions of codex with the oldest supported one; CODEX="0.171.0 PATH"
+	@$(BIN)/python -m tests.compatibility $(CODEX) $(ARGS)
 
 fixtures: $(VENV)/dev.stamp ## record the cases in fixtures/ again, from the real codex and a scripted upstream
 	@$(BIN)/python -m tests.record_fixtures $(ARGS)

@@ -283,3 +283,6 @@ _READERS: Mapping[str, Callable[[Any], Event | None]] = {
     "rawResponseItem/completed": _raw_item_completed,
     "warning": _warned,
 }
+
+READ_NOTIFICATIONS = frozenset({*_EVENTS, *_READERS})
+"""The notifications that are read; codex does not send those in `calls.UNWANTED`."""
