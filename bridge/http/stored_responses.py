@@ -122,7 +122,7 @@ class Responses:
     # ── generating ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _answer(self, parsed: response_request.ResponseRequest, exchange: Exchange) -> ASGIApp:
-        frame = parsed.frame(exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now())
+        frame = parsed.frame(exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now)
         headers: dict[str, str] = {}
         running = _Running()
 

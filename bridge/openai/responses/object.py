@@ -1,4 +1,4 @@
-"""The frame of a response: what the request said of it, with its state and its output put in.
+"""The frame of a response: the fields that its request determines, to which state and output are added.
 
 Source: the OpenAI API reference, "The response object".
 """
@@ -6,7 +6,7 @@ Source: the OpenAI API reference, "The response object".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
@@ -31,6 +31,8 @@ class ResponseFrame(Struct, frozen=True):
 
     key: str
     created: int
+    now: Callable[[], int]
+    """Returns the time in epoch seconds."""
     request: Object = field(default_factory=dict[str, Any])
     """The fields of the request as the response repeats them."""
     encrypted: bool = False
@@ -65,6 +67,7 @@ class ResponseFrame(Struct, frozen=True):
             "id": self.id,
             "object": "response",
             "created_at": self.created,
+            "completed_at": self.now() if status == "completed" else None,
             "status": status,
             "background": False,
             "error": None if error is None else {"code": _error_code(error), "message": error.message},

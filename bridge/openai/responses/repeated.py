@@ -19,15 +19,21 @@ from bridge.openai.tool_specs import Custom, DeclaredTool, Function, Namespace, 
 
 
 def repeated(fields: ResponseFields, tools: Sequence[DeclaredTool], settings: ModelSettings) -> Object:
-    """Return the fields of the response that say how it was asked for; `tools` and `settings` are those of `fields`."""
+    """Return the fields of the response that its request determines; `tools` and `settings` are those of `fields`.
+
+    Codex sends the model no sampling parameters, and sets no limit to its tool calls. The response shows these fields
+    with the values that hold, the defaults of the API, even if the request has others.
+    """
     text, reasoning = fields.text or Text(), fields.reasoning or Reasoning()
     known: dict[str, Any] = {
         "model": settings.model,
+        "frequency_penalty": 0.0,
         "instructions": fields.instructions,
         "max_output_tokens": fields.max_output_tokens,
-        "max_tool_calls": fields.max_tool_calls,
+        "max_tool_calls": None,
         "metadata": fields.metadata or {},
         "parallel_tool_calls": not settings.one_call_at_a_time,
+        "presence_penalty": 0.0,
         "previous_response_id": fields.previous_response_id,
         "prompt_cache_key": settings.cache_key,
         "reasoning": {
@@ -36,17 +42,18 @@ def repeated(fields: ResponseFields, tools: Sequence[DeclaredTool], settings: Mo
         },
         "store": fields.store is not False,
         "safety_identifier": fields.safety_identifier,
-        "temperature": 1.0 if fields.temperature is None else fields.temperature,
+        "temperature": 1.0,
         "text": {"format": _format(text.format)},
         "tool_choice": tool_choice.repeated(fields.tool_choice),
         "tools": [_tool(tool) for tool in tools],
         "top_logprobs": 0,
-        "top_p": 1.0 if fields.top_p is None else fields.top_p,
+        "top_p": 1.0,
         "truncation": "disabled",
+        "user": fields.user,
     }
     if text.verbosity is not None:
         known["text"]["verbosity"] = text.verbosity
-    return known if fields.user is None else {**known, "user": fields.user}
+    return known
 
 
 def _format(form: Format | None) -> Object:

@@ -5,7 +5,7 @@ Source: the OpenAI API reference, "Create a model response".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -37,9 +37,9 @@ class ResponseRequest(Struct, frozen=True):
     """The fields of the request as the response repeats them."""
     ignored: tuple[str, ...]
 
-    def frame(self, key: str, created: int) -> ResponseFrame:
-        """The frame of the response."""
-        return ResponseFrame(key, created, self.repeated, self.encrypted).in_tier(None)
+    def frame(self, key: str, now: Callable[[], int]) -> ResponseFrame:
+        """Return the frame of a response that is created now; `now` returns the time in epoch seconds."""
+        return ResponseFrame(key, now(), now, self.repeated, self.encrypted).in_tier(None)
 
 
 class HalfParsedRequest(Struct, frozen=True):

@@ -77,7 +77,7 @@ def test_expected_calls_have_codexs_names_and_arguments() -> None:
 def test_the_output_of_a_response_sent_back_is_the_expected_history(events: list[TurnEvent]) -> None:
     """With and without reasoning: it does not change the hash by which the thread is found."""
     for encrypted in (True, False):
-        frame = replace(ResponseFrame("0123456789abcdef" * 2, 0), encrypted=encrypted)
+        frame = replace(ResponseFrame("0123456789abcdef" * 2, 0, lambda: 0), encrypted=encrypted)
         output: list[Any] = json.loads(ResponseWhole(frame).feed(events))["output"]
         assert advance(b"", sent_back(output)) == advance(b"", expected(events))
 

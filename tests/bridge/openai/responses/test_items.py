@@ -75,7 +75,7 @@ def test_an_item_becomes_one_that_codex_takes(wire: dict[str, Any], item: Item) 
 
 def test_reasoning_goes_back_under_the_upstreams_own_id() -> None:
     """The upstream has bound what it encrypted to the item's id."""
-    frame = ResponseFrame(KEY, 0)
+    frame = ResponseFrame(KEY, 0, lambda: 0)
     given = ["rs_68b5f0", frame.item_id("rs", "rs_68b5f0"), frame.item_id("rs", "item_7"), frame.item_id("rs", 3), None]
     wire = [{"type": "reasoning", "id": one, "encrypted_content": "e"} for one in given]
     ids = [item.get("id") for item in items(wire)]

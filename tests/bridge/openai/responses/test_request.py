@@ -20,8 +20,11 @@ from bridge.openai.answer_format import JSON_OBJECT
 from bridge.openai.model_settings import MUST_CALL, MUST_CALL_ONE
 from bridge.openai.responses.fields import read_body
 from bridge.openai.responses.input import Recent
+from bridge.openai.responses.object import response_usage
 from bridge.openai.responses.request import HalfParsedRequest, ResponseRequest
 from bridge.openai.responses.request import begin as begin_body
+from codex_rpc.wire.protocol import TokenUsage
+from tests.harness.open_responses import check_response
 
 STRICT: TypeAdapter[Response] = TypeAdapter(Response)
 LOOK: dict[str, Any] = {"type": "function", "name": "look", "description": "Looks.", "parameters": {"type": "object"}}
@@ -55,8 +58,10 @@ def refused(body: object) -> tuple[int, str | None, str | None]:
 
 def response(**fields: Any) -> dict[str, Any]:
     """The finished response object, which the strict client must take."""
-    finished = json.loads(json.dumps(read(**fields).frame("k", 1768247311).response("completed")))
+    clock = iter([1768247311, 1768247320])
+    finished = json.loads(json.dumps(read(**fields).frame("k", clock.__next__).response("completed")))
     STRICT.validate_python(finished)
+    check_response({**finished, "usage": response_usage(TokenUsage(1, 0, 1, 0))})
     return finished
 
 
@@ -369,10 +374,12 @@ def test_a_response_repeats_defaults_for_what_was_not_sent() -> None:
         "id": "resp_k",
         "object": "response",
         "created_at": 1768247311,
+        "completed_at": 1768247320,
         "status": "completed",
         "background": False,
         "error": None,
         "incomplete_details": None,
+        "frequency_penalty": 0.0,
         "instructions": None,
         "max_output_tokens": None,
         "max_tool_calls": None,
@@ -380,6 +387,7 @@ def test_a_response_repeats_defaults_for_what_was_not_sent() -> None:
         "model": "gpt",
         "output": [],
         "parallel_tool_calls": True,
+        "presence_penalty": 0.0,
         "previous_response_id": None,
         "prompt_cache_key": None,
         "reasoning": {"effort": None, "summary": None},
@@ -394,6 +402,7 @@ def test_a_response_repeats_defaults_for_what_was_not_sent() -> None:
         "top_p": 1.0,
         "truncation": "disabled",
         "usage": None,
+        "user": None,
     }
 
 
@@ -407,8 +416,10 @@ BARE_LOOK = {"type": "function", "name": "look", "description": None, "parameter
     [
         ({"instructions": "Be."}, {"instructions": "Be."}),
         ({"metadata": {"a": "b"}}, {"metadata": {"a": "b"}}),
-        ({"temperature": 0.2, "top_p": 0, "user": "u"}, {"temperature": 0.2, "top_p": 0.0, "user": "u"}),
-        ({"max_output_tokens": 9, "max_tool_calls": 3}, {"max_output_tokens": 9, "max_tool_calls": 3}),
+        ({"user": "u"}, {"user": "u"}),
+        ({"temperature": 0.2, "top_p": 0}, {"temperature": 1.0, "top_p": 1.0}),
+        ({"presence_penalty": 1, "frequency_penalty": 1}, {"presence_penalty": 0.0, "frequency_penalty": 0.0}),
+        ({"max_output_tokens": 9, "max_tool_calls": 3}, {"max_output_tokens": 9, "max_tool_calls": None}),
         ({"parallel_tool_calls": False, "store": False}, {"parallel_tool_calls": False, "store": False}),
         ({"previous_response_id": "resp_1"}, {"previous_response_id": "resp_1"}),
         ({"prompt_cache_key": "k", "safety_identifier": "s"}, {"prompt_cache_key": "k", "safety_identifier": "s"}),
@@ -516,4 +527,6 @@ GARBAGE = st.recursive(LEAVES, lambda some: st.lists(some, max_size=3) | st.dict
 @settings(deadline=None)
 def test_garbage_gives_a_request_or_an_error_of_ours(body: dict[str, Any]) -> None:
     with suppress(ApiError):
-        STRICT.validate_python(parse({"input": "Hi.", "model": "gpt", **body}).frame("k", 1).response("completed"))
+        STRICT.validate_python(
+            parse({"input": "Hi.", "model": "gpt", **body}).frame("k", lambda: 1).response("completed")
+        )

@@ -36,8 +36,11 @@ from bridge.openai.responses.request import begin
 from bridge.openai.responses.writers import ResponseStream, ResponseWhole
 from codex_rpc.wire.protocol import TokenUsage
 from tests.bridge.conversation.turn_events import disorder, message_item, reasoning_item, sent_back, turns
+from tests.harness.open_responses import check_stream
 
-FRAME = begin(read_body({"model": "2.5-tpg", "input": "Hi."})).read({}).frame("0123456789abcdef" * 2, 1768247311)
+FRAME = (
+    begin(read_body({"model": "2.5-tpg", "input": "Hi."})).read({}).frame("0123456789abcdef" * 2, lambda: 1768247311)
+)
 ENCRYPTED = replace(FRAME, encrypted=True)
 STRICT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 STRICT_RESPONSE: TypeAdapter[Any] = TypeAdapter(Response)
@@ -361,6 +364,20 @@ def test_a_failure_is_told_in_the_response_that_it_ends(error: ApiError, code: s
     assert response["error"] == {"code": code, "message": error.message}
     assert [item["status"] for item in response["output"]] == ["incomplete"]
     assert response["usage"]["total_tokens"] == 12
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        [Used(TokenUsage(9, 0, 3, 0)), Finished("stop")],
+        [Used(TokenUsage(9, 0, 3, 0)), Finished("length")],
+        [Used(TokenUsage(9, 0, 3, 0)), Finished("cancelled")],
+        [Failed(upstream_failed("broken"))],
+    ],
+    ids=["completed", "too long", "cancelled", "failed"],
+)
+def test_every_event_has_all_fields_that_open_responses_requires(ending: list[TurnEvent]) -> None:
+    check_stream(events_of(ResponseStream(FRAME).feed([TextDelta("Hi."), *ending])))
 
 
 def test_a_stream_that_fails_before_anything_was_said_still_begins() -> None:
