@@ -15,19 +15,18 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 import anyio
 from msgspec import Struct
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.codex.backend import Backend
 from bridge.config import Settings
 from bridge.conversation.threads import Threads
-from bridge.errors import no_websocket
 from bridge.http.admission import Admission
-from bridge.http.answer import send_error
 from bridge.http.page import Page
 from bridge.http.routes import Api, build_app
 from bridge.http.status import Status
 from bridge.http.stored_responses import Responses
 from bridge.http.turn_opener import Opener
+from bridge.http.websocket import Sockets
 from bridge.recordings.backend_mode import BackendMode, open_backend_mode
 from bridge.recordings.demo import DemoNotice
 from bridge.recordings.exchanges import IdsAndClock
@@ -40,7 +39,7 @@ IDS_AND_CLOCK = IdsAndClock(unique=lambda: str(uuid.uuid4()), now=lambda: int(ti
 
 
 class Service(Struct, frozen=True):
-    """The HTTP application and the parts that it uses. `app` answers HTTP requests and ignores lifespans."""
+    """The application and the parts that it uses. `app` serves HTTP requests and WebSockets, but no lifespan."""
 
     app: ASGIApp
     supervisor: Supervisor
@@ -75,8 +74,10 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
         opener = Opener(backend, threads, backend_mode.exchanges)
         api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now())
         responses = Responses(opener, store, admission, settings)
-        status = Status(supervisor, backend, threads, admission, Ledger(time.strftime("%Y-%m-%d")))
-        app = build_app(api, responses, status, Page(settings), settings)
+        ledger = Ledger(time.strftime("%Y-%m-%d"))
+        sockets = Sockets(responses, admission, ledger, settings)
+        status = Status(supervisor, backend, threads, admission, ledger)
+        app = build_app(api, responses, sockets, status, page=Page(settings), settings=settings)
         async with running(supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares):
             yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission)
 
@@ -105,14 +106,12 @@ class Application:
         return self._service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or run the lifespan."""
+        """Serve one request or WebSocket, or run the lifespan."""
         match scope["type"]:
-            case "http":
-                await self.service.app(scope, receive, send)
             case "lifespan":
                 await self._run_lifespan(receive, send)
             case _:
-                await _refuse_websocket(scope, receive, send)
+                await self.service.app(scope, receive, send)
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -148,16 +147,3 @@ def create_app(settings: Settings | None = None) -> Application:
 
         settings = settings_from_environment()
     return Application(settings)
-
-
-async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer 426, which makes clients such as Codex continue over HTTP."""
-    await receive()
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close"})
-        return
-
-    async def send_as_refusal(message: Message) -> None:
-        await send({**message, "type": f"websocket.{message['type']}"})
-
-    await send_error(no_websocket(), send_as_refusal)

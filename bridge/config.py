@@ -65,6 +65,8 @@ class Settings(Struct, frozen=True):
     """How many answers run at once; others wait in a queue that is fair between clients."""
     queue_patience: float = 30
     """How long an answer waits in the queue before it is refused with 429."""
+    no_websocket: bool = False
+    """Whether WebSockets are refused, which sends clients to HTTP."""
     log_requests: bool = False
     """Whether request bodies are logged."""
     grace: float = 5

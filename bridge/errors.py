@@ -111,8 +111,20 @@ def method_not_allowed(method: str, path: str, allowed: str) -> ApiError:
 
 def no_websocket() -> ApiError:
     """Return a 426: no WebSocket here; the status makes Codex continue over HTTP at once."""
-    message = "This server does not support WebSocket. Send the request over HTTP."
+    message = "This server offers no WebSocket at this address. Send the request over HTTP."
     return ApiError(426, "invalid_request_error", "no_websocket", message)
+
+
+def socket_too_old(seconds: float) -> ApiError:
+    """Return the error that ends a WebSocket which has been open for `seconds` seconds."""
+    message = f"This WebSocket has been open for {seconds / 60:g} minutes, the limit. Open a new one."
+    return invalid_request(message, code="websocket_connection_limit_reached")
+
+
+def too_many_frames(most: int, retry_after: float) -> ApiError:
+    """Return a 429: more requests wait on one WebSocket than it may hold."""
+    message = f"At most {most} requests may wait on one WebSocket, 32 MB in all. Send it again after the next answer."
+    return ApiError(429, "rate_limit_error", "too_many_requests", message, headers=_retry_after(retry_after))
 
 
 def too_many_requests(most: int, retry_after: float) -> ApiError:

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bridge.asgi import create_app
 from bridge.config import Settings
 from bridge.http.listeners import Listeners
+from bridge.http.websocket import LARGEST_MESSAGE
 from codex_rpc.background import running
 from codex_rpc.errors import CodexAddsTextError, CodexNotFoundError, CodexTooOldError
 from codex_rpc.supervisor import Down, Supervisor
@@ -42,6 +43,10 @@ MAX_HEAD = 32 * 1024
 
 HANDSHAKE_PATIENCE = 10.0
 """Seconds that a TLS handshake may take."""
+
+PING_PAUSE = 20.0
+"""Seconds between two pings of a WebSocket. Tunnels close a silent one after about 100 seconds, and the Codex CLI sends
+no pings itself."""
 
 LAST_ANSWERS = 1.0
 """Seconds that connections may stay open after the last answer has ended."""
@@ -67,6 +72,8 @@ class _Config(Config):
     h11_max_incomplete_size = MAX_HEAD
     h2_max_header_list_size = MAX_HEAD
     ssl_handshake_timeout = HANDSHAKE_PATIENCE
+    websocket_max_message_size = LARGEST_MESSAGE
+    websocket_ping_interval = PING_PAUSE
     # With a bounded queue, a connection's reader blocks forever on a full queue once the application has answered.
     # The application reads each body immediately and up to its limit, so an unbounded queue stays short.
     max_app_queue_size = 0

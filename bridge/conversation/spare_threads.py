@@ -83,6 +83,16 @@ class Spares:
             self._discard(self._ready.popitem(last=False)[1])
         self._changed.set()
 
+    async def prepare(self, client: Client, params: Mapping[str, Any]) -> None:
+        """Start a spare thread with these parameters now, unless one is ready; it may replace another one."""
+        key = orjson.dumps(params)
+        if not self._most or key in self._ready:
+            return
+        self._wanted.pop(key, None)
+        await self._start(key, client)
+        while len(self._ready) > self._most:
+            self._discard(self._ready.popitem(last=False)[1])
+
     def forget_other_clients(self, client: Client) -> None:
         """Drop the threads of every codex other than this one."""
         for key, spare in tuple(self._ready.items()):
@@ -114,6 +124,8 @@ class Spares:
             logger.debug("a spare thread could not be started: %s", error)
             return
         thread = LivingThread(client, thread_id, client.subscribe(thread_id))
+        if (other := self._ready.pop(key, None)) is not None:  # it was started at the same time
+            self._discard(other)
         self._ready[key] = _Spare(thread, anyio.current_time())
 
     def _discard(self, spare: _Spare) -> None:

@@ -118,6 +118,11 @@ class Threads:
             if turn.thread_outcome.startswith(STARTED):
                 self._spares.want(session.client, self._start_params(session, prompt))
 
+    async def prepare(self, session: Session, prompt: Prompt) -> None:
+        """Have a spare thread ready for a new conversation with this prompt's settings; a failure is ignored."""
+        self._forget_other_clients(session.client)
+        await self._spares.prepare(session.client, self._start_params(session, prompt))
+
     async def keep_spares(self) -> None:
         """Keep spare threads ready for new conversations, until cancelled."""
         await self._spares.keep_ready()

@@ -42,6 +42,7 @@ class Admission:
         self._running = 0
         self._open: set[anyio.CancelScope] = set()
         self._changed = anyio.Event()
+        self._stop = anyio.Event()
         self.stopping = False
 
     def states(self) -> Mapping[str, int]:
@@ -67,9 +68,14 @@ class Admission:
         finally:
             self._give_back()
 
+    async def wait_for_stop(self) -> None:
+        """Wait until the server stops."""
+        await self._stop.wait()
+
     async def stop(self, grace: float) -> None:
         """Admit no more answers, wait up to `grace` seconds for the open ones, then cancel the rest."""
         self.stopping = True
+        self._stop.set()
         while self._queue:
             self._queue.take().called.set()
         with anyio.move_on_after(grace):

@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from bridge.conversation.events import Failed, Finished, TurnEvent
 from bridge.conversation.turns import Turn
+from bridge.conversation.warm_up import WarmUp
 from bridge.errors import CONTEXT_TOO_LONG, ApiError, from_codex_error, internal_error, unavailable
 from bridge.http.access import client_of
 from bridge.http.admission import Admission
@@ -56,7 +57,7 @@ async def _nothing_to_settle() -> None:
 class AnswerPlan(Struct, frozen=True):
     """How to run and write an answer; times are in seconds."""
 
-    run: Callable[[], AbstractAsyncContextManager[Turn]]
+    run: Callable[[], AbstractAsyncContextManager[Turn | WarmUp]]
     """Opens one of the answer's turns."""
     new_writer: Callable[[], Writer]
     headers: Mapping[str, str]

@@ -21,6 +21,7 @@ from bridge.errors import (
     invalid_request,
     method_not_allowed,
     model_not_found,
+    no_websocket,
     route_not_found,
 )
 from bridge.http.admission import Admission
@@ -31,6 +32,8 @@ from bridge.http.page import Page
 from bridge.http.status import Status
 from bridge.http.stored_responses import Responses
 from bridge.http.turn_opener import Opener
+from bridge.http.upgrade import Upgrades, upgrade_of
+from bridge.http.websocket import Sockets
 from bridge.openai.chat import request as chat_request
 from bridge.openai.chat.answer import ChatAnswer
 from bridge.openai.chat.completion import ChatCompletion
@@ -107,12 +110,15 @@ class Api:
         return exchange.around(Answer(plan, self._admission))
 
 
-def build_app(api: Api, responses: Responses, status: Status, page: Page, settings: Settings) -> ASGIApp:
+def build_app(
+    api: Api, responses: Responses, sockets: Sockets, status: Status, *, page: Page, settings: Settings
+) -> ASGIApp:
     """Return the application with its middleware."""
     routes = [
         # Matched in order: the most frequent routes come first.
         Route("/chat/completions", api.chat_completions, methods=["POST"]),
         Route("/responses", responses.create, methods=["POST"]),
+        Route("/responses", sockets.connect, methods=["GET"]),
         Route("/", page.index, methods=["GET"]),
         Route("/page/{name}", page.file, methods=["GET"]),
         Route("/doctor", page.doctor, methods=["GET"]),
@@ -139,7 +145,7 @@ def build_app(api: Api, responses: Responses, status: Status, page: Page, settin
             Exception: _unexpected,
         },
     )
-    return CleanPath(Envelope(Access(app, settings.api_key), status.ledger))
+    return Upgrades(CleanPath(Envelope(Access(app, settings.api_key), status.ledger)))
 
 
 def _error_response(error: ApiError) -> Response:
@@ -153,6 +159,8 @@ async def _api_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     """Translate Starlette's own errors, such as unknown routes and methods."""
     refused, path = cast("HTTPException", error), request.url.path
+    if upgrade_of(request.scope):
+        return _error_response(no_websocket())
     match refused.status_code:
         case 404:
             return _error_response(route_not_found(path))

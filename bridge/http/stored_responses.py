@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.config import Settings
 from bridge.conversation.turns import Turn
+from bridge.conversation.warm_up import WarmUp
 from bridge.errors import ApiError, invalid_request, response_not_found, store_failed, upstream_failed
 from bridge.http.admission import Admission
 from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan
@@ -25,9 +26,10 @@ from bridge.openai.responses.input import Recent
 from bridge.openai.responses.input_items import Page, input_items, page
 from bridge.openai.responses.object import ENCRYPTED, PREFIX, Object, key_of
 from bridge.openai.responses.output import ResponseOutput
-from bridge.openai.responses.writers import ResponseStream, ResponseWhole
+from bridge.openai.responses.writers import ResponseFrames, ResponseStream, ResponseWhole
 from bridge.recordings.exchanges import Exchange
 from bridge.store.histories import Histories
+from bridge.store.last_responses import LastResponses
 from bridge.store.response import ResponseStore, Stored, StoreError
 from bridge.telemetry.ledger import entry_of
 
@@ -40,11 +42,36 @@ class _Running:
     """A response that is being generated; `output` is set when its answer is created."""
 
     output: ResponseOutput
-    turn: Turn | None = None
+    turn: Turn | WarmUp | None = None
     cancelled = False
 
     def __init__(self) -> None:
         self.ended = anyio.Event()
+
+
+class OnSocket:
+    """A request on a WebSocket, and its response."""
+
+    response_id: str | None = None
+    """The id of the response once it is created."""
+    response: Object | None = None
+    """The response object once it is final."""
+
+    def __init__(self, stream_id: str | None, last: LastResponses) -> None:
+        self.stream_id = stream_id
+        self.last = last
+
+    def settle(self, response: Stored, history: Sequence[Object]) -> None:
+        """Keep a response so that the next request can continue it; one that failed ends what it continued.
+
+        A stored response whose predecessors are stored needs no place here.
+        """
+        self.response = response.response
+        before = response.previous
+        if response.response["status"] == "failed":
+            self.last.forget(before)
+        elif not response.response["store"] or (before is not None and self.last.history(before) is not None):
+            self.last.keep(self.stream_id, response, history)
 
 
 class Responses:
@@ -61,14 +88,23 @@ class Responses:
 
     async def create(self, request: Request) -> ASGIApp:
         """POST /responses."""
-        body = await read_json(request, self._settings)
+        return await self.answer(request, await read_json(request, self._settings))
+
+    async def answer(self, request: Request, body: Any, socket: OnSocket | None = None) -> ASGIApp:
+        """Return the application that answers a request whose decoded JSON body is `body`.
+
+        Raises:
+            ApiError: the request cannot be answered.
+        """
         sent = read_body(body)
-        history = await self._history(sent.fields.previous_response_id)
+        history = await self._history(sent.fields.previous_response_id, socket)
         half_parsed = response_request.begin(sent, history, self._recent)
         parsed = half_parsed.read(await self._items(half_parsed.input.references()))
         entry_of(request.scope).model = parsed.settings.model
+        if not parsed.generate:
+            return self._answer(parsed, self._opener.unrecorded(), history, socket)
         exchange = self._opener.begin(request, body, parsed.settings, parsed.items, summary=parsed.summary)
-        return exchange.around(self._answer(parsed, exchange))
+        return exchange.around(self._answer(parsed, exchange, history, socket))
 
     async def retrieve(self, request: Request) -> Response:
         """GET /responses/{id}."""
@@ -121,27 +157,37 @@ class Responses:
 
     # ── generating ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _answer(self, parsed: response_request.ResponseRequest, exchange: Exchange) -> ASGIApp:
+    def _answer(
+        self,
+        parsed: response_request.ResponseRequest,
+        exchange: Exchange,
+        history: Sequence[Object],
+        socket: OnSocket | None,
+    ) -> ASGIApp:
         frame = parsed.frame(exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now)
         headers: dict[str, str] = {}
         running = _Running()
+        streamed = parsed.stream or socket is not None
+        if socket is not None:
+            socket.response_id = frame.id
 
-        def new_writer() -> ResponseStream | ResponseWhole:
-            writer = ResponseStream(frame) if parsed.stream else ResponseWhole(frame)
+        def new_writer() -> ResponseStream | ResponseWhole | ResponseFrames:
+            if socket is not None:
+                writer = ResponseFrames(frame, socket.stream_id)
+            else:
+                writer = ResponseStream(frame) if parsed.stream else ResponseWhole(frame)
             running.output = writer.output
             return writer
 
         @asynccontextmanager
-        async def run() -> AsyncGenerator[Turn]:
-            opened = self._opener.open(
-                parsed.settings,
-                parsed.items,
-                headers,
-                exchange,
-                summary=parsed.summary,
-                dialect="responses",
-                ignored=parsed.ignored,
-            )
+        async def run() -> AsyncGenerator[Turn | WarmUp]:
+            settings, items, summary, ignored = parsed.settings, parsed.items, parsed.summary, parsed.ignored
+            if parsed.generate:
+                opened = self._opener.open(
+                    settings, items, headers, exchange, summary=summary, dialect="responses", ignored=ignored
+                )
+            else:
+                opened = self._opener.warm_up(settings, items, headers, summary=summary, ignored=ignored)
             async with opened as turn:
                 running.output.run_in(turn.prompt.tier)
                 running.turn = turn
@@ -150,9 +196,11 @@ class Responses:
                 yield turn
 
         async def settle() -> None:
-            output = running.output
+            stored = Stored(running.output.response, parsed.input, running.output.items)
             if parsed.store:
-                await self._keep(Stored(output.response, parsed.input, output.items))
+                await self._keep(stored)
+            if socket is not None:
+                socket.settle(stored, history)
             self._running.pop(frame.id, None)
             running.ended.set()
 
@@ -160,7 +208,7 @@ class Responses:
             run=run,
             new_writer=new_writer,
             headers=headers,
-            patience=self._settings.head_patience if parsed.stream else WHOLE_PATIENCE,
+            patience=self._settings.head_patience if streamed else WHOLE_PATIENCE,
             pause=self._settings.keep_alive,
             settle=settle,
         )
@@ -195,7 +243,9 @@ class Responses:
             raise response_not_found(response_id)
         return stored
 
-    async def _history(self, previous: str | None) -> Sequence[Object]:
+    async def _history(self, previous: str | None, socket: OnSocket | None) -> Sequence[Object]:
+        if previous is not None and socket is not None and (kept := socket.last.history(previous)) is not None:
+            return kept
         return await self._all_before(previous, self._histories.of)
 
     async def _chain(self, previous: str | None) -> Sequence[Stored]:

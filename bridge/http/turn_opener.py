@@ -9,12 +9,13 @@ from typing import Any
 
 from starlette.requests import Request
 
-from bridge.codex.backend import Backend
+from bridge.codex.backend import Backend, Session
 from bridge.codex.models import NAMED, ModelChoice, choose, listed, reverse
 from bridge.conversation.expected_history import Dialect
-from bridge.conversation.prompt import Item
+from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.threads import Threads
 from bridge.conversation.turns import Turn
+from bridge.conversation.warm_up import WarmUp
 from bridge.errors import model_not_found
 from bridge.openai.clients import is_cursor
 from bridge.openai.model_settings import ModelSettings
@@ -52,6 +53,10 @@ class Opener:
             recorded, lambda models: settings.prompt(items, _choice(settings, models, {}, fall_back=fall_back), summary)
         )
 
+    def unrecorded(self) -> Exchange:
+        """Return the exchange of a request that needs no recording, because the model is not asked."""
+        return Exchange(self._exchanges.ids_and_clock)
+
     @asynccontextmanager
     async def open(
         self,
@@ -74,16 +79,49 @@ class Opener:
             ApiError: 401, codex is not logged in; 404, the model does not exist; 400, it has no such effort.
             CodexError: codex did not accept the prompt.
         """
+        session, prompt = await self._prompt(settings, items, headers, summary, ignored, fall_back=fall_back)
+        async with self._threads.answer(session, prompt, settings.limits, dialect) as turn:
+            exchange.runs_on(turn.thread_id)
+            yield turn
+
+    @asynccontextmanager
+    async def warm_up(
+        self,
+        settings: ModelSettings,
+        items: tuple[Item, ...],
+        headers: dict[str, str],
+        *,
+        summary: str,
+        ignored: tuple[str, ...] = (),
+    ) -> AsyncGenerator[WarmUp]:
+        """Prepare a thread for a conversation with these settings, without asking the model. Arguments as for `open`.
+
+        Raises:
+            ApiError, CodexError: as `open`.
+        """
+        session, prompt = await self._prompt(settings, items, headers, summary, ignored)
+        # Some clients warm up before they know their tools, and a thread without these would be of no use.
+        if items or prompt.toolbox.specs():
+            await self._threads.prepare(session, prompt)
+        yield WarmUp(prompt, session.client.quota)
+
+    async def _prompt(
+        self,
+        settings: ModelSettings,
+        items: tuple[Item, ...],
+        headers: dict[str, str],
+        summary: str | None,
+        ignored: tuple[str, ...],
+        *,
+        fall_back: bool = False,
+    ) -> tuple[Session, Prompt]:
         session = await self._backend.ready_session()
         choice = _choice(settings, session.models, headers, fall_back=fall_back)
         if settings.tier is not None and not settings.has_tier(choice):
             ignored = (*ignored, "service_tier")
         if ignored:
             headers["x-codex-proxy-ignored"] = ", ".join(ignored)
-        prompt = settings.prompt(items, choice, summary)
-        async with self._threads.answer(session, prompt, settings.limits, dialect) as turn:
-            exchange.runs_on(turn.thread_id)
-            yield turn
+        return session, settings.prompt(items, choice, summary)
 
 
 def _choice(

@@ -159,6 +159,13 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         metavar="BYTES",
     ),
     seconds("--store-age", "How long a stored response is kept after its last use.", DEFAULTS.store_age),
+    setting(
+        "--no-websocket",
+        "Refuse WebSockets, which makes clients of the Responses API use HTTP.",
+        default=DEFAULTS.no_websocket,
+        type=bool,
+        metavar="BOOL",
+    ),
     seconds("--grace", "How long open answers may continue after SIGTERM or Ctrl-C.", DEFAULTS.grace),
     setting("--record", "Folder in which every conversation is recorded, with secrets redacted.", metavar="DIR"),
     setting("--replay", "Folder of recorded conversations to serve instead of running Codex.", metavar="DIR"),

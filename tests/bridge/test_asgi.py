@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
-import orjson
 import pytest
 from starlette.types import Message, Scope
 
@@ -82,30 +81,3 @@ async def test_without_settings_they_are_read_from_environment_and_file_as_serve
                 await app(scope, exchange.receive, exchange.send)
                 assert exchange.status == status
             server.stop.set()
-
-
-@pytest.mark.parametrize(
-    ("extensions", "sent"),
-    [({"websocket.http.response": {}}, 426), ({}, "websocket.close")],
-    ids=["with a status", "without"],
-)
-async def test_a_websocket_is_refused_with_a_status_if_the_server_supports_one(
-    extensions: dict[str, object], sent: int | str
-) -> None:
-    messages: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "websocket.connect"}
-
-    async def send(message: Message) -> None:
-        messages.append(message)
-
-    scope: Scope = {"type": "websocket", "path": "/v1/responses", "extensions": extensions}
-    await create_app(Settings())(scope, receive, send)
-    assert messages[0].get("status", messages[0]["type"]) == sent
-    if extensions:
-        assert [message["type"] for message in messages] == [
-            "websocket.http.response.start",
-            "websocket.http.response.body",
-        ]
-        assert orjson.loads(messages[1]["body"])["error"]["code"] == "no_websocket"

@@ -97,9 +97,10 @@ async def test_a_command_trusts_the_certificate_of_an_https_server_and_no_other(
         assert "no secure connection" in other.stdout + other.stderr
 
 
-async def test_a_websocket_is_refused_with_426_which_sends_codex_to_http(home: Path) -> None:
+@pytest.mark.parametrize("why", [("--no-websocket", "true"), ("--replay", "fixtures")], ids=["switched off", "replay"])
+async def test_a_websocket_is_refused_with_426_which_sends_codex_to_http(home: Path, why: tuple[str, str]) -> None:
     del home
-    async with program() as running:
+    async with program(*why) as running:
         received = await raw(
             running,
             b"GET /v1/responses HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"

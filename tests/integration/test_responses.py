@@ -27,10 +27,12 @@ pytestmark = BOTH_KINDS
 BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["http", "websocket"])
 
 
-async def run_codex_exec(folder: Path, base_url: str, model: str, task: str) -> str:
-    """Run `codex exec` in `folder`, with a separate home whose provider is the server; return its output."""
+async def run_codex_exec(
+    folder: Path, base_url: str, model: str, task: str, *, websockets: bool = False
+) -> tuple[str, str]:
+    """Run `codex exec` in `folder`, with a separate home whose provider is the server; return its two outputs."""
     home = folder.with_name("client_home")
-    write_home(home, base_url)
+    write_home(home, base_url, tables="supports_websockets = true\n" if websockets else "")
     codex = os.environ.get("CODEX_UNDER_TEST") or str(find_codex())
     # No sandbox, because the test machine may not support one.
     options = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--model", model, task]
@@ -43,7 +45,7 @@ async def run_codex_exec(folder: Path, base_url: str, model: str, task: str) -> 
             check=False,
         )
     assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
+    return done.stdout.decode(), done.stderr.decode()
 
 
 @BOTH_TRANSPORTS
@@ -55,7 +57,7 @@ async def test_codex_itself_completes_a_task_with_a_shell_command_through_this_s
     folder = tmp_path / "work"
     folder.mkdir()
     async with program() as server:
-        printed = await run_codex_exec(folder, server.base_url, "gpt-5.2-codex", "Make made.txt")
+        printed, _ = await run_codex_exec(folder, server.base_url, "gpt-5.2-codex", "Make made.txt")
     assert printed.strip() == "The file is made."
     assert (folder / "made.txt").read_text() == "made here\n"
     first, second = upstream.requests
@@ -74,7 +76,8 @@ async def test_codexs_own_patch_tool_works_as_a_custom_tool(upstream: Upstream, 
     folder = tmp_path / "work"
     folder.mkdir()
     async with program() as server:
-        assert (await run_codex_exec(folder, server.base_url, "gpt-5.5", "Make made.txt")).strip() == "Patched."
+        printed, _ = await run_codex_exec(folder, server.base_url, "gpt-5.5", "Make made.txt")
+        assert printed.strip() == "Patched."
     assert (folder / "made.txt").read_text() == "made here\n"
 
 

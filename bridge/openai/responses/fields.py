@@ -34,10 +34,13 @@ _Included: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z_.]{1,64}\Z")]
 class ResponseFields(SharedFields, frozen=True):
     """The body of a request."""
 
+    silent = frozenset({"client_metadata"})
+
     input: str | list[Any] | None = None
     previous_response_id: str | None = None
     store: bool | None = None
     include: list[_Included] | None = None
+    generate: bool | None = None
     truncation: Literal["auto", "disabled"] | None = None
     metadata: dict[str, Any] | None = None
     max_tool_calls: int | None = None
@@ -59,8 +62,6 @@ class ResponseFields(SharedFields, frozen=True):
         for name, value in (self.metadata or {}).items():
             if not isinstance(value, str):
                 raise wrong_type(f"metadata.{name}", value, "a string")
-        if not self.input:
-            raise Refused("input", "'{where}' must hold at least one item.", "empty_array")
 
     @property
     def summary(self) -> str:

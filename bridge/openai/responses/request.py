@@ -31,6 +31,8 @@ class ResponseRequest(Struct, frozen=True):
     summary: str
     stream: bool
     store: bool
+    generate: bool
+    """Whether the model is asked; a request without that prepares a conversation."""
     previous: str | None
     encrypted: bool
     repeated: Object
@@ -64,6 +66,7 @@ class HalfParsedRequest(Struct, frozen=True):
             summary=fields.summary,
             stream=fields.stream or False,
             store=fields.store is not False,
+            generate=fields.generate is not False,
             previous=fields.previous_response_id,
             encrypted=ENCRYPTED in (fields.include or ()),
             repeated=repeated(fields, self.body.tools, settings),
@@ -79,6 +82,8 @@ def begin(body: ResponseBody, history: Sequence[Object] = (), recent: Recent | N
     """
     fields, tools = body.fields, toolbox_of(body.tools)
     values = input_values(fields.input)
+    if not values and not history and fields.generate is not False:
+        raise invalid_request("'input' must hold at least one item.", "input", "empty_array")
     return HalfParsedRequest(body, Input.begin(history, values, tools, fields.instructions, recent or Recent()))
 
 

@@ -1,6 +1,6 @@
-"""The two answers of the Responses API: a stream of semantic events, or the response object whole.
+"""The answers of the Responses API: a stream of semantic events, over HTTP or a WebSocket, or the response object.
 
-Both are written from the same `ResponseOutput`, so the end of the stream is the whole answer.
+All are written from the same `ResponseOutput`, so the end of a stream is the whole answer.
 """
 
 from __future__ import annotations
@@ -40,12 +40,28 @@ class ResponseStream:
             yield from self.output.begin()
 
     def _written(self, events: list[Event]) -> bytes:
-        out: list[bytes] = []
-        for event in events:
-            name = event["type"]
-            out.append(sse.named(name, {"type": name, "sequence_number": self._next_number, **event}))
-            self._next_number += 1
+        out = [sse.named(event["type"], event) for event in self._numbered(events)]
         return b"".join(out) + (sse.DONE if self.output.response["status"] != "in_progress" else b"")
+
+    def _numbered(self, events: list[Event]) -> Iterator[Event]:
+        for event in events:
+            yield {"type": event["type"], "sequence_number": self._next_number, **event}
+            self._next_number += 1
+
+
+class ResponseFrames(ResponseStream):
+    """Writes one stream for a WebSocket: each line is the JSON of one event, and becomes a frame."""
+
+    media: Mapping[str, str] = {"content-type": "application/x-ndjson"}
+    keep_alive = b""
+
+    def __init__(self, frame: ResponseFrame, stream_id: str | None) -> None:
+        """Every event repeats `stream_id` if there is one."""
+        super().__init__(frame)
+        self._lane: Event = {} if stream_id is None else {"stream_id": stream_id}
+
+    def _written(self, events: list[Event]) -> bytes:
+        return b"".join([orjson.dumps({**event, **self._lane}) + b"\n" for event in self._numbered(events)])
 
 
 class ResponseWhole:

@@ -165,3 +165,35 @@ async def test_after_a_failed_start_a_thread_is_started_only_when_wanted_again()
         await want(spares, client, TWO)
 
     assert client.loaded == ["two"]
+
+
+async def test_a_prepared_thread_is_started_at_once_and_replaces_the_one_wanted_longest_ago() -> None:
+    client, spares = FakeClient(), Spares(2)
+    for params in (ONE, TWO, TWO, THREE):
+        await spares.prepare(cast("Client", client), params)
+    assert client.loaded == ["one", "two", "three"]
+    assert spares.ready == 2
+    assert spares.take(cast("Client", client), ONE) is None
+    taken = spares.take(cast("Client", client), THREE)
+    assert taken is not None
+    assert taken.id == "three"
+
+
+async def test_a_thread_that_is_prepared_twice_at_once_is_kept_once() -> None:
+    client, spares = FakeClient(), Spares(2)
+    async with keeping(spares):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(spares.prepare, cast("Client", client), ONE)
+        assert spares.ready == 1
+        while len(client.loaded) > 1:
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_without_spares_nothing_is_prepared_and_a_failure_is_ignored() -> None:
+    client = FakeClient()
+    await Spares(0).prepare(cast("Client", client), ONE)
+    client.fails = True
+    spares = Spares(1)
+    await spares.prepare(cast("Client", client), ONE)
+    assert (client.loaded, spares.ready) == ([], 0)

@@ -23,6 +23,7 @@ from bridge.http.routes import Api, build_app
 from bridge.http.status import Status
 from bridge.http.stored_responses import Responses
 from bridge.http.turn_opener import Opener
+from bridge.http.websocket import Sockets
 from bridge.recordings.exchanges import Exchanges, IdsAndClock
 from bridge.store.response import ResponseStore
 from bridge.telemetry.ledger import Ledger, entry_of
@@ -61,7 +62,9 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     no_store = cast("ResponseStore", None)
     responses = Responses(opener, no_store, admission, settings)
     status = Status(supervisor, backend, threads, admission, ledger)
-    return build_app(Api(backend, opener, admission, settings, 0), responses, status, Page(settings), settings)
+    sockets = Sockets(responses, admission, ledger, settings)
+    api = Api(backend, opener, admission, settings, 0)
+    return build_app(api, responses, sockets, status, page=Page(settings), settings=settings)
 
 
 async def ask(app: ASGIApp, scope: Scope, body: bytes = b"") -> Exchange:

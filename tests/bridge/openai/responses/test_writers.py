@@ -33,7 +33,7 @@ from bridge.openai.chat.stream import ChatStream
 from bridge.openai.responses.fields import read_body
 from bridge.openai.responses.object import ResponseFrame
 from bridge.openai.responses.request import begin
-from bridge.openai.responses.writers import ResponseStream, ResponseWhole
+from bridge.openai.responses.writers import ResponseFrames, ResponseStream, ResponseWhole
 from codex_rpc.wire.protocol import TokenUsage
 from tests.bridge.conversation.turn_events import disorder, message_item, reasoning_item, sent_back, turns
 from tests.harness.open_responses import check_stream
@@ -378,6 +378,16 @@ def test_a_failure_is_told_in_the_response_that_it_ends(error: ApiError, code: s
 )
 def test_every_event_has_all_fields_that_open_responses_requires(ending: list[TurnEvent]) -> None:
     check_stream(events_of(ResponseStream(FRAME).feed([TextDelta("Hi."), *ending])))
+
+
+@pytest.mark.parametrize("stream_id", [None, "a"])
+def test_frames_have_the_events_of_the_stream_one_on_each_line(stream_id: str | None) -> None:
+    said: list[TurnEvent] = [TextDelta("Two\nlines.\u2028"), Used(TokenUsage(9, 0, 3, 0)), Finished("stop")]
+    lines = ResponseFrames(FRAME, stream_id).feed(said).splitlines()
+    lane = {} if stream_id is None else {"stream_id": stream_id}
+    assert [json.loads(line) for line in lines] == [
+        {**event, **lane} for event in events_of(ResponseStream(FRAME).feed(said))
+    ]
 
 
 def test_a_stream_that_fails_before_anything_was_said_still_begins() -> None:
