@@ -20,7 +20,9 @@ UNASKED = {
     "bridge.recordings.redaction",
     "bridge.store.redis",
     "bridge.tunnel.cloudflared",
+    "bridge.telemetry.metrics",
     "codex_rpc.recording.player",
+    "prometheus_client",
     "redis",
 }
 """Modules that a server needs only with certain settings or requests."""

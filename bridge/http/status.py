@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from bridge.codex.backend import Backend
 from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
 from bridge.telemetry.ledger import Ledger
-from bridge.telemetry.metrics import CONTENT_TYPE, Gauge, Metric, exposition
 from bridge.telemetry.report import account_report, ledger_report, quota_report
 from codex_rpc.errors import CodexError
 from codex_rpc.supervisor import Down, Starting, Supervisor, Up
@@ -71,8 +69,22 @@ class Status:
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics."""
+        from bridge.telemetry.metrics import CONTENT_TYPE, ServerState, exposition  # noqa: PLC0415 - few servers need it
+
         del request
-        return PlainTextResponse(exposition([*self.ledger.metrics(), *self._gauges()]), media_type=CONTENT_TYPE)
+        quota = {
+            f"{limit.id}-{name}": window.used_percent
+            for limit in self._backend.quota.values()
+            for name, window in limit.windows.items()
+        }
+        state = ServerState(
+            codex_up=isinstance(self._supervisor.state, Up),
+            codex_starts=self._supervisor.starts,
+            threads=self._threads.states(),
+            answers=self._admission.states(),
+            quota=quota,
+        )
+        return Response(exposition(self.ledger, state), media_type=CONTENT_TYPE)
 
     async def _why_not_ready(self) -> tuple[str | None, float]:
         if self._admission.stopping:
@@ -93,22 +105,3 @@ class Status:
                 return {"state": "starting", **starts}
             case Down(failure):
                 return {"state": "down", "reason": str(failure), **starts}
-
-    def _gauges(self) -> Iterator[Metric]:
-        usage = self.ledger.today.usage
-        up = isinstance(self._supervisor.state, Up)
-        windows = {
-            f"{limit.id}-{name}": window.used_percent
-            for limit in self._backend.quota.values()
-            for name, window in limit.windows.items()
-        }
-        yield Gauge("codex_proxy_codex_up", "Whether codex is running.", int(up))
-        yield Gauge("codex_proxy_codex_starts", "How often codex was started.", self._supervisor.starts)
-        yield Gauge("codex_proxy_threads", "Threads by state.", self._threads.states(), "state")
-        yield Gauge("codex_proxy_answers", "Answers by state, and their limit.", self._admission.states(), "state")
-        yield Gauge("codex_proxy_quota_used_percent", "Percent of the quota used, by window.", windows, "window")
-        yield Gauge(
-            "codex_proxy_cache_share_today",
-            "Share of today's input tokens that came from the upstream's cache.",
-            usage.cached_input / usage.input if usage.input else 0,
-        )

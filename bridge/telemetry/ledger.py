@@ -6,14 +6,14 @@ the date.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, MutableMapping
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from msgspec import Struct
 
 from bridge.conversation.events import ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
-from bridge.telemetry.metrics import Counter, Histogram, Metric
 from codex_rpc.wire.protocol import TokenUsage
 
 RECENT = 100
@@ -22,9 +22,10 @@ RECENT = 100
 ENTRY = "codex_proxy.entry"
 """The key of a request's entry in its ASGI scope."""
 
+BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+"""Seconds by which durations are counted."""
+
 _NOTHING = TokenUsage(0, 0, 0, 0)
-_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
-_KINDS = ("input", "cached_input", "output", "reasoning_output")
 
 
 class RequestLogEntry(Struct, eq=False):
@@ -85,27 +86,34 @@ class Day(Struct):
     usage: TokenUsage = _NOTHING
 
 
+class Durations:
+    """Durations in seconds: their sum, and how many lie between two BOUNDS; the last number is of those above all."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count a duration; one that equals a bound is below it."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.total += seconds
+
+
 class Ledger:
-    """The entries of all requests. An answer is a request that names a model."""
+    """The entries of all requests, and their numbers since the start. An answer is a request that names a model."""
 
     def __init__(self, date: str = "") -> None:
         self.today = Day(date)
         self.recent: deque[RequestLogEntry] = deque(maxlen=RECENT)
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        """By method, route and status."""
+        self.errors: Counter[str] = Counter()
+        """Answers that failed, by error code."""
+        self.usage = _NOTHING
+        self.deltas = 0
+        self.first_token = Durations()
+        self.seconds = Durations()
         self._open: dict[int, RequestLogEntry] = {}
-        self._requests = Counter(
-            "codex_proxy_requests_total", "Requests by method, route and status.", "method", "route", "status"
-        )
-        self._errors = Counter("codex_proxy_errors_total", "Answers that failed, by error code.", "code")
-        self._tokens = Counter(
-            "codex_proxy_tokens_total",
-            "Tokens of answers; cached_input is a part of input, reasoning_output of output.",
-            "kind",
-        )
-        self._deltas = Counter("codex_proxy_deltas_total", "Text deltas received from the model.")
-        self._first_token = Histogram(
-            "codex_proxy_first_token_seconds", "Seconds until the first output of the model.", _SECONDS
-        )
-        self._seconds = Histogram("codex_proxy_answer_seconds", "Seconds until the end of an answer.", _SECONDS)
 
     @property
     def running(self) -> list[RequestLogEntry]:
@@ -120,7 +128,7 @@ class Ledger:
         """Close an entry. `route` is a path template, to keep metrics few; `date` is the day on which it ended."""
         del self._open[id(entry)]
         entry.seconds = moment - entry.moment
-        self._requests.add(entry.method, route, str(entry.status or "gone"))
+        self.requests[entry.method, route, str(entry.status or "gone")] += 1
         if entry.model is None:
             return
         self.recent.append(entry)
@@ -128,16 +136,11 @@ class Ledger:
             self.today = Day(date)
         self.today.requests += 1
         self.today.usage += entry.usage
-        self._seconds.observe(entry.seconds)
-        self._deltas.add(amount=entry.deltas)
-        for kind in _KINDS:
-            self._tokens.add(kind, amount=getattr(entry.usage, kind))
+        self.usage += entry.usage
+        self.deltas += entry.deltas
+        self.seconds.add(entry.seconds)
         if entry.first_token is not None:
-            self._first_token.observe(entry.first_token)
+            self.first_token.add(entry.first_token)
         if entry.error is not None:
             self.today.failed += 1
-            self._errors.add(entry.error)
-
-    def metrics(self) -> Iterator[Metric]:
-        """Yield all counters."""
-        yield from (self._requests, self._errors, self._tokens, self._deltas, self._first_token, self._seconds)
+            self.errors[entry.error] += 1

@@ -1,120 +1,91 @@
-"""Metrics for monitoring: counters and histograms that are kept, and gauges that are read on request.
+"""The metrics for Prometheus, in its text format: made from the ledger and the server's state when they are requested.
 
-The format is the Prometheus text exposition format, version 0.0.4.
+It loads prometheus-client, which few servers need, so it is imported at the first request.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Literal, Protocol
+from typing import TypeAlias
 
 from msgspec import Struct
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bridge.telemetry.ledger import BOUNDS, Durations, Ledger
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+Values: TypeAlias = Mapping[tuple[str, ...], float] | Mapping[str, float]
+"""A number for each combination of label values, or for each value of the only label."""
 
 
-class Metric(Protocol):
-    """A named metric with a help text and samples."""
+class ServerState(Struct, frozen=True):
+    """What the server measures at this moment."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def kind(self) -> Literal["counter", "gauge", "histogram"]: ...
-
-    @property
-    def help(self) -> str: ...
-
-    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Yield each sample: the suffix of its name, its labels, its value."""
-        ...
+    codex_up: bool
+    codex_starts: int
+    threads: Mapping[str, int]
+    """Their number, by state."""
+    answers: Mapping[str, int]
+    """Their number by state, and their limit."""
+    quota: Mapping[str, float]
+    """Percent used, by window."""
 
 
-class Counter:
-    """A number for each combination of label values; it never decreases."""
-
-    kind: Literal["counter"] = "counter"
-
-    def __init__(self, name: str, help_text: str, *labels: str) -> None:
-        self.name, self.help, self._labels = name, help_text, labels
-        self._values: dict[tuple[str, ...], float] = {} if labels else {(): 0}
-
-    def add(self, *labels: str, amount: float = 1) -> None:
-        """Add `amount` to the number for these label values."""
-        self._values[labels] = self._values.get(labels, 0) + amount
-
-    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Yield each sample."""
-        for values, number in self._values.items():
-            yield "", dict(zip(self._labels, values, strict=True)), number
+def exposition(ledger: Ledger, state: ServerState) -> bytes:
+    """Return all metrics as text for a scraper."""
+    registry = CollectorRegistry()
+    registry.register(_Metrics(ledger, state))
+    return generate_latest(registry)
 
 
-class Histogram:
-    """Counts observations in buckets with the given upper bounds."""
+class _Metrics(Collector):
+    def __init__(self, ledger: Ledger, state: ServerState) -> None:
+        self._ledger, self._state = ledger, state
 
-    kind: Literal["histogram"] = "histogram"
-
-    def __init__(self, name: str, help_text: str, bounds: Sequence[float]) -> None:
-        self.name, self.help = name, help_text
-        self._bounds = tuple(bounds)
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count an observation."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Yield the buckets, which are cumulative, then sum and count."""
-        totals = list(accumulate(self._counts))
-        for bound, total in zip((*self._bounds, float("inf")), totals, strict=True):
-            yield "_bucket", {"le": _number(bound)}, total
-        yield "_sum", {}, self._sum
-        yield "_count", {}, totals[-1]
-
-
-class Gauge(Struct, frozen=True):
-    """The current value of a number, or one number for each value of a label."""
-
-    name: str
-    help: str
-    values: Mapping[str, float] | float
-    label: str = ""
-
-    @property
-    def kind(self) -> Literal["gauge"]:
-        return "gauge"
-
-    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Yield each sample."""
-        if isinstance(self.values, Mapping):
-            yield from (("", {self.label: value}, number) for value, number in self.values.items())
-        else:
-            yield "", {}, self.values
+    def collect(self) -> Iterator[Metric]:
+        """Yield each metric; called by prometheus-client."""
+        ledger, state = self._ledger, self._state
+        yield _counter(
+            "requests", "Requests by method, route and status.", ledger.requests, "method", "route", "status"
+        )
+        yield _counter("errors", "Answers that failed, by error code.", ledger.errors, "code")
+        about_tokens = "Tokens of answers; cached_input is a part of input, reasoning_output of output."
+        tokens = {kind: getattr(ledger.usage, kind) for kind in ("input", "cached_input", "output", "reasoning_output")}
+        yield _counter("tokens", about_tokens, tokens, "kind")
+        yield _counter("deltas", "Text deltas received from the model.", {(): ledger.deltas})
+        yield _histogram("first_token_seconds", "Seconds until the first output of the model.", ledger.first_token)
+        yield _histogram("answer_seconds", "Seconds until the end of an answer.", ledger.seconds)
+        yield _gauge("codex_up", "Whether codex is running.", {(): state.codex_up})
+        yield _gauge("codex_starts", "How often codex was started.", {(): state.codex_starts})
+        yield _gauge("threads", "Threads by state.", state.threads, "state")
+        yield _gauge("answers", "Answers by state, and their limit.", state.answers, "state")
+        yield _gauge("quota_used_percent", "Percent of the quota used, by window.", state.quota, "window")
+        about_cache = "Share of today's input tokens that came from the upstream's cache."
+        today = ledger.today.usage
+        yield _gauge("cache_share_today", about_cache, {(): today.cached_input / today.input if today.input else 0})
 
 
-def exposition(metrics: Iterable[Metric]) -> str:
-    """Return the metrics as text for a scraper."""
-    return "".join(_family(metric) for metric in metrics)
+def _counter(name: str, text: str, values: Values, *labels: str) -> Metric:
+    return _filled(CounterMetricFamily(f"codex_proxy_{name}", text, labels=labels), values)  # named …_total
 
 
-def _family(metric: Metric) -> str:
-    lines = [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
-    lines += [
-        f"{metric.name}{suffix}{_labels(labels)} {_number(number)}" for suffix, labels, number in metric.samples()
-    ]
-    return "\n".join(lines) + "\n"
+def _gauge(name: str, text: str, values: Values, *labels: str) -> Metric:
+    return _filled(GaugeMetricFamily(f"codex_proxy_{name}", text, labels=labels), values)
 
 
-def _labels(labels: Mapping[str, str]) -> str:
-    pairs = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items())
-    return f"{{{pairs}}}" if pairs else ""
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Values) -> Metric:
+    for labels, value in values.items():
+        family.add_metric([labels] if isinstance(labels, str) else labels, value)
+    return family
 
 
-def _number(value: float) -> str:
-    return "+Inf" if value == float("inf") else f"{value:.15g}"
+def _histogram(name: str, text: str, durations: Durations) -> Metric:
+    totals = accumulate(durations.counts)
+    buckets = [(f"{bound:g}", total) for bound, total in zip(BOUNDS, totals, strict=False)]
+    return HistogramMetricFamily(
+        f"codex_proxy_{name}", text, [*buckets, ("+Inf", sum(durations.counts))], durations.total
+    )

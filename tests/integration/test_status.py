@@ -63,14 +63,14 @@ async def test_metrics_count_requests_tokens_and_threads(bridge: Proxy) -> None:
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     lines = response.text.splitlines()
     for line in (
-        'codex_proxy_requests_total{method="POST",route="/chat/completions",status="200"} 1',
-        'codex_proxy_requests_total{method="GET",route="",status="404"} 1',
-        'codex_proxy_tokens_total{kind="cached_input"} 20',
-        "codex_proxy_deltas_total 1",
-        "codex_proxy_first_token_seconds_count 1",
-        'codex_proxy_threads{state="idle"} 1',
-        "codex_proxy_codex_up 1",
-        "codex_proxy_codex_starts 1",
+        'codex_proxy_requests_total{method="POST",route="/chat/completions",status="200"} 1.0',
+        'codex_proxy_requests_total{method="GET",route="",status="404"} 1.0',
+        'codex_proxy_tokens_total{kind="cached_input"} 20.0',
+        "codex_proxy_deltas_total 1.0",
+        "codex_proxy_first_token_seconds_count 1.0",
+        'codex_proxy_threads{state="idle"} 1.0',
+        "codex_proxy_codex_up 1.0",
+        "codex_proxy_codex_starts 1.0",
         "codex_proxy_cache_share_today 0.2",
     ):
         assert line in lines
@@ -87,7 +87,7 @@ async def test_the_quota_that_the_upstream_reports_is_passed_on_with_every_later
     assert headers["x-ratelimit-remaining-primary"] == "58"
     [limit] = (await bridge.client.get("/usage")).json()["quota"]
     assert limit["primary"] == {"used_percent": 42, "window_minutes": 300, "resets_at": resets_at}
-    assert 'codex_proxy_quota_used_percent{window="codex-primary"} 42' in (await bridge.client.get("/metrics")).text
+    assert 'codex_proxy_quota_used_percent{window="codex-primary"} 42.0' in (await bridge.client.get("/metrics")).text
 
 
 async def test_a_used_up_quota_says_when_to_try_again(bridge: Proxy) -> None:
