@@ -22,6 +22,7 @@ UNASKED = {
     "bridge.tunnel.cloudflared",
     "bridge.telemetry.metrics",
     "codex_rpc.recording.player",
+    "httpx2",
     "prometheus_client",
     "redis",
 }

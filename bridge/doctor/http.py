@@ -1,25 +1,22 @@
 """Sends one HTTP request and notes when each piece of the answer arrives.
 
-It follows no redirects and pools no connections, so that a check sees what the server really sends.
+It follows no redirects, uses no proxy and pools no connections, so that a check sees what the server really sends.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import cast
-from urllib.parse import urlsplit
 
 import anyio
-import h11
-from anyio.abc import ByteStream
 from msgspec import Struct, field
 
 from bridge.settings.certificate import trusting
 
-READ_SIZE = 64 * 1024
+CLOSED = "the connection was closed without an answer"
+HEADERS = {"user-agent": "codex-openai-proxy-doctor", "accept-encoding": "identity", "connection": "close"}
 
 
 class Unreachable(Exception):
@@ -27,7 +24,7 @@ class Unreachable(Exception):
 
 
 class Piece(Struct, frozen=True):
-    """A part of a body and its arrival time, in seconds since the request was sent."""
+    """A part of a body and its arrival time, in seconds since the request began."""
 
     at: float
     data: bytes
@@ -38,6 +35,7 @@ class Reply(Struct):
 
     status: int
     headers: Mapping[str, str]
+    """The names are in lower case."""
     pieces: list[Piece] = field(default_factory=list[Piece])
     cut: bool = False
 
@@ -62,86 +60,59 @@ async def fetch(
     Raises:
         Unreachable: there was no answer.
     """
+    import httpx2  # noqa: PLC0415 - help and completion of the commands, and most servers, send no request
+
+    all_headers = {**HEADERS, **({"content-type": "application/json"} if body else {}), **(headers or {})}
     reply: Reply | None = None
+    began = anyio.current_time()
     try:
         with anyio.fail_after(deadline):
-            async with _connection(url, certfile) as stream:
-                began = anyio.current_time()
-                http = h11.Connection(h11.CLIENT)
-                await stream.send(_request(http, method, url, headers or {}, body))
-                while True:
-                    match http.next_event():
-                        case h11.Response(status_code=status, headers=fields):
-                            named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in fields}
-                            reply = Reply(status, named)
-                        case h11.Data(data=data):
-                            assert reply is not None
-                            reply.pieces.append(Piece(anyio.current_time() - began, bytes(data)))
-                        case h11.EndOfMessage():
-                            assert reply is not None
-                            return reply
-                        case h11.InformationalResponse():
-                            pass
-                        case _:
-                            http.receive_data(await _receive(stream))
-    except (OSError, anyio.BrokenResourceError, h11.RemoteProtocolError) as error:
+            async with (
+                httpx2.AsyncClient(verify=_trust(url, certfile), trust_env=False, timeout=None) as client,
+                client.stream(method, url, headers=all_headers, content=body) as response,
+            ):
+                reply = Reply(response.status_code, dict(response.headers))
+                async for data in response.aiter_raw():
+                    reply.pieces.append(Piece(anyio.current_time() - began, data))
+                return reply
+    # anyio raises a group when it did not expect the exception: for example for a port of 99999.
+    except (httpx2.TransportError, httpx2.InvalidURL, TimeoutError, ExceptionGroup) as error:
         if reply is not None:
             reply.cut = True
             return reply
-        raise Unreachable(_words(error, deadline)) from error
+        broken = isinstance(error, httpx2.RemoteProtocolError)
+        raise Unreachable(CLOSED if broken else _words(error, deadline)) from error
 
 
-def _request(http: h11.Connection, method: str, url: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    all_headers = {"host": parts.netloc, "user-agent": "codex-openai-proxy-doctor", "connection": "close", **headers}
-    if body:
-        all_headers |= {"content-type": "application/json", "content-length": str(len(body))}
-    request = h11.Request(method=method, target=target, headers=list(all_headers.items()))
-    return b"".join(http.send(event) or b"" for event in (request, h11.Data(data=body), h11.EndOfMessage()))
+def _trust(url: str, certfile: str | None) -> ssl.SSLContext:
+    if certfile:
+        return trusting(certfile)
+    # Loading the machine's certificates takes longer than a request to this machine.
+    return ssl.create_default_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-@asynccontextmanager
-async def _connection(url: str, certfile: str | None) -> AsyncGenerator[ByteStream]:
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    stream: ByteStream
-    if secure:
-        context = trusting(certfile) if certfile else None
-        stream = await anyio.connect_tcp(
-            parts.hostname or "", port, tls=True, ssl_context=context, tls_standard_compatible=False
-        )
-    else:
-        stream = await anyio.connect_tcp(parts.hostname or "", port)
-    try:
-        yield stream
-    finally:
-        await anyio.aclose_forcefully(stream)
-
-
-async def _receive(stream: ByteStream) -> bytes:
-    try:
-        return await stream.receive(READ_SIZE)
-    except anyio.EndOfStream:
-        return b""
-
-
-def _words(error: BaseException, deadline: float) -> str:
-    """Return why no answer came; anyio wraps the reason of a failed connection in another exception."""
-    inner: BaseException = error.__cause__ or error
-    while isinstance(inner, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", inner).exceptions[0]
-    match inner:
+def _words(error: Exception, deadline: float) -> str:
+    """Return why no answer came; httpx and anyio wrap the reason in several other exceptions."""
+    reason: BaseException = error
+    while inner := _inside(reason):
+        reason = inner
+    match reason:
         case TimeoutError():
             return f"no answer within {deadline:g} seconds"
         case socket.gaierror():
             return "DNS does not know the name"
         case ssl.SSLError():
-            return f"no secure connection: {inner.reason or inner}"
+            return f"no secure connection: {reason.reason or reason}"
         case ConnectionRefusedError():
             return "nothing listens there"
-        case h11.RemoteProtocolError() | anyio.BrokenResourceError() | ConnectionError():
-            return "the connection was closed without an answer"
+        case ConnectionError() | anyio.BrokenResourceError() | anyio.EndOfStream():
+            return CLOSED
         case _:
-            return str(inner) or type(inner).__name__
+            return str(reason) or type(reason).__name__
+
+
+def _inside(error: BaseException) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    # httpcore removes the cause of its exceptions, whose argument it is.
+    return error.__cause__ or next((one for one in error.args if isinstance(one, BaseException)), None)
