@@ -18,7 +18,6 @@ from bridge.doctor.subject import Subject
 from bridge.settings.sources import setting
 from bridge.tunnel import files
 from bridge.tunnel.cloudflared import find_cloudflared
-from bridge.tunnel.config import read_config
 from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.public_address import QUICK, public_address
 from bridge.tunnel.setup import set_up
@@ -104,7 +103,7 @@ async def _refuse_open_server(subject: Subject) -> None:
 
 
 def _show(key: str | None, *, as_json: bool) -> None:
-    hostname = read_config(files.CONFIG.read_text(encoding="utf-8")).hostname if files.CONFIG.is_file() else None
+    hostname = files.read_config(files.CONFIG).hostname if files.existing_config() else None
     url = f"https://{hostname}" if hostname else None
     if as_json:
         click.echo(json.dumps({"api_key": key, "base_url": url, "model": reverse(NAMED[0])}))

@@ -11,8 +11,9 @@ from bridge.doctor.findings import Finding, fail, ok, skip, warn
 from bridge.doctor.http import Reply, Unreachable, fetch
 from bridge.doctor.subject import Subject
 from bridge.tunnel.cloudflared import ask, find_cloudflared, install_hint, version
-from bridge.tunnel.config import METRICS_PORTS, problems, read_config
+from bridge.tunnel.config import METRICS_PORTS, problems
 from bridge.tunnel.errors import TunnelError
+from bridge.tunnel.files import read_config
 
 SET_UP = "codex-openai-proxy tunnel --hostname HOSTNAME --setup"
 RUN = "codex-openai-proxy serve --tunnel HOSTNAME"
@@ -35,15 +36,16 @@ async def tunnel_config(subject: Subject) -> Finding:
     if path is None:
         return skip("no named tunnel is set up", SET_UP)
     try:
-        facts = read_config(path.read_text(encoding="utf-8"))
+        config = read_config(path)
+    except TunnelError as error:
+        return fail(str(error), f"fix it, or write it again: {SET_UP}")
+    try:
         await ask(find_cloudflared(subject.cloudflared), "tunnel", "--config", str(path), "ingress", "validate")
-    except (OSError, ValueError) as error:
-        return fail(f"{path} cannot be read: {error}", SET_UP)
     except TunnelError as error:
         return fail(f"cloudflared refuses {path}: {error}", f"fix it, or write it again: {SET_UP}")
-    if found := list(problems(facts, subject.port, secure=subject.certfile is not None)):
+    if found := list(problems(config, subject.port, secure=subject.certfile is not None)):
         return fail(f"{path}: {'; '.join(found)}", f"fix it, or write it again: {SET_UP}")
-    return ok(f"{path} leads {facts.hostname} to port {subject.port} over http2")
+    return ok(f"{path} leads {config.hostname} to port {subject.port} over http2")
 
 
 async def tunnel(subject: Subject) -> Finding:
@@ -65,8 +67,8 @@ async def tunnel(subject: Subject) -> Finding:
 async def url_of_the_tunnel(subject: Subject) -> str | None:
     """Return the public address of the named tunnel, else of a quick tunnel that runs on this machine, else None."""
     if subject.tunnel_config:
-        with suppress(OSError, ValueError):
-            named = read_config(subject.tunnel_config.read_text(encoding="utf-8")).hostname
+        with suppress(TunnelError):
+            named = read_config(subject.tunnel_config).hostname
             return f"https://{named}" if named else None
     reply = await _ask_cloudflared(subject, "quicktunnel")
     hostname = _field(reply.body, "hostname") if reply else None
@@ -100,8 +102,8 @@ async def _ask_cloudflared(subject: Subject, what: str) -> Reply | None:
 
 
 def _metrics_addresses(subject: Subject) -> Sequence[str]:
-    with suppress(OSError, ValueError):
-        if subject.tunnel_config and (named := read_config(subject.tunnel_config.read_text(encoding="utf-8")).metrics):
+    with suppress(TunnelError):
+        if subject.tunnel_config and (named := read_config(subject.tunnel_config).metrics):
             return (named,)
     return [f"127.0.0.1:{port}" for port in METRICS_PORTS]
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 
+import msgspec
 from msgspec import Struct
 
 NOT_FOUND = "http_status:404"
@@ -29,17 +30,28 @@ class NamedTunnel(Struct, frozen=True):
     """Whether the server speaks HTTPS."""
 
 
-class ConfigFacts(Struct, frozen=True):
+class Rule(Struct, frozen=True):
+    """An ingress rule: requests for `hostname`, or all without one, go to `service`."""
+
+    service: str = ""
+    hostname: str | None = None
+
+
+class Config(Struct, frozen=True):
     """The values of a configuration that matter here."""
 
-    protocol: str | None
-    hostnames: tuple[str, ...]
-    services: tuple[str, ...]
-    metrics: str | None
+    protocol: str | None = None
+    ingress: tuple[Rule, ...] | None = None
+    metrics: str | None = None
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return self.ingress or ()
 
     @property
     def hostname(self) -> str | None:
-        return self.hostnames[0] if self.hostnames else None
+        """The first hostname, which is the only one in a configuration of ours."""
+        return next((rule.hostname for rule in self.rules if rule.hostname), None)
 
 
 def service_url(port: int, *, secure: bool) -> str:
@@ -64,29 +76,27 @@ ingress:
 """
 
 
-def read_config(text: str) -> ConfigFacts:
-    """Read the values that matter; only cloudflared itself can say whether the file is valid."""
-    return ConfigFacts(
-        next(_values(text, "protocol"), None),
-        tuple(_values(text, "hostname")),
-        tuple(_values(text, "service")),
-        next(_values(text, "metrics"), None),
-    )
+def parse_config(text: str) -> Config:
+    """Return the values that matter; only cloudflared itself can say whether the file is valid.
+
+    Raises:
+        ValueError: the text is not YAML, or one of these values has another type.
+    """
+    try:
+        return msgspec.yaml.decode(text, type=Config | None) or Config()
+    except msgspec.DecodeError as error:
+        raise ValueError(" ".join(str(error).split())) from None
 
 
-def _values(text: str, key: str) -> Iterator[str]:
-    pattern = rf"^\s*(?:-\s+)?{key}:[ \t]*(.+?)(?:\s+#.*)?$"
-    return (value.strip("'\"") for value in re.findall(pattern, text, re.MULTILINE))
-
-
-def problems(facts: ConfigFacts, port: int, *, secure: bool = False) -> Iterator[str]:
+def problems(config: Config, port: int, *, secure: bool = False) -> Iterator[str]:
     """Yield each problem that keeps requests from the server on `port` (HTTPS if `secure`) or cuts its streams."""
-    if facts.protocol not in {"http2", None}:
-        yield f"protocol is {facts.protocol}; write `protocol: http2`, which networks rarely block"
-    if facts.protocol is None:
+    if config.protocol not in {"http2", None}:
+        yield f"protocol is {config.protocol}; write `protocol: http2`, which networks rarely block"
+    if config.protocol is None:
         yield "protocol is not set, and cloudflared prefers QUIC, which networks block; write `protocol: http2`"
-    if not facts.services or facts.services[-1] != NOT_FOUND:
+    services = [rule.service for rule in config.rules]
+    if not services or services[-1] != NOT_FOUND:
         yield f"the last ingress rule is not `service: {NOT_FOUND}`, which cloudflared requires"
     scheme = "https" if secure else "http"
-    if not any(re.fullmatch(rf"{scheme}://(localhost|127\.0\.0\.1|\[::1\]):{port}/?", it) for it in facts.services):
+    if not any(re.fullmatch(rf"{scheme}://(localhost|127\.0\.0\.1|\[::1\]):{port}/?", service) for service in services):
         yield f"no ingress rule leads to {service_url(port, secure=secure)}, where the server listens"

@@ -7,6 +7,8 @@ import secrets
 from pathlib import Path
 
 from bridge.config import settings_folder
+from bridge.tunnel.config import Config, parse_config
+from bridge.tunnel.errors import TunnelError
 
 KEY_FILE = settings_folder() / "api-key"
 CONFIG = settings_folder() / "cloudflared.yml"
@@ -18,6 +20,18 @@ QUICK_CONFIG = settings_folder() / "quick-tunnel.yml"
 def existing_config() -> Path | None:
     """Return the path of the named tunnel's configuration, or None if no tunnel is set up."""
     return CONFIG if CONFIG.is_file() else None
+
+
+def read_config(path: Path) -> Config:
+    """Return the values of a tunnel's configuration.
+
+    Raises:
+        TunnelError: the file cannot be read, or is not a configuration.
+    """
+    try:
+        return parse_config(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TunnelError(f"{path} cannot be read: {error}") from None
 
 
 def make_key(path: Path = KEY_FILE) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bridge.tunnel import files
 from bridge.tunnel.cloudflared import Cloudflared, find_cloudflared
-from bridge.tunnel.config import problems, read_config, service_url
+from bridge.tunnel.config import problems, service_url
 from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.log import LogEvent, QuickAddress, Registered, Trouble
 
@@ -80,8 +80,8 @@ def _check(hostname: str, port: int, *, secure: bool) -> None:
     again = f"set it up: codex-openai-proxy tunnel --hostname {hostname} --addr :{port} --setup"
     if not files.CONFIG.is_file():
         raise TunnelError(f"no tunnel is set up; {again}")
-    facts = read_config(files.CONFIG.read_text(encoding="utf-8"))
-    if facts.hostname != hostname:
-        raise TunnelError(f"the tunnel is set up for {facts.hostname}, not for {hostname}; {again}")
-    if wrong := list(problems(facts, port, secure=secure)):
+    config = files.read_config(files.CONFIG)
+    if config.hostname != hostname:
+        raise TunnelError(f"the tunnel is set up for {config.hostname}, not for {hostname}; {again}")
+    if wrong := list(problems(config, port, secure=secure)):
         raise TunnelError(f"{files.CONFIG}: {'; '.join(wrong)}; {again}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import yaml
 
 from bridge.tunnel import files
 from bridge.tunnel.cloudflared import DOWNLOADS, install_hint
-from bridge.tunnel.config import ConfigFacts, NamedTunnel, config_text, problems, read_config
+from bridge.tunnel.config import Config, NamedTunnel, Rule, config_text, parse_config, problems
+from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.log import LogEvent, QuickAddress, Registered, Trouble, read_line
 from bridge.tunnel.public_address import QUICK, public_address
 
@@ -17,10 +19,11 @@ WINDOWS = r"C:\Users\Ada Lovelace\.cloudflared\id.json"
 
 def test_a_written_configuration_can_be_read_and_has_no_problems() -> None:
     text = config_text(NamedTunnel("id", WINDOWS, "codex.example.com", 11435))
-    facts = read_config(text)
-    services = ("http://127.0.0.1:11435", "http_status:404")
-    assert facts == ConfigFacts("http2", ("codex.example.com",), services, None)
-    assert list(problems(facts, 11435)) == []
+    config = parse_config(text)
+    rules = (Rule("http://127.0.0.1:11435", "codex.example.com"), Rule("http_status:404"))
+    assert config == Config("http2", rules)
+    assert config.hostname == "codex.example.com"
+    assert list(problems(config, 11435)) == []
     assert r'credentials-file: "C:\\Users\\Ada Lovelace\\.cloudflared\\id.json"' in text
 
 
@@ -34,8 +37,8 @@ def test_a_tunnel_to_an_https_server_speaks_https_without_checking_the_name() ->
         },
         {"service": "http_status:404"},
     ]
-    assert list(problems(read_config(text), 11435, secure=True)) == []
-    assert list(problems(read_config(text), 11435)) == [
+    assert list(problems(parse_config(text), 11435, secure=True)) == []
+    assert list(problems(parse_config(text), 11435)) == [
         "no ingress rule leads to http://127.0.0.1:11435, where the server listens"
     ]
 
@@ -60,12 +63,59 @@ ingress:
   service: 'http://localhost:8000/'
 - service: http_status:404
 """
-    facts, services = read_config(text), ("http://localhost:8000/", "http_status:404")
-    assert facts == ConfigFacts("http2", ("a.example",), services, "localhost:2000")
-    assert list(problems(facts, 8000)) == []
-    assert len(list(problems(facts, 800))) == 1
-    assert read_config("").hostname is None
-    assert len(list(problems(read_config(""), 1))) == 3
+    config = parse_config(text)
+    assert config == Config(
+        "http2", (Rule("http://localhost:8000/", "a.example"), Rule("http_status:404")), "localhost:2000"
+    )
+    assert list(problems(config, 8000)) == []
+    assert len(list(problems(config, 800))) == 1
+
+
+def test_values_are_read_in_every_style_of_yaml() -> None:
+    text = """
+# protocol: quic
+"protocol": http2
+ingress:
+  - {hostname: &name "a.example", service: "http://localhost:8000"}
+  - hostname: *name
+    service: >-
+      http://localhost:8001
+  - service: http_status:404
+originRequest:
+  hostname: other.example
+"""
+    rules = (
+        Rule("http://localhost:8000", "a.example"),
+        Rule("http://localhost:8001", "a.example"),
+        Rule("http_status:404"),
+    )
+    assert parse_config(text) == Config("http2", rules)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "ingress:\n", "warp-routing:\n  enabled: true\n"])
+def test_a_file_without_the_values_that_matter_has_three_problems(text: str) -> None:
+    config = parse_config(text)
+    assert config.hostname is None
+    assert len(list(problems(config, 1))) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("protocol: [http2", "line 1"),
+        ("ingress:\n- hostname: a\n\tservice: b", "line 3"),
+        ("just a text", "Expected `object | null`, got `str`"),
+        ("ingress: everything", "Expected `array | null`, got `str` - at `$.ingress`"),
+        ("ingress:\n- service: 80", "Expected `str`, got `int` - at `$.ingress[0].service`"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_place(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        parse_config(text)
+    path = tmp_path / "config.yml"
+    path.write_text(text)
+    with pytest.raises(TunnelError, match=re.escape(f"{path} cannot be read: ")):
+        files.read_config(path)
 
 
 @pytest.mark.parametrize(
