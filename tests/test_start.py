@@ -25,6 +25,7 @@ UNASKED = {
     "httpx2",
     "prometheus_client",
     "redis",
+    "rich",
     "yaml",
 }
 """Modules that a server needs only with certain settings or requests."""

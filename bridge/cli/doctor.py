@@ -10,9 +10,12 @@ from pathlib import Path
 import anyio
 import click
 from msgspec.structs import replace
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from bridge.cli.server_options import server_options, the_address, the_key
-from bridge.cli.terminal import marked, waiting
+from bridge.cli.terminal import output, show, sign, waiting
 from bridge.doctor.checks import CHECKS, LONG_CHECKS, Check, examine
 from bridge.doctor.findings import Examined, report
 from bridge.doctor.subject import SILENCE, Subject
@@ -114,9 +117,16 @@ async def _examine(subject: Subject, checks: list[Check], *, as_json: bool) -> i
 
 
 def _show(one: Examined) -> None:
-    click.echo(f"{marked(one.finding.mark, f'{one.title:24}')} {one.finding.reason}")
-    if one.finding.fix:
-        click.echo(f"{'':27}{click.style('→ ' + one.finding.fix, bold=one.finding.mark == 'fail')}")
+    finding = one.finding
+    said = Text(finding.reason)
+    if finding.fix:
+        said.append(f"\n→ {finding.fix}", "bold" if finding.mark == "fail" else "")
+    row = Table.grid(padding=(0, 1))
+    row.add_column()
+    row.add_column(width=min(24, output().width // 3))
+    row.add_column(overflow="fold")
+    row.add_row(sign(finding.mark), one.title, said)
+    show(row)
 
 
 def _explain(text: str) -> None:
@@ -125,4 +135,4 @@ def _explain(text: str) -> None:
         known = ", ".join(symptom.message for symptom in SYMPTOMS)
         raise click.ClickException(f"there is no explanation for {text!r}; there are explanations for: {known}")
     for symptom in found:
-        click.echo(f"{click.style(symptom.message, bold=True)}\n  {symptom.means}\n  → {symptom.fix}")
+        show(Text(symptom.message, "bold"), Padding.indent(symptom.means, 2), Padding.indent(f"→ {symptom.fix}", 2))

@@ -9,7 +9,7 @@ from functools import partial
 import anyio
 import click
 
-from bridge.cli.terminal import marked, waiting
+from bridge.cli.terminal import show, sign, waiting
 from bridge.codex.launch import account_client
 from bridge.settings.sources import setting
 from bridge.telemetry.report import describe_account
@@ -70,7 +70,7 @@ async def _log_in(codex: str | None, *, again: bool, as_json: bool) -> None:
 
 
 async def _by_device_code(client: Client, *, as_json: bool) -> None:
-    async with waiting("asking for a code"):
+    with waiting("asking for a code"):
         code = await client.call(account_login_start())
     if as_json:
         click.echo(json.dumps({"verification_url": code.url, "user_code": code.code}))
@@ -79,7 +79,7 @@ async def _by_device_code(client: Client, *, as_json: bool) -> None:
             f"Open      {click.style(code.url, underline=True)}\nand type  {click.style(code.code, bold=True)}\n"
         )
     with anyio.move_on_after(PATIENCE):
-        async with waiting("waiting for you to finish there; Ctrl-C gives up"):
+        with waiting("waiting for you to finish there; Ctrl-C gives up"):
             outcome = await client.login_outcome(code.login_id)
         if outcome.failure:
             raise LoginFailed(
@@ -93,4 +93,4 @@ def _tell(account: Account, how: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"logged_in": True, "account": describe_account(account)}))
     else:
-        click.echo(marked("ok", f"{how}: {describe_account(account)}"))
+        show(sign("ok") + f" {how}: {describe_account(account)}")

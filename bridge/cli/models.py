@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import click
+from rich.table import Table
+from rich.text import Text
 
 from bridge.cli.questions import ask
 from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.cli.terminal import show
 from bridge.codex.models import reverse
 from bridge.doctor.subject import Subject
 
@@ -32,5 +35,7 @@ def models(*, addr: str, certfile: str | None, api_key: str | None, api_key_file
     if as_json:
         click.echo(json.dumps(names))
         return
+    table = Table.grid(padding=(0, 1))
     for name in names:
-        click.echo(f"{click.style(f'{name:28}', bold=True)} {reverse(name)}")
+        table.add_row(Text(name, "bold"), reverse(name))
+    show(table)

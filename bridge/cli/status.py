@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
 from bridge.cli.questions import ask
 from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.cli.terminal import show
 from bridge.doctor.subject import Subject
 
 BAR = 24
@@ -38,45 +42,57 @@ def status(*, addr: str, certfile: str | None, api_key: str | None, api_key_file
     if as_json:
         click.echo(json.dumps(usage, indent=2))
         return
-    for line in status_lines(usage, time.time()):
-        click.echo(line)
+    show(*status_parts(usage, time.time()))
 
 
-def status_lines(usage: Mapping[str, Any], epoch: float) -> Iterator[str]:
-    """Yield the lines that show a `/usage` answer at the time `epoch` (epoch seconds)."""
-    account, codex, today = usage["account"], usage["codex"], usage["today"]
+def status_parts(usage: Mapping[str, Any], epoch: float) -> Iterator[RenderableType]:
+    """Yield the tables that show a `/usage` answer at the time `epoch` (epoch seconds)."""
+    account, today = usage["account"], usage["today"]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(width=8)
+    facts.add_row("Codex", usage["codex"]["state"])
     plan = f" {account['plan']}" if account["plan"] else ""
-    yield f"Codex     {codex['state']}"
-    yield f"Account   {account['type'] or 'none'}{plan}, {'ready' if account['ready'] else 'not logged in'}"
+    facts.add_row("Account", f"{account['type'] or 'none'}{plan}, {'ready' if account['ready'] else 'not logged in'}")
     for limit in usage["quota"]:
         for window in filter(None, (limit["primary"], limit["secondary"])):
-            yield _quota_line(limit["name"] or limit["limit"], window, epoch)
-    yield f"Today     {today['requests']} requests, {today['input_tokens']:,} tokens in, {today['output_tokens']:,} out"
-    requests = [*usage["running"], *usage["recent"]][:LATEST]
-    if requests:
+            facts.add_row("Quota", _quota(limit["name"] or limit["limit"], window, epoch))
+    facts.add_row(
+        "Today", f"{today['requests']} requests, {today['input_tokens']:,} tokens in, {today['output_tokens']:,} out"
+    )
+    yield facts
+    if requests := [*usage["running"], *usage["recent"]][:LATEST]:
         yield ""
-        yield click.style(f"{'model':26} {'status':>7} {'first':>8} {'tokens':>16} {'cached':>7}  thread", dim=True)
-    for request in requests:
-        yield _request_line(request)
+        yield _requests(requests)
 
 
-def _quota_line(name: str, window: Mapping[str, Any], epoch: float) -> str:
+def _quota(name: str, window: Mapping[str, Any], epoch: float) -> RenderableType:
     used = window["used_percent"]
-    filled = round(BAR * min(used, 100) / 100)
     colour = "red" if used >= 90 else "yellow" if used >= 70 else "green"
-    bar = click.style("█" * filled, fg=colour) + "░" * (BAR - filled)
     left = f", resets in {_span(window['resets_at'] - epoch)}" if window["resets_at"] else ""
     span = f" {window['window_minutes'] / 60:g}-hour" if window["window_minutes"] else ""
-    return f"Quota     {bar} {used:3.0f}% of the {name}{span} limit{left}"
-
-
-def _request_line(row: Mapping[str, Any]) -> str:
-    first, share = row["first_token_seconds"], row["cache_share"]
-    tokens = f"{row['input_tokens']:,} → {row['output_tokens']:,}"
-    return (
-        f"{row['model'] or '-':26} {row['status'] or 'running':>7} {'-' if first is None else f'{first:.2f} s':>8} "
-        f"{tokens:>16} {'-' if share is None else f'{share:.0%}':>7}  {row['thread'] or '-'}"
+    line = Table.grid(padding=(0, 1))
+    line.add_row(
+        ProgressBar(completed=used, width=BAR, complete_style=colour, finished_style=colour),
+        f"{used:3.0f}% of the {name}{span} limit{left}",
     )
+    return line
+
+
+def _requests(rows: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("model", "status", "first", "tokens", "cached", "thread"):
+        table.add_column(name, justify="left" if name in {"model", "thread"} else "right", overflow="fold")
+    for row in rows:
+        first, share = row["first_token_seconds"], row["cache_share"]
+        table.add_row(
+            row["model"] or "-",
+            str(row["status"] or "running"),
+            "-" if first is None else f"{first:.2f} s",
+            f"{row['input_tokens']:,} → {row['output_tokens']:,}",
+            "-" if share is None else f"{share:.0%}",
+            row["thread"] or "-",
+        )
+    return table
 
 
 def _span(seconds: float) -> str:

@@ -1,61 +1,58 @@
-"""Terminal output of commands: coloured marks, and a spinner while something takes time.
+"""Terminal output of commands: text and tables that fit the width, coloured marks, and a spinner while something runs.
 
-Colours and spinners appear only on terminals; a pipe gets the same words, line by line.
+Colours and spinners appear only on terminals; a pipe gets the same words, in lines as long as they are.
 """
 
 from __future__ import annotations
 
-import itertools
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Literal, TextIO, TypeAlias
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Literal, TypeAlias
 
-import anyio
 import click
-
-from codex_rpc.background import running
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 Mark: TypeAlias = Literal["ok", "warn", "fail", "skip"]
 
-_MARKS = {"ok": ("✓", "+", "green"), "warn": ("!", "!", "yellow"), "fail": ("✗", "x", "red"), "skip": ("-", "-", None)}
+_MARKS = {"ok": ("✓", "+", "green"), "warn": ("!", "!", "yellow"), "fail": ("✗", "x", "red"), "skip": ("-", "-", "")}
 """Mark → its sign, an ASCII replacement for encodings without that sign, and its colour."""
 
-_SIGNS = ("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\")
-FRAME = 0.1
-"""Seconds per frame of the spinner."""
+PIPE_WIDTH = 10_000
+"""Columns of an output that is not a terminal: more than any line has."""
 
 
-def _writable(stream: TextIO, text: str, instead: str) -> str:
-    """Return `text`, or `instead` if the stream's encoding lacks one of its characters."""
-    try:
-        text.encode(stream.encoding or "ascii")
-    except UnicodeEncodeError:
-        return instead
-    return text
+def output(*, stderr: bool = False) -> Console:
+    """Return stdout or stderr with its width, its colours and its characters."""
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
 
 
-def marked(mark: Mark, text: str) -> str:
-    """Return a line that begins with a coloured mark; click removes the colour if the output is not a terminal."""
-    sign, plain, colour = _MARKS[mark]
-    return f"{click.style(_writable(sys.stdout, sign, plain), fg=colour, bold=True)} {text}"
+def show(*parts: RenderableType, console: Console | None = None) -> None:
+    """Print texts and tables to stdout, each from a new line."""
+    console = console or output()
+    with console.capture() as shown:
+        for part in parts:
+            console.print(part)
+    # rich fills the lines of a table with spaces.
+    click.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
 
 
-@asynccontextmanager
-async def waiting(text: str) -> AsyncGenerator[None]:
+def sign(mark: Mark) -> Text:
+    """Return the coloured sign of a mark."""
+    drawn, plain, colour = _MARKS[mark]
+    return Text(plain if output().options.ascii_only else drawn, f"bold {colour}")
+
+
+@contextmanager
+def waiting(text: str) -> Generator[None]:
     """Show on stderr what the command is waiting for while the block runs."""
-    if not sys.stderr.isatty():
+    console = output(stderr=True)
+    if not console.is_interactive:
         click.echo(f"{text} ...", err=True)
         yield
         return
-
-    async def turn() -> None:
-        for sign in itertools.cycle(_writable(sys.stderr, *_SIGNS)):
-            click.echo(f"\r{click.style(sign, fg='cyan')} {text} ", nl=False, err=True)
-            await anyio.sleep(FRAME)
-
-    try:
-        async with running(turn):
-            yield
-    finally:
-        click.echo(f"\r{' ' * (len(text) + 3)}\r", nl=False, err=True)
+    with console.status(text, spinner="line" if console.options.ascii_only else "dots", spinner_style="cyan"):
+        yield

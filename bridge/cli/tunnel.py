@@ -9,9 +9,9 @@ from pathlib import Path
 import anyio
 import click
 
+from bridge.cli import terminal
 from bridge.cli.cursor_values import show_values
 from bridge.cli.server_options import server_options, the_address, the_key
-from bridge.cli.terminal import marked, waiting
 from bridge.codex.models import NAMED, reverse
 from bridge.doctor.http import Unreachable, fetch
 from bridge.doctor.subject import Subject
@@ -70,8 +70,10 @@ def tunnel(
         if quick == bool(hostname):
             raise click.UsageError("give either --hostname or --quick")
         if hostname:
-            anyio.run(partial(set_up, secure=secure), find_cloudflared(cloudflared), hostname, name, port, waiting)
-            click.echo(marked("ok", f"{hostname} leads to port {port}, as set in {files.CONFIG}"))
+            anyio.run(
+                partial(set_up, secure=secure), find_cloudflared(cloudflared), hostname, name, port, terminal.waiting
+            )
+            terminal.show(terminal.sign("ok") + f" {hostname} leads to port {port}, as set in {files.CONFIG}")
         if only_setup:
             click.echo(f"\nRun it:  codex-openai-proxy serve --tunnel {hostname}")
             return

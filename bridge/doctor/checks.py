@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractContextManager
 
 from msgspec import Struct
 
@@ -47,7 +47,7 @@ INSIDE = frozenset({"codex", "login", "quota", "cloudflared", "tunnel-config", "
 
 
 async def examine(
-    subject: Subject, checks: Iterable[Check], around: Callable[[Check], AbstractAsyncContextManager[None]]
+    subject: Subject, checks: Iterable[Check], around: Callable[[Check], AbstractContextManager[None]]
 ) -> AsyncGenerator[Examined]:
     """Run `checks` in order, each inside the context that `around` returns for it; yield the findings."""
     failed: set[str] = set()
@@ -55,7 +55,7 @@ async def examine(
         if missing := [need for need in check.needs if need in failed]:
             finding = skip(f"skipped, because `{missing[0]}` failed")
         else:
-            async with around(check):
+            with around(check):
                 finding = await check.run(subject)
         if finding.mark == "fail":
             failed.add(check.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractContextManager
 
 import anyio
 
@@ -13,7 +13,7 @@ from bridge.tunnel.cloudflared import ask, certificate, create
 from bridge.tunnel.config import NamedTunnel, config_text
 from bridge.tunnel.errors import TunnelError
 
-Around = Callable[[str], AbstractAsyncContextManager[None]]
+Around = Callable[[str], AbstractContextManager[None]]
 
 _HOSTNAME = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE)
 
@@ -30,9 +30,9 @@ async def set_up(executable: str, hostname: str, name: str, port: int, around: A
         raise TunnelError(f"{hostname!r} is not a hostname; give one in a domain that Cloudflare serves for you")
     if certificate() is None:
         await _log_in(executable)
-    async with around(f"creating the tunnel {name}"):
+    with around(f"creating the tunnel {name}"):
         tunnel_id = await create(executable, name)
-    async with around(f"pointing {hostname} to it"):
+    with around(f"pointing {hostname} to it"):
         await ask(executable, "tunnel", "route", "dns", tunnel_id, hostname)
     folder = certificate()
     if folder is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import httpx2
 import pytest
+from rich.console import Console
 
-from bridge.cli.status import status_lines
+from bridge.cli.status import status_parts
 from tests.harness.program import program, run
 from tests.harness.services import free_port
 
@@ -51,12 +53,13 @@ async def test_without_the_key_they_say_how_to_give_it(home: Path) -> None:
         assert (await run("status", *where, CODEX_OPENAI_PROXY_API_KEY="right")).status == 0
 
 
-def test_quota_limits_are_bars_with_the_time_until_their_reset() -> None:
+def status_text(width: int) -> str:
+    """Return what `status` shows on a terminal of this width without colours."""
     window = {"used_percent": 50, "window_minutes": 300, "resets_at": 1000 + 3660}
     week = {"used_percent": 95, "window_minutes": 10080, "resets_at": 1000 + 90000}
     entry = {
-        "model": "m", "status": None, "first_token_seconds": None, "input_tokens": 0, "output_tokens": 0,
-        "cache_share": None, "thread": None,
+        "model": "gpt-5.2-codex", "status": None, "first_token_seconds": None, "input_tokens": 12345,
+        "output_tokens": 678, "cache_share": None, "thread": "continued; reason=same-history",
     }  # fmt: skip
     usage = {
         "account": {"type": "chatgpt", "plan": "plus", "ready": True},
@@ -66,11 +69,32 @@ def test_quota_limits_are_bars_with_the_time_until_their_reset() -> None:
         "running": [entry],
         "recent": [],
     }
-    lines = list(status_lines(usage, 1000))
+    console = Console(file=StringIO(), width=width, color_system=None)
+    with console.capture() as shown:
+        console.print(*status_parts(usage, 1000), sep="\n")
+    return shown.get()
+
+
+def test_quota_limits_are_bars_with_the_time_until_their_reset() -> None:
+    lines = [line.rstrip() for line in status_text(100).splitlines()]
     assert "Account   chatgpt plus, ready" in lines
     assert any(line.endswith(" 50% of the codex 5-hour limit, resets in 1 h 01 min") for line in lines)
     assert any(line.endswith(" 95% of the codex 168-hour limit, resets in 1 d 1 h") for line in lines)
     assert "running" in lines[-1]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_on_a_narrow_terminal_no_line_is_longer_and_nothing_is_lost(width: int) -> None:
+    text = status_text(width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    facts = text.partition("\n\n")[0]
+    assert {"chatgpt", "plus,", "codex", "5-hour", "limit,", "resets", "min", "requests,"} <= set(facts.split())
+
+
+def test_on_a_terminal_of_eighty_columns_each_value_of_a_request_is_whole() -> None:
+    requests = status_text(80).partition("\n\n")[2]
+    assert {"gpt-5.2-codex", "running", "12,345", "678", "continued;", "reason=same-history"} <= set(requests.split())
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
