@@ -10,6 +10,7 @@ from typing import TypeAlias
 import anyio
 from msgspec import Struct
 
+from codex_rpc.back_off import BackOff
 from codex_rpc.background import first_of
 from codex_rpc.client.client import Client
 from codex_rpc.errors import CodexError, CodexUnavailableError
@@ -18,9 +19,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
-"""Seconds between two starts: doubled with each failure, up to the longest."""
 STEADY_AFTER = 10.0
-"""Seconds. After a codex that lived longer than this, the back-off begins again with the first pause."""
+"""The back-off between two starts, in seconds."""
 
 
 class Starting(Struct, frozen=True):
@@ -34,10 +34,10 @@ class Up(Struct, frozen=True):
 
 
 class Down(Struct, frozen=True):
-    """Codex ended or could not be started; the next start follows `retry_after` seconds after the failure."""
+    """Codex ended or could not be started; it is started again at `next_start`, in the event loop's time."""
 
     failure: CodexError
-    retry_after: float
+    next_start: float
 
 
 State: TypeAlias = Starting | Up | Down
@@ -73,23 +73,29 @@ class Supervisor:
     async def client(self, patience: float) -> Client:
         """Return the live client, waiting up to `patience` seconds for codex to start.
 
+        If codex is down and will not be started within that time, it fails at once.
+
         Raises:
             CodexUnavailableError: codex did not start in time.
         """
-        if not self._is_up():
-            with anyio.move_on_after(patience):
-                while not self._is_up():
-                    await self._changed.wait()
+        deadline = anyio.current_time() + patience
+        with anyio.CancelScope(deadline=deadline):
+            while not self._is_up() and self._may_start_before(deadline):
+                await self._changed.wait()
         match self._state:
             case Up(client) if client.alive:
                 return client
-            case Down(failure, retry_after):
+            case Down(failure, next_start):
+                retry_after = next_start - anyio.current_time()
                 raise CodexUnavailableError(f"codex is not running: {failure}", retry_after=retry_after)
             case Starting() | Up():
                 raise CodexUnavailableError("codex is still starting", retry_after=1)
 
     def _is_up(self) -> bool:
         return isinstance(self._state, Up) and self._state.client.alive
+
+    def _may_start_before(self, deadline: float) -> bool:
+        return not isinstance(self._state, Down) or self._state.next_start <= deadline
 
     async def first_outcome(self) -> State:
         """Wait until the first start has succeeded or failed."""
@@ -99,7 +105,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep codex alive until cancelled."""
-        pause = FIRST_PAUSE
+        back_off = BackOff(FIRST_PAUSE, LONGEST_PAUSE, STEADY_AFTER)
         async with anyio.create_task_group() as lives:
             while True:
                 self._restart = anyio.Event()
@@ -108,12 +114,12 @@ class Supervisor:
                 await life.over.wait()
                 if life.failure is None:
                     continue
-                pause = FIRST_PAUSE if life.lasted > STEADY_AFTER else pause
+                pause = back_off.pause(life.lasted)
                 logger.error("%s; starting codex again in %.2g s", life.failure, pause)
-                self._become(Down(life.failure, pause))
-                with anyio.move_on_after(pause):
+                next_start = anyio.current_time() + pause
+                self._become(Down(life.failure, next_start))
+                with anyio.CancelScope(deadline=next_start):
                     await self._restart.wait()
-                pause = min(pause * 2, LONGEST_PAUSE)
 
     def restart(self) -> None:
         """Stop the running codex, or end the pause after its failure, and start a new one at once."""

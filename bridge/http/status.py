@@ -13,7 +13,7 @@ from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
 from bridge.telemetry.ledger import Ledger
 from bridge.telemetry.report import account_report, ledger_report, quota_report
-from codex_rpc.errors import CodexError
+from codex_rpc.errors import CodexError, CodexUnavailableError
 from codex_rpc.supervisor import Down, Starting, Supervisor, Up
 
 PATIENCE = 2.0
@@ -91,9 +91,10 @@ class Status:
             return "the server is stopping", 5
         try:
             session = await self._backend.session(0)
+        except CodexUnavailableError as error:
+            return str(error), error.retry_after
         except CodexError as error:
-            state = self._supervisor.state
-            return str(error), state.retry_after if isinstance(state, Down) else 1
+            return str(error), 1
         return (None, 0) if session.account.ready else ("codex is not logged in", 5)
 
     def _codex(self) -> dict[str, Any]:

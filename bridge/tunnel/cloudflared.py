@@ -18,6 +18,7 @@ from anyio.abc import Process
 
 from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.log import LogEvent, read_line
+from codex_rpc.back_off import BackOff
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +26,8 @@ ASK_DEADLINE = 60.0
 """Time limit for a cloudflared command that contacts Cloudflare, in seconds."""
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
-"""Seconds before cloudflared is restarted; doubled with each failure up to the longest."""
 STEADY_AFTER = 30.0
-"""Seconds. After a run this long, the pause starts again from the first."""
+"""The back-off between two starts, in seconds."""
 EXIT_GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL, in which cloudflared finishes open requests."""
 MAX_LINE = 4000
@@ -126,18 +126,16 @@ class Cloudflared:
 
     async def run(self) -> None:
         """Run cloudflared, restarting it when it ends, until cancelled; then stop it."""
-        pause = FIRST_PAUSE
+        back_off = BackOff(FIRST_PAUSE, LONGEST_PAUSE, STEADY_AFTER)
         while True:
             began = anyio.current_time()
             try:
-                status = await self._run_once()
-                reason = f"cloudflared ended with status {status}"
+                reason = f"cloudflared ended with status {await self._run_once()}"
             except OSError as error:
                 reason = f"cloudflared cannot be started: {error}"
-            pause = FIRST_PAUSE if anyio.current_time() - began > STEADY_AFTER else pause
+            pause = back_off.pause(anyio.current_time() - began)
             logger.error("%s; restarting it in %g s", reason, pause)
             await anyio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _run_once(self) -> int:
         process = await anyio.open_process(

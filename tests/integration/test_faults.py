@@ -23,6 +23,7 @@ from bridge.conversation.prompt import Item
 from bridge.http import body as request_body
 from bridge.recordings.recorder import Recorder
 from bridge.store.sqlite import SqliteStore
+from codex_rpc import supervisor
 from codex_rpc.wire import calls
 from tests.bridge.http.exchange import Exchange, http_scope
 from tests.harness.codex_home import write_home
@@ -139,6 +140,21 @@ async def test_a_server_whose_codex_crashes_in_a_loop_is_alive_but_not_ready_and
     assert "starting codex again in 0.25 s" in log.read_text()
     assert "starting codex again in 1 s" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+async def test_while_codex_is_down_for_longer_than_a_request_waits_the_request_fails_at_once(
+    upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 3600.0)
+    async with proxy(upstream, home, start_patience=600) as bridge:
+        await bridge.chat(user("one?"))
+        kill_codex(bridge)
+        with anyio.fail_after(20):
+            refused = await bridge.chat(user("two?"))
+            not_ready = await bridge.client.get("/readyz")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "codex_unavailable")
+    for answer in (refused, not_ready):
+        assert 3500 < int(answer.headers["retry-after"]) <= 3600
 
 
 # ── clients ───────────────────────────────────────────────────────────────────────────────────────────────────────────
