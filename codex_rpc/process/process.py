@@ -7,9 +7,7 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
-import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +20,7 @@ import anyio
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.process.child import Child, Sink, spawn
+from codex_rpc.process.group import OWN_GROUP, signal_group
 
 logger = logging.getLogger(__name__)
 
@@ -179,30 +178,17 @@ class CodexProcess:
                 break
         else:
             await self._child.wait()
-        self._kill_rest()
+        signal_group(self._child, "SIGKILL")  # what the child started and left behind
         # Processes that left the group may still hold the other ends of the pipes.
         await self._child.close()
 
     def _terminate(self) -> None:
         logger.warning("codex (pid %d) did not end when its stdin was closed; sending SIGTERM", self.pid)
-        self._signal("SIGTERM")
+        signal_group(self._child, "SIGTERM")
 
     def _kill(self) -> None:
         logger.warning("codex (pid %d) did not end on SIGTERM; killing it", self.pid)
-        self._signal("SIGKILL")
-
-    def _signal(self, name: str) -> None:
-        with suppress(ProcessLookupError):
-            if sys.platform == "win32":
-                self._child.terminate()  # kills it
-            else:
-                os.killpg(self.pid, getattr(signal, name))
-
-    def _kill_rest(self) -> None:
-        """Kill the processes that the child started and left in its process group."""
-        if sys.platform != "win32":
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+        signal_group(self._child, "SIGKILL")
 
 
 async def run_to_end(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple[int, bytes, bytes]:
@@ -232,13 +218,7 @@ async def codex_process(command: Sequence[str], env: Mapping[str, str], cwd: Pat
         CodexNotFoundError: the executable cannot be started.
     """
     try:
-        child = await spawn(
-            command,
-            env,
-            cwd,
-            start_new_session=sys.platform != "win32",
-            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
-        )
+        child = await spawn(command, env, cwd, **OWN_GROUP)
     except OSError as error:
         raise CodexNotFoundError(f"{command[0]} cannot be started: {error}") from error
     codex = CodexProcess(child)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -280,6 +280,25 @@ async def test_a_child_that_ignores_sigterm_as_well_is_killed(
         f"codex (pid {child.pid}) did not end when its stdin was closed; sending SIGTERM",
         f"codex (pid {child.pid}) did not end on SIGTERM; killing it",
     ]
+
+
+async def test_a_group_that_may_not_be_signalled_any_more_is_stopped(
+    tmp_path: Path, lifeline: int, monkeypatch: pytest.MonkeyPatch
+):
+    """On macOS a group that has only a zombie left may not be signalled."""
+    monkeypatch.setattr("codex_rpc.process.process.EXIT_GRACE", 0.2)
+    signal_it = os.killpg
+
+    def killpg(group: int, number: int) -> None:
+        with suppress(ProcessLookupError):
+            signal_it(group, number)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", killpg)
+    async with child_that(NOTES_SIGTERM, tmp_path) as child:
+        await read_until(child, b"up\n")
+
+    await is_released(lifeline)
 
 
 async def test_processes_that_the_child_started_and_left_are_killed(tmp_path: Path, lifeline: int):
