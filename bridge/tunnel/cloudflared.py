@@ -16,9 +16,11 @@ from pathlib import Path
 import anyio
 from anyio.abc import Process
 
+from bridge.tunnel import guard
 from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.log import LogEvent, read_line
 from codex_rpc.back_off import BackOff
+from codex_rpc.process.group import OWN_GROUP, signal_group
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +30,8 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 STEADY_AFTER = 30.0
 """The back-off between two starts, in seconds."""
-EXIT_GRACE = 5.0
-"""Seconds between SIGTERM and SIGKILL, in which cloudflared finishes open requests."""
+STOPPING = guard.EXIT_GRACE + 1
+"""Seconds for cloudflared to end after its guard was told to stop it."""
 MAX_LINE = 4000
 
 INSTALL = {
@@ -118,10 +120,13 @@ async def create(executable: str, name: str) -> str:
 
 
 class Cloudflared:
-    """Keeps cloudflared running; calls `notice` with each event of its log."""
+    """Keeps cloudflared running; calls `notice` with each event of its log.
+
+    It runs under a guard, a small process that stops it even when this process is killed.
+    """
 
     def __init__(self, command: Sequence[str], notice: Callable[[LogEvent], None]) -> None:
-        self._command = command
+        self._command = [sys.executable, "-IS", guard.__file__, *command]
         self._notice = notice
 
     async def run(self) -> None:
@@ -140,11 +145,10 @@ class Cloudflared:
     async def _run_once(self) -> int:
         process = await anyio.open_process(
             self._command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            start_new_session=sys.platform != "win32",
-            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
+            **OWN_GROUP,
         )
         try:
             await self._read_log(process)
@@ -168,13 +172,9 @@ class Cloudflared:
 
 
 async def _stop(process: Process) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        with anyio.move_on_after(EXIT_GRACE):
-            await process.wait()
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
+    assert process.stdin is not None
+    await process.stdin.aclose()
+    with anyio.move_on_after(STOPPING):
         await process.wait()
+    signal_group(process, "SIGKILL")  # cloudflared survives a guard that was killed
     await process.aclose()

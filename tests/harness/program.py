@@ -143,6 +143,14 @@ async def server(
             await _end(process)
 
 
+async def survivors(family: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Wait for these processes to end; kill and return those that do not."""
+    _, alive = await anyio.to_thread.run_sync(psutil.wait_procs, family, STOPPING)
+    for process in alive:
+        process.kill()
+    return alive
+
+
 async def _end(process: Process) -> None:
     """Terminate the program, and kill it if it does not end in time."""
     for stop in (process.terminate, process.kill):

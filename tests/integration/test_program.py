@@ -14,7 +14,7 @@ import httpx2
 import psutil
 import pytest
 
-from tests.harness.program import program
+from tests.harness.program import program, survivors
 from tests.harness.proxy import MODEL, Stream, user
 from tests.harness.script import Hold, Text, begun, reply
 from tests.harness.upstream import Upstream
@@ -65,6 +65,19 @@ async def test_an_answer_may_finish_within_the_grace_and_new_ones_are_refused(up
             assert await running.process.wait() == 0
     assert stream.text == "Once upon"
     assert stream.chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_no_child_outlives_a_program_that_is_killed(upstream: Upstream, home: Path) -> None:
+    del home
+    upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
+    with anyio.fail_after(30):
+        async with program() as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+            body = {"model": MODEL, "stream": True, "messages": [user("tell me a story")]}
+            async with client.stream("POST", "/chat/completions", json=body):
+                family = running.family()
+                assert family
+                running.process.kill()
+                assert await survivors(family) == []
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ import pytest
 from bridge.doctor.subject import Subject
 from bridge.doctor.tunnel_checks import url_of_the_tunnel
 from tests.harness.cloudflared import QUICK, write_stand_in
-from tests.harness.program import program, run
+from tests.harness.program import program, run, survivors
 from tests.harness.services import free_port
 
 HOSTNAME = "codex.example.com"
@@ -113,6 +113,27 @@ async def test_a_tunnel_that_fails_is_restarted_while_the_server_keeps_running(h
         assert "Unauthorized: Tunnel not found" in text
         assert "cloudflared ended with status 1" in text
         assert (await client.get(f"{server.url}/healthz")).status_code == 200
+
+
+async def test_no_cloudflared_outlives_a_server_that_is_killed(home: Path, tmp_path: Path) -> None:
+    del home
+    log = tmp_path / "log"
+    with anyio.fail_after(60):
+        async with program("--tunnel", "quick", log=log) as server:
+            await until(log, "Add model")
+            family = server.family()
+            assert any("cloudflared" in " ".join(child.cmdline()) for child in family)
+            server.process.kill()
+            assert await survivors(family) == []
+
+
+async def test_a_server_that_stops_leaves_no_cloudflared(home: Path, tmp_path: Path) -> None:
+    del home
+    log = tmp_path / "log"
+    async with program("--tunnel", "quick", log=log) as server:
+        await until(log, "Add model")
+        family = server.family()
+    assert [child for child in family if child.is_running()] == []
 
 
 async def test_a_tunnel_without_a_connection_is_not_announced(home: Path, tmp_path: Path) -> None:
