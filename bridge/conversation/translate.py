@@ -12,8 +12,8 @@ must answer the call: the thread then no longer holds the client's conversation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from bridge.conversation.events import (
     Failed,
@@ -254,9 +254,18 @@ class _Item:
 
 def _web_search(arguments: str) -> Item:
     """Return a call of codex's search tool as a web search item, as other models have it."""
-    search = json_object(arguments)
-    queries = [query["q"] for query in search.get("search_query") or () if isinstance(query.get("q"), str)]
+    queries = [*_queries(json_object(arguments).get("search_query"))]
     return {"type": "web_search_call", "status": "completed", "action": {"type": "search", "queries": queries}}
+
+
+def _queries(searches: object) -> Iterator[str]:
+    """Yield the texts of the searches; the model may write anything in their place."""
+    for search in cast("list[object]", searches) if isinstance(searches, list) else ():
+        match search:
+            case {"q": str(query)}:
+                yield query
+            case _:
+                pass
 
 
 def _text_changed() -> Failed:

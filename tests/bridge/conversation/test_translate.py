@@ -622,3 +622,29 @@ def test_a_search_that_codex_runs_becomes_a_web_search() -> None:
     assert translator.feed([item(call), output("c1", "found")]) == [ItemDone(done)]
     assert translator.items == [call, output("c1", "found").item]
     assert translator.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("searches", "queries"),
+    [
+        ('[{"q": "anyio"}, "trio", 3, null, ["q"], {"q": 5}, {"q": "curio"}]', ["anyio", "curio"]),
+        ('"anyio"', []),
+        ('{"q": "anyio"}', []),
+        ("5", []),
+        ("true", []),
+        ("null", []),
+    ],
+)
+def test_a_search_with_arguments_of_any_shape_is_passed_on(searches: str, queries: list[str]) -> None:
+    call = {**called("c1", "run", f'{{"search_query": {searches}}}').item, "namespace": "web"}
+    [done] = Translator(BOX).feed([item(call)])
+    assert isinstance(done, ItemDone)
+    assert done.item["action"] == {"type": "search", "queries": queries}
+
+
+@pytest.mark.parametrize("arguments", ["", "[]", "null", '{"search_query": [', '{"q": NaN}'])
+def test_a_search_whose_arguments_are_no_object_has_no_queries(arguments: str) -> None:
+    call = {**called("c1", "run", arguments).item, "namespace": "web"}
+    [done] = Translator(BOX).feed([item(call)])
+    assert isinstance(done, ItemDone)
+    assert done.item["action"] == {"type": "search", "queries": []}
