@@ -93,17 +93,27 @@ class _Config(Config):
 
 async def watch_signals(stop: anyio.Event) -> None:
     """Set `stop` at the first SIGINT or SIGTERM; a second one ends the process at once, as by default."""
-    wanted = (signal.SIGINT, signal.SIGTERM)
-    if sys.platform == "win32":
-        loop = asyncio.get_running_loop()
-        for number in wanted:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-        return
-    with anyio.open_signal_receiver(*wanted) as signals:
-        async for number in signals:
-            logger.info("received %s; stopping", signal.Signals(number).name)
-            stop.set()
-            break
+    loop = asyncio.get_running_loop()
+
+    def on_first(number: int, _: object) -> None:
+        restore_defaults()
+        loop.call_soon_threadsafe(begin_to_stop, signal.Signals(number).name)
+
+    def begin_to_stop(name: str) -> None:
+        logger.info("received %s; stopping", name)
+        stop.set()
+
+    def restore_defaults() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    # Not by the event loop: asyncio has no signal handlers on Windows.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_first)
+    try:
+        await stop.wait()
+    finally:
+        restore_defaults()
 
 
 async def serve(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 
 import anyio
@@ -641,3 +642,26 @@ async def test_a_stop_does_not_wait_for_ever(
     await client.head()
     running.stop.set()
     await running.ended.wait()
+
+
+@pytest.fixture
+def signal_handlers() -> Generator[None]:
+    """Restore the handlers after the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signal_handlers")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_from_the_first_signal_on_the_default_holds_even_if_the_loop_is_stuck(number: signal.Signals) -> None:
+    stop = anyio.Event()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(serve.watch_signals, stop)
+            await anyio.wait_all_tasks_blocked()
+            signal.raise_signal(number)
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            await stop.wait()

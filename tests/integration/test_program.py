@@ -67,6 +67,24 @@ async def test_an_answer_may_finish_within_the_grace_and_new_ones_are_refused(up
     assert stream.chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_the_program_at_once(upstream: Upstream, home: Path, number: signal.Signals) -> None:
+    del home
+    upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
+    with anyio.fail_after(30):
+        async with program("--grace", "3600") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+            body = {"model": MODEL, "stream": True, "messages": [user("tell me a story")]}
+            async with client.stream("POST", "/chat/completions", json=body) as response:
+                assert response.status_code == 200
+                family = running.family()
+                running.process.send_signal(number)
+                while (await client.get("/readyz")).status_code == 200:
+                    pass
+                running.process.send_signal(number)
+                assert await running.process.wait() != 0
+            assert await survivors(family) == []
+
+
 async def test_no_child_outlives_a_program_that_is_killed(upstream: Upstream, home: Path) -> None:
     del home
     upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
