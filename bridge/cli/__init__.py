@@ -5,7 +5,10 @@ So `--help` and shell completion of command names do not import the server.
 
 from __future__ import annotations
 
+import errno
+import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -42,7 +45,25 @@ class LazyCommand(click.Command):
         return load(self.name).make_context(info_name, args, parent, **extra)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """The program's commands. A command whose output cannot be written ends without a traceback."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command; replace characters that the output's encoding lacks."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:  # click itself ends quietly when the reader of a pipe has left
+            if error.errno != errno.ENOSPC:
+                raise
+            sys.stdout = None  # so that Python does not try again when it ends
+            click.echo(f"Error: {error.strerror}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="codex-openai-proxy")
 def main() -> None:
     """Serve your own logged-in Codex CLI over the OpenAI API."""

@@ -10,7 +10,5 @@ from bridge.codex.models import NAMED, reverse
 def show_values(url: str, key: str | None) -> None:
     """Print the values under the names of Cursor's fields."""
     values = {"OpenAI API Key": key or "any", "Override OpenAI Base URL": url, "Add model": reverse(NAMED[0])}
-    click.echo("\nPaste into Cursor, Settings, Models:")
-    for field, value in values.items():
-        click.echo(f"  {field:26}{click.style(value, bold=True)}")
-    click.echo()
+    lines = (f"  {field:26}{click.style(value, bold=True)}\n" for field, value in values.items())
+    click.echo(f"\nPaste into Cursor, Settings, Models:\n{''.join(lines)}")

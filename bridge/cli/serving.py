@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+from contextlib import suppress
 from importlib import util
 
 import anyio
@@ -88,10 +89,11 @@ def _announce(listeners: Listeners, settings: Settings) -> None:
     anyone = "only this machine may connect; set an API key to allow others"
     who = "clients need the API key" if settings.api_key else anyone
     url = f"{scheme}://{name}:{listeners.port}/v1"
-    click.echo(f"{PROGRAM} {__version__} listens on {url} ({who})", err=True)
-    if settings.demo:
-        click.secho(DEMO, err=True, bold=True)
-    elif settings.replay is not None:
-        click.echo(f"It replays the recordings in {settings.replay}; no codex runs.", err=True)
-    elif settings.record is not None:
-        click.echo(f"It records every conversation in {settings.record}.", err=True)
+    with suppress(OSError):  # a server needs no terminal
+        click.echo(f"{PROGRAM} {__version__} listens on {url} ({who})", err=True)
+        if settings.demo:
+            click.secho(DEMO, err=True, bold=True)
+        elif settings.replay is not None:
+            click.echo(f"It replays the recordings in {settings.replay}; no codex runs.", err=True)
+        elif settings.record is not None:
+            click.echo(f"It records every conversation in {settings.record}.", err=True)

@@ -46,10 +46,16 @@ class PublicAddress(Struct):
             case Registered(location):
                 logger.info("the tunnel is connected%s", f" to {location}" if location else "")
                 if self.address and self.address != self.told:
-                    self.told = self.address
-                    self.tell(self.address)
+                    self._announce(self.address)
             case Trouble(text):
                 logger.warning("cloudflared: %s", text)
+
+    def _announce(self, address: str) -> None:
+        self.told = address
+        try:
+            self.tell(address)
+        except OSError as error:
+            logger.warning("the values for Cursor cannot be printed (%s); the address is %s", error, address)
 
 
 def public_address(

@@ -71,7 +71,9 @@ async def demo_server(folder: Path) -> AsyncGenerator[Program]:
                 "CODEX_HOME": str(home),
                 "PATH": f"{write_stand_in(folder / 'bin').parent}:{os.environ['PATH']}",
             }
-            async with program("--tunnel", "quick", port=PORT, log=None, secure=False, **environment) as server:
+            async with program(
+                "--tunnel", "quick", port=PORT, log=None, stdout=None, secure=False, **environment
+            ) as server:
                 await _work(server, upstream, (folder / "config/codex-openai-proxy/api-key").read_text().strip())
                 yield server
 

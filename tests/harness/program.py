@@ -6,8 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,12 +89,28 @@ def command(*arguments: str) -> list[str]:
 
 async def run(*arguments: str, **variables: str) -> Outcome:
     """Run a command of the program to its end, with these variables in its environment."""
+    return await run_into(subprocess.PIPE, *arguments, **variables)
+
+
+async def run_into(stdout: int, *arguments: str, **variables: str) -> Outcome:
+    """Run a command with this file descriptor as its standard output."""
     with anyio.fail_after(PATIENCE):
         done = await anyio.run_process(
-            command(*arguments), env=_environment(variables), stdin=subprocess.DEVNULL, check=False
+            command(*arguments), env=_environment(variables), stdin=subprocess.DEVNULL, stdout=stdout, check=False
         )
     assert done.returncode is not None
-    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Outcome(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
+
+
+@contextmanager
+def closed_pipe() -> Generator[int]:
+    """A pipe whose reader has left, as after `| head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        yield writing
+    finally:
+        os.close(writing)
 
 
 @asynccontextmanager
@@ -103,28 +119,40 @@ async def program(
     does: Sequence[str] = ("serve",),
     port: int | None = None,
     log: Path | None = None,
+    stdout: int | None = None,
     secure: bool = False,
     **variables: str,
 ) -> AsyncGenerator[Program]:
     """Run a command that serves while the block runs; it answers requests when the block begins.
 
-    Its output goes to `log`, or to the output of the test. If `secure`, it uses the certificate `TLS / "server.pem"`.
+    Its output goes to `log`, or to the output of the test; its standard output to `stdout`, if that is given. If
+    `secure`, it uses the certificate `TLS / "server.pem"`.
     """
     port = port or free_port()
     tls = ("--certfile", str(TLS / "server.pem"), "--keyfile", str(TLS / "server.key")) if secure else ()
     line = command(*does, "--addr", f"127.0.0.1:{port}", *tls, *arguments)
-    async with server(line, port, log=log, secure=secure, **variables) as one:
+    async with server(line, port, log=log, stdout=stdout, secure=secure, **variables) as one:
         yield one
 
 
 @asynccontextmanager
 async def server(
-    line: Sequence[str], port: int, *, log: Path | None = None, secure: bool = False, **variables: str
+    line: Sequence[str],
+    port: int,
+    *,
+    log: Path | None = None,
+    stdout: int | None = None,
+    secure: bool = False,
+    **variables: str,
 ) -> AsyncGenerator[Program]:
     """Run a command line that serves this application on a port while the block runs."""
     with log.open("wb") if log else nullcontext() as output:
         process = await anyio.open_process(
-            line, env=_environment(variables), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            line,
+            env=_environment(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output if stdout is None else stdout,
+            stderr=output,
         )
     one = Program(process, port, secure)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from io import StringIO
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from bridge.cli.status import status_parts
-from tests.harness.program import program, run
+from tests.harness.program import closed_pipe, program, run, run_into
 from tests.harness.services import free_port
 
 
@@ -102,3 +103,40 @@ async def test_each_shell_gets_its_completion(shell: str) -> None:
     shown = await run("completion", shell)
     assert "_CODEX_OPENAI_PROXY_COMPLETE" in shown.stdout
     assert (await run("completion", "tcsh")).status == 2
+
+
+READERLESS = (
+    ("--help",),
+    ("doctor", "--only", "port"),
+    ("doctor", "--only", "port", "--json"),
+    ("doctor", "--explain", "502"),
+    ("completion", "bash"),
+    ("serve", "--print-config"),
+)
+
+
+@pytest.mark.parametrize("arguments", READERLESS)
+async def test_a_command_whose_output_is_not_read_ends_without_a_complaint(arguments: tuple[str, ...]) -> None:
+    with closed_pipe() as stdout:
+        done = await run_into(stdout, *arguments, CODEX_OPENAI_PROXY_ADDR=f"127.0.0.1:{free_port()}")
+    assert done.status == 1
+    assert [line for line in done.stderr.splitlines() if not line.endswith(" ...")] == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
+@pytest.mark.parametrize("arguments", READERLESS)
+async def test_a_command_whose_output_does_not_fit_on_the_disk_says_so(arguments: tuple[str, ...]) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        done = await run_into(full, *arguments, CODEX_OPENAI_PROXY_ADDR=f"127.0.0.1:{free_port()}")
+    finally:
+        os.close(full)
+    assert done.status == 1
+    assert done.stderr.splitlines()[-1] == "Error: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+async def test_signs_that_the_encoding_lacks_are_replaced() -> None:
+    done = await run("doctor", "--explain", "502", PYTHONIOENCODING="cp1252")
+    assert (done.status, done.stderr) == (0, "")
+    assert "? start the server" in done.stdout

@@ -16,7 +16,7 @@ import pytest
 from bridge.doctor.subject import Subject
 from bridge.doctor.tunnel_checks import url_of_the_tunnel
 from tests.harness.cloudflared import QUICK, write_stand_in
-from tests.harness.program import program, run, survivors
+from tests.harness.program import closed_pipe, program, run, survivors
 from tests.harness.services import free_port
 
 HOSTNAME = "codex.example.com"
@@ -134,6 +134,17 @@ async def test_a_server_that_stops_leaves_no_cloudflared(home: Path, tmp_path: P
         await until(log, "Add model")
         family = server.family()
     assert [child for child in family if child.is_running()] == []
+
+
+async def test_a_server_whose_output_is_not_read_keeps_running_with_its_tunnel(home: Path, tmp_path: Path) -> None:
+    del home
+    log = tmp_path / "log"
+    with closed_pipe() as stdout:
+        async with program("--tunnel", "quick", log=log, stdout=stdout) as server, httpx2.AsyncClient() as client:
+            text = await until(log, "cannot be printed")
+            assert f"the address is https://{QUICK}" in text
+            assert (await client.get(f"{server.url}/healthz")).status_code == 200
+    assert "Traceback" not in log.read_text()
 
 
 async def test_a_tunnel_without_a_connection_is_not_announced(home: Path, tmp_path: Path) -> None:
