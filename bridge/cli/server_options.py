@@ -10,7 +10,7 @@ import click
 
 from bridge.config import DEFAULT_ADDRESS, parse_address
 from bridge.settings.key_file import read_key
-from bridge.settings.sources import CONFIG_FILE, ENVIRONMENT, config_values, setting
+from bridge.settings.sources import config_option, config_values, setting
 from bridge.tunnel.files import KEY_FILE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,16 +26,7 @@ def _read_config_file(context: click.Context, _: click.Parameter, path: Path | N
 def server_options(command: F) -> F:
     """Add --config, --addr, --certfile, --api-key and --api-key-file."""
     options: tuple[Decorator, ...] = (
-        click.option(
-            "--config",
-            type=click.Path(path_type=Path),
-            callback=_read_config_file,
-            is_eager=True,
-            expose_value=False,
-            envvar=ENVIRONMENT + "CONFIG",
-            metavar="FILE",
-            help=f"The server's TOML file.  [default: {CONFIG_FILE}]",
-        ),
+        config_option(_read_config_file, "The server's TOML file."),
         setting("--addr", "Where the server listens.", default=DEFAULT_ADDRESS, metavar="[HOST]:PORT"),
         setting(
             "--certfile",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from typing import Any
 
 from msgspec import Struct
 
+from bridge.config import Settings
 from bridge.doctor import codex_checks, server_checks, tunnel_checks
-from bridge.doctor.findings import Examined, Finding, skip
+from bridge.doctor.findings import Examined, Finding, report, skip
 from bridge.doctor.subject import Subject
+from bridge.tunnel.files import existing_config
 
 
 class Check(Struct, frozen=True):
@@ -60,3 +63,12 @@ async def examine(
         if finding.mark == "fail":
             failed.add(check.id)
         yield Examined(check.id, check.title, finding)
+
+
+async def look_around(settings: Settings) -> dict[str, Any]:
+    """Run the checks of `INSIDE` for the server itself; return the report with the tunnel's address as `url`."""
+    subject = Subject(settings.codex, port=settings.port, certfile=settings.certfile, tunnel_config=existing_config())
+    checks = [check for check in CHECKS if check.id in INSIDE]
+    async with aclosing(examine(subject, checks, lambda _: nullcontext())) as rounds:
+        found = [one async for one in rounds]
+    return {**report(found), "url": await tunnel_checks.url_of_the_tunnel(subject)}

@@ -57,7 +57,7 @@ class Page:
     async def doctor(self, request: Request) -> Response:
         """GET /doctor: the checks that doctor can run inside the server, one run at a time, and the tunnel's URL."""
         del request
-        from bridge.doctor.inside import look_around  # noqa: PLC0415 - needed only when the page is open
+        from bridge.doctor.checks import look_around  # noqa: PLC0415 - needed only when the page is open
 
         async with self._checking:
             return JSONResponse(await look_around(self._settings), headers={"cache-control": "no-store"})

@@ -11,7 +11,7 @@ import click
 
 from bridge.config import DEFAULT_ADDRESS, DEFAULTS, LogFormat, ReasoningDisplay, Settings, parse_address, state_folder
 from bridge.settings.key_file import read_key
-from bridge.settings.sources import CONFIG_FILE, ENVIRONMENT, read_config_file, seconds, setting
+from bridge.settings.sources import config_option, count, read_config_file, seconds, setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,16 +42,7 @@ def key_from_file(path: Path, given: str | None) -> str:
 
 
 OPTIONS: Sequence[Callable[[Any], Any]] = (
-    click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        callback=read_config_file,
-        is_eager=True,
-        expose_value=False,
-        envvar=ENVIRONMENT + "CONFIG",
-        metavar="FILE",
-        help=f"TOML file with any of these settings.  [default: {CONFIG_FILE}]",
-    ),
+    config_option(read_config_file, "TOML file with any of these settings."),
     setting(
         "--addr",
         "Address to listen on; without HOST all addresses of this machine, IPv4 and IPv6.",
@@ -104,13 +95,7 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         metavar="HOSTNAME",
     ),
     setting("--cloudflared", "The cloudflared executable.  [default: the one on PATH]", metavar="PATH"),
-    setting(
-        "--max-body",
-        "Largest request body, in bytes.",
-        default=DEFAULTS.max_body,
-        type=click.IntRange(min=1024),
-        metavar="BYTES",
-    ),
+    count("--max-body", "Largest request body, in bytes.", DEFAULTS.max_body, least=1024, metavar="BYTES"),
     seconds("--start-patience", "How long a request waits while codex starts.", DEFAULTS.start_patience),
     seconds("--head-patience", "How long a stream waits for its first event before it begins.", DEFAULTS.head_patience),
     seconds("--keep-alive", "Pause after which a silent stream gets a comment.", DEFAULTS.keep_alive),
@@ -121,28 +106,14 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         default=DEFAULTS.reasoning,
         type=click.Choice(get_args(ReasoningDisplay)),
     ),
-    setting(
-        "--threads",
-        "How many threads are kept for their conversation to continue.",
-        default=DEFAULTS.threads,
-        type=click.IntRange(min=0),
-        metavar="N",
-    ),
-    setting(
+    count("--threads", "How many threads are kept for their conversation to continue.", DEFAULTS.threads),
+    count(
         "--spares",
         "How many threads are started ahead of new conversations, for recently used models and tools.",
-        default=DEFAULTS.spares,
-        type=click.IntRange(min=0),
-        metavar="N",
+        DEFAULTS.spares,
     ),
     seconds("--thread-age", "How long an idle thread is kept, with or without an open tool call.", DEFAULTS.thread_age),
-    setting(
-        "--answers",
-        "How many answers run at once; others wait for their turn.",
-        default=DEFAULTS.answers,
-        type=click.IntRange(min=1),
-        metavar="N",
-    ),
+    count("--answers", "How many answers run at once; others wait for their turn.", DEFAULTS.answers, least=1),
     seconds("--queue-patience", "How long an answer waits for its turn before it is refused.", DEFAULTS.queue_patience),
     setting(
         "--store",
@@ -151,11 +122,11 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         "[default: responses.sqlite3 in the state folder]",
         metavar="FILE|URL",
     ),
-    setting(
+    count(
         "--store-size",
         "Largest size of the store; the least recently used responses are deleted first.",
-        default=DEFAULTS.store_size,
-        type=click.IntRange(min=1024),
+        DEFAULTS.store_size,
+        least=1024,
         metavar="BYTES",
     ),
     seconds("--store-age", "How long a stored response is kept after its last use.", DEFAULTS.store_age),

@@ -18,6 +18,20 @@ NO_SETTINGS = frozenset({"config", "print_config"})
 """Options of `serve` that select or print the settings and are not settings themselves."""
 
 
+def config_option(callback: Callable[[click.Context, click.Parameter, Path | None], None], help_text: str) -> Any:
+    """Return the option `--config`, whose file `callback` reads before the other options are parsed."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        callback=callback,
+        is_eager=True,
+        expose_value=False,
+        envvar=ENVIRONMENT + "CONFIG",
+        metavar="FILE",
+        help=f"{help_text}  [default: {CONFIG_FILE}]",
+    )
+
+
 def setting(flag: str, help_text: str, **more: Any) -> Callable[[F], F]:
     """Return an option that can also be set in the environment and in the TOML file, under the same name."""
     name = flag.removeprefix("--").replace("-", "_")
@@ -27,8 +41,12 @@ def setting(flag: str, help_text: str, **more: Any) -> Callable[[F], F]:
 
 def seconds(flag: str, help_text: str, default: float) -> Callable[[F], F]:
     """Return a setting that is a duration in seconds."""
-    more = {"type": click.FloatRange(min=0.1), "default": default, "metavar": "SECONDS"}
-    return setting(flag, help_text, **more)
+    return setting(flag, help_text, type=click.FloatRange(min=0.1), default=default, metavar="SECONDS")
+
+
+def count(flag: str, help_text: str, default: int, least: int = 0, metavar: str = "N") -> Callable[[F], F]:
+    """Return a setting that is a whole number, at least `least`."""
+    return setting(flag, help_text, type=click.IntRange(min=least), default=default, metavar=metavar)
 
 
 def config_values(path: Path | None) -> dict[str, Any]:
