@@ -232,7 +232,7 @@ async def quota_error(scene: Scene) -> None:
 async def resumed_stream(scene: Scene) -> None:
     scene.upstream.will_reply(
         begun(words("The stream is cut and the rest never comes.")).then(Cut()),
-        reply(words("The stream is cut and the rest never comes."), words(" But it did!"), usage=Usage(16, 0, 14, 0)),
+        reply(words("The stream is cut and the rest never comes."), words("But it did!"), usage=Usage(16, 0, 14, 0)),
     )
     await scene.ask([user("What happens when a stream is cut?")])
 

@@ -1,9 +1,9 @@
 """Translates the events of one Codex turn into turn events.
 
 Codex retries a stream that was cut upstream; the deltas then start again from the first word under a new item id. The
-translator drops text that was already passed on; if the new text differs from it, the answer fails. A reasoning summary
-may differ: it is then passed on again as a new part, unless the client has received part of a message, which must not
-be interrupted.
+translator drops text that was already passed on, of complete messages too; if the new text differs from an incomplete
+message, the answer fails. A reasoning summary may differ: it is then passed on again as a new part, unless the client
+has received part of a message, which must not be interrupted.
 
 Codex itself answers a call whose arguments it cannot parse or whose tool is not declared. In the first case, the client
 must answer the call: the thread then no longer holds the client's conversation. The second case is left to codex.
@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
+
+from msgspec import Struct
 
 from bridge.conversation.events import (
     Failed,
@@ -36,6 +38,7 @@ from codex_rpc.wire.arguments import codex_can_parse
 from codex_rpc.wire.protocol import (
     CodexFailure,
     CompactionStarted,
+    ErrorReported,
     Event,
     FinishedTurn,
     MessageDelta,
@@ -65,8 +68,8 @@ class Translator:
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
-        self._text = _Item()
-        self._reasoning = _Item()
+        self._messages = _Messages()
+        self._reasoning = _Summary()
         self._calls: set[str] = set()
         self._response_is_complete = False
         self.items: list[Item] = []
@@ -96,10 +99,13 @@ class Translator:
                     out += self._item_completed(item)
                 case ResponseCompleted(usage=usage):
                     self._response_is_complete = True
+                    self._messages.end_response()
                     out += [Used(usage)] if usage is not None else []
                     out += self.suspend()
                 case ToolCallAsked():
                     out += self._call_requested(event)
+                case ErrorReported(will_retry=True):
+                    self._messages.retry()
                 case CompactionStarted():
                     out.append(Failed(upstream_failed("Codex started to compact the conversation.")))
                 case TurnCompleted(turn=FinishedTurn(status=status, failure=failure)):
@@ -119,13 +125,13 @@ class Translator:
         return self.suspend() if self.codex_answers else []
 
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
-        new = self._text.more(item_id, text)
+        new = self._messages.more(item_id, text)
         if new is None:
             return [_text_changed()]
         return [TextDelta(new, pieces)] if new else []
 
     def _reasoned(self, item_id: str, text: str) -> list[TurnEvent]:
-        if self._text.is_partial:
+        if self._messages.is_partial:
             return []
         if not text:
             return [] if self._reasoning.repeats(item_id) else [ReasoningPart(item_id)]
@@ -146,14 +152,13 @@ class Translator:
             case "function_call":
                 return self._called(said)
             case "message":
-                self.items.append(said)
                 return self._message_completed(said)
             case "reasoning":
                 self._reasoning.complete()
             case _:
                 pass
         self.items.append(said)
-        return [] if self._text.is_partial else [ItemDone(said)]
+        return [] if self._messages.is_partial else [ItemDone(said)]
 
     def _called(self, item: Item) -> list[TurnEvent]:
         call_id, name, namespace = item["call_id"], item["name"], item.get("namespace")
@@ -200,25 +205,104 @@ class Translator:
     def _message_completed(self, item: Item) -> list[TurnEvent]:
         """Pass on the part of a complete message that came without deltas."""
         whole = "".join(part.get("text", "") for part in item["content"])
-        said = self._text.complete()
-        if not whole.startswith(said):
+        rest = self._messages.complete(whole)
+        if rest is None:
             return [_text_changed()]
-        rest: list[TurnEvent] = [TextDelta(whole[len(said) :])] if len(whole) > len(said) else []
-        return [*rest, ItemDone(item)]
+        if isinstance(rest, Repeated):
+            return []
+        self.items.append(item)
+        return [*([TextDelta(rest)] if rest else []), ItemDone(item)]
 
 
-class _Item:
-    """The growing text of one item, without the text that a retry repeats under a new item id."""
+class Repeated(Struct, frozen=True):
+    """A complete message that was passed on before."""
+
+
+class _Messages:
+    """The text of the messages of one upstream response, without the text that a retry repeats.
+
+    The text of a new item is held while it may repeat a message of the same response.
+    """
+
+    def __init__(self) -> None:
+        self._id: str | None = None
+        self._complete: list[str] = []
+        self._passed_on: list[str] = []
+        """The pieces of the incomplete message."""
+        self._held: str | None = None
+        """The text of the current item; None once it is decided that the item is new or continues the message."""
+        self._is_retry = False
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a part of a message, but not all of it, was passed on."""
+        return bool(self._passed_on)
+
+    def retry(self) -> None:
+        """Note that codex has reported a retry; over WebSocket it does not report the first one."""
+        self._is_retry = True
+
+    def end_response(self) -> None:
+        """Forget the messages of a complete response: they will not be repeated."""
+        self._complete, self._is_retry = [], False
+
+    def more(self, item_id: str, text: str) -> str | None:
+        """Return the new part of a delta; None if it differs from the text that it should repeat."""
+        if item_id != self._id:
+            self._id = item_id
+            self._held = "" if self._passed_on or self._complete else None
+        if self._held is not None:
+            self._held += text
+            new = self._new_text(self._held)
+            if not new:
+                return new
+            self._held, text = None, new
+        if text:
+            self._passed_on.append(text)
+        return text
+
+    def complete(self, whole: str) -> str | Repeated | None:
+        """End the current item, whose text is `whole`; return the part that came without deltas.
+
+        None means that the text differs from what was passed on.
+        """
+        said = "".join(self._passed_on)
+        is_undecided = self._held is not None or self._id is None
+        self._id = self._held = None
+        if is_undecided and whole in self._complete and not (said and whole.startswith(said)):
+            return Repeated()
+        if is_undecided and not said:
+            said = self._repeated_start(whole)
+        if not whole.startswith(said):
+            return None
+        self._complete.append(whole)
+        self._passed_on = []
+        return whole[len(said) :]
+
+    def _new_text(self, held: str) -> str | None:
+        """Return the part of an item's text that is to be passed on; empty while the text may repeat a message."""
+        said = "".join(self._passed_on)
+        if any(one.startswith(held) for one in (*self._complete, said)):
+            return ""
+        if said:
+            return held[len(said) :] if held.startswith(said) else None
+        start = self._repeated_start(held)
+        self._passed_on = [start] if start else []
+        return held[len(start) :]
+
+    def _repeated_start(self, text: str) -> str:
+        """Return the complete message that a text repeats and continues, if codex has reported a retry."""
+        repeated = [one for one in self._complete if self._is_retry and text.startswith(one)]
+        return max(repeated, key=len, default="")
+
+
+class _Summary:
+    """The growing reasoning summary of one item, without the text that a retry repeats under a new item id."""
 
     def __init__(self) -> None:
         self._id: str | None = None
         self._passed_on: list[str] = []
         self._to_repeat = ""
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether a part of the item, but not all of it, was passed on."""
-        return bool(self._passed_on)
 
     def repeats(self, item_id: str) -> bool:
         """Whether text for this item id repeats earlier text."""
@@ -245,11 +329,9 @@ class _Item:
         self._passed_on, self._to_repeat = [whole], ""
         return whole
 
-    def complete(self) -> str:
-        """Return the item's text so far and forget it: it will not be repeated."""
-        said = "".join(self._passed_on)
+    def complete(self) -> None:
+        """Forget the item's text: it will not be repeated."""
         self._id, self._passed_on, self._to_repeat = None, [], ""
-        return said
 
 
 def _web_search(arguments: str) -> Item:

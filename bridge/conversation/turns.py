@@ -10,7 +10,7 @@ from typing import Any, Literal
 import orjson
 from msgspec import Struct, field
 
-from bridge.conversation.events import Failed, Finished, ToolCall, TurnEvent, Used
+from bridge.conversation.events import Failed, Finished, ItemDone, TextDelta, ToolCall, TurnEvent, Used
 from bridge.conversation.expected_history import Dialect, ExpectedHistory
 from bridge.conversation.limits import Limiter, Limits
 from bridge.conversation.prompt import Item, Prompt
@@ -41,6 +41,9 @@ take the model long to write, while codex requests the first one at once."""
 
 BYTES_PER_TOKEN = 4
 """Rough estimate, used only when upstream reports no usage."""
+
+BLANK_LINE = "\n\n"
+"""Separates the messages of one answer in the chat dialect, which has a single message per answer."""
 
 FELL_BACK = "Falling back from WebSockets"
 """The beginning of codex's warning that a thread uses HTTP from now on."""
@@ -91,6 +94,8 @@ class Turn:
         self._idle_timeout = idle_timeout
         self._join_deltas = join_deltas and self._limiter is None
         self._expected = ExpectedHistory(prompt.toolbox, dialect)
+        self._joins_messages = dialect == "chat"
+        self._has_text = self._message_ended = False
         self._calls: list[ToolCall] = []
         self._cancelled = False
         self._is_over = False
@@ -230,7 +235,7 @@ class Turn:
         if self._limiter is not None:
             events = self._limiter.feed(events)
         out: list[TurnEvent] = []
-        for event in events:
+        for event in map(self._separated, events):
             match event:
                 case ToolCall() if self._calls and self.prompt.one_call_at_a_time:
                     self._thread.held_calls.append(event)
@@ -248,6 +253,18 @@ class Turn:
             out.append(event)
         self._expected.feed(out)
         return out
+
+    def _separated(self, event: TurnEvent) -> TurnEvent:
+        """Put a blank line before a message that follows another one, unless messages are separate items."""
+        match event:
+            case ItemDone({"type": "message"}):
+                self._message_ended = self._has_text
+            case TextDelta(text, tokens):
+                is_next, self._has_text, self._message_ended = self._message_ended, True, False
+                return TextDelta(BLANK_LINE + text, tokens) if is_next and self._joins_messages else event
+            case _:
+                pass
+        return event
 
     def _estimate(self) -> TokenUsage:
         """Estimate the usage of an upstream response that was cut off before it reported its usage."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bridge.config import ReasoningDisplay
 from bridge.conversation import turns
 from bridge.conversation.events import Failed, Finished, ItemDone, TextDelta, ToolCall, TurnEvent, Used
+from bridge.conversation.expected_history import Dialect
 from bridge.conversation.limits import Limits
 from bridge.conversation.prompt import Prompt, function_call, function_call_output, message
 from bridge.conversation.tools import Tool, Toolbox, codex_name
@@ -83,8 +84,9 @@ class ScriptedThread:
         *,
         prompt: Prompt = PROMPT,
         idle: float = 60,
+        dialect: Dialect = "chat",
     ) -> Turn:
-        return Turn(self.thread, prompt, outputs or {}, limits or Limits(), idle)
+        return Turn(self.thread, prompt, outputs or {}, limits or Limits(), idle, dialect=dialect)
 
     def answered(self, outputs: Mapping[str, Any]) -> bool:
         """Return whether codex got exactly these outputs, in any order."""
@@ -125,6 +127,25 @@ async def test_an_answer_is_read_to_its_end() -> None:
     assert (turn.outcome, turn.awaited, scripted.thread.turn_id) == ("complete", frozenset(), None)
     assert turn.expected_history() == [message("assistant", "Hello")]
     assert turn.items == [message("assistant", "Hello")]
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(stop=("\n\n", "!"))], ids=["no limits", "stop sequences"])
+async def test_in_chat_a_blank_line_separates_the_messages_of_an_answer(limits: Limits) -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn(limits=limits)
+    scripted.say(codex.message(""), codex.message("I look."), codex.message("It is 5."), used(USAGE))
+    scripted.say(ended())
+    assert await read(turn) == [TextDelta("I look."), TextDelta("\n\nIt is 5."), Used(USAGE), Finished("stop")]
+    assert turn.expected_history() == [message("assistant", "I look.\n\nIt is 5.")]
+    assert [one["content"][0]["text"] for one in turn.items] == ["", "I look.", "It is 5."]
+
+
+async def test_in_responses_the_messages_of_an_answer_are_items() -> None:
+    scripted = ScriptedThread()
+    turn = scripted.turn(dialect="responses")
+    scripted.say(codex.message("I look."), codex.message("It is 5."), used(USAGE), ended())
+    assert await read(turn) == [TextDelta("I look."), TextDelta("It is 5."), Used(USAGE), Finished("stop")]
+    assert turn.expected_history() == [message("assistant", "I look."), message("assistant", "It is 5.")]
 
 
 async def test_an_answer_with_calls_suspends_the_turn() -> None:
