@@ -37,10 +37,19 @@ _FEATURES_OFF = (
     "sleep_tool",
     "tool_suggest",
     "unified_exec",
+    "unified_image_budget",  # replaces the client's detail of every image by `original`
     "view_image",
     "workspace_dependencies",
 )
 
+
+_OF_NAMED: Mapping[str, Any] = {
+    "description": "",
+    "upgrade": None,
+    # As codex had it while these models were in its catalogue: it then sends `original` as `high`.
+    "supports_image_detail_original": False,
+}
+"""How the named models differ from the newer model whose metadata they get."""
 
 _SWITCHES: Mapping[str, Any] = {
     "notify": [],
@@ -96,11 +105,7 @@ def plain_catalogue(printed: bytes) -> bytes:
         pattern = next(model for model in models if not model.get("use_responses_lite"))
     except (KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"not a model catalogue: {error!r}") from error
-    models += [
-        {**pattern, "slug": slug, "display_name": slug, "description": "", "upgrade": None}
-        for slug in NAMED
-        if slug not in slugs
-    ]
+    models += [{**pattern, "slug": slug, "display_name": slug, **_OF_NAMED} for slug in NAMED if slug not in slugs]
     return json.dumps({"models": models}).encode()
 
 

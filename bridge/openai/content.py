@@ -5,7 +5,7 @@ Source: the OpenAI API reference, "Create chat completion" and "Create a model r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from bridge.openai.images import check_image_url
@@ -30,9 +30,18 @@ class Refusal(Shape, frozen=True, tag_field="type", tag="refusal"):
     refusal: str
 
 
+_DETAILS = {"low": "high"}
+"""Details that codex cannot send → the nearest one. It would replace an image in low detail by a sentence."""
+_WHOLE = "original"
+"""The detail for an image without one: with any other, codex scales large images down."""
+
+
 class NestedUrl(Shape, frozen=True):
     url: str
     detail: str | None = None
+
+    def without_effect(self) -> Iterable[str]:
+        return ["detail"] if self.detail in _DETAILS else []
 
     def __post_init__(self) -> None:
         check_image_url(self.url, "url")
@@ -44,6 +53,9 @@ class Image(Shape, frozen=True, tag_field="type", tag="image_url"):
     image_url: str | NestedUrl | None = None
     detail: str | None = None
     file_id: str | None = None
+
+    def without_effect(self) -> Iterable[str]:
+        return ["detail"] if self.detail in _DETAILS else []
 
     def __post_init__(self) -> None:
         if isinstance(self.image_url, str):
@@ -116,7 +128,7 @@ def _part(part: Part, text_type: str) -> Mapping[str, Any]:
         case Text(text) | Refusal(text):
             return {"type": text_type, "text": text}
         case Image(NestedUrl(url, detail)) | Image(str(url), detail):
-            item = {"type": "input_image", "image_url": url}
-            return {**item, "detail": detail} if detail else item
+            detail = _DETAILS.get(detail, detail) if detail else _WHOLE
+            return {"type": "input_image", "image_url": url, "detail": detail}
         case _:
             raise AssertionError(f"{part} is refused when it is read")

@@ -51,9 +51,12 @@ def rewritten(*models: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
     return catalogue["models"]
 
 
+OF_NAMED = {"description": "", "upgrade": None, "supports_image_detail_original": False}
+
+
 def named(slug: str) -> dict[str, Any]:
     """Return a named model that codex no longer ships, as the catalogue has it."""
-    return {**PLAIN, "slug": slug, "display_name": slug, "description": "", "upgrade": None}
+    return {**PLAIN, "slug": slug, "display_name": slug, **OF_NAMED}
 
 
 def test_a_model_loses_the_tools_roles_limits_and_preferences_of_codex() -> None:
@@ -181,6 +184,7 @@ def test_the_command_switches_off_codexs_features_and_limits(path: str) -> None:
             "sleep_tool": False,
             "tool_suggest": False,
             "unified_exec": False,
+            "unified_image_budget": False,
             "view_image": False,
             "workspace_dependencies": False,
         },

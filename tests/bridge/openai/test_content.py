@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import ApiError
 from bridge.openai.content import Content, input_parts, output_parts, tool_output
-from bridge.openai.shapes import Shape, decode
+from bridge.openai.shapes import Shape, decode, lost
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 IN, OUT = ({"type": kind, "text": "Hi."} for kind in ("input_text", "output_text"))
@@ -24,7 +24,8 @@ def read(content: object) -> Content:
     return decode({"x": content}, Holder).x
 
 
-IMAGE = {"type": "input_image", "image_url": PNG}
+SENT = {"type": "input_image", "image_url": PNG}
+IMAGE = {**SENT, "detail": "original"}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ IMAGE = {"type": "input_image", "image_url": PNG}
         ([{"type": "text", "text": "Hi."}, {"type": "input_text", "text": "Hi."}, OUT], [IN, IN, IN]),
         ([{"type": "refusal", "refusal": "Hi."}], [IN]),
         ([{"type": "image_url", "image_url": {"url": PNG}}, IN], [IMAGE, IN]),
-        ([{"type": "image_url", "image_url": {"url": PNG, "detail": "low"}}], [{**IMAGE, "detail": "low"}]),
+        ([{"type": "image_url", "image_url": {"url": PNG, "detail": "low"}}], [{**IMAGE, "detail": "high"}]),
         ([{"type": "image_url", "image_url": PNG, "detail": None}], [IMAGE]),
         ([{"type": "input_image", "image_url": PNG, "detail": "high"}], [{**IMAGE, "detail": "high"}]),
         ([{"type": "input_image", "image_url": {"url": PNG, "detail": ""}}], [IMAGE]),
@@ -47,6 +48,21 @@ def test_content_of_either_dialect_becomes_parts(content: Any, parts: list[Any])
     assert input_parts(read(content)) == parts
 
 
+@pytest.mark.parametrize(
+    ("part", "lost_paths"),
+    [
+        ({**SENT, "detail": "low"}, ["x[].detail"]),
+        ({"type": "image_url", "image_url": {"url": PNG, "detail": "low"}}, ["x[].image_url.detail"]),
+        ({**SENT, "detail": "high"}, []),
+        ({**SENT, "detail": "auto"}, []),
+        (SENT, []),
+    ],
+)
+def test_a_detail_that_codex_cannot_send_is_named(part: dict[str, Any], lost_paths: list[str]) -> None:
+    body = {"x": [part]}
+    assert lost(body, decode(body, Holder)) == lost_paths
+
+
 def test_a_text_of_the_assistant_is_output() -> None:
     assert output_parts(read("Hi.")) == [OUT]
     assert output_parts(read([IN, {"type": "refusal", "refusal": "Hi."}])) == [OUT, OUT]
@@ -54,7 +70,7 @@ def test_a_text_of_the_assistant_is_output() -> None:
 
 @pytest.mark.parametrize(
     ("content", "output"),
-    [("Hi.", "Hi."), ("", ""), (None, ""), ([], ""), ([OUT], [IN]), ([IMAGE, IN], [IMAGE, IN])],
+    [("Hi.", "Hi."), ("", ""), (None, ""), ([], ""), ([OUT], [IN]), ([SENT, IN], [IMAGE, IN])],
 )
 def test_an_output_is_a_text_or_parts(content: Any, output: Any) -> None:
     assert tool_output(read(content)) == output

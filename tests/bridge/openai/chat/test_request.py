@@ -384,7 +384,7 @@ def test_what_has_no_effect_in_a_known_conversation_is_named_in_each_turn() -> N
                 "role": "user",
                 "content": [
                     {"type": "input_text", "text": "What is it?"},
-                    {"type": "input_image", "image_url": PNG, "detail": "low"},
+                    {"type": "input_image", "image_url": PNG, "detail": "high"},
                 ],
             },
         ),
@@ -398,7 +398,11 @@ def test_what_has_no_effect_in_a_known_conversation_is_named_in_each_turn() -> N
         ),
         (
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG, "detail": None}}]},
-            {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": PNG}]},
+            {
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_image", "image_url": PNG, "detail": "original"}],
+            },
         ),
         (
             {"role": "user", "name": "Ann", "content": "Hello", "cache_control": {"type": "ephemeral"}},
