@@ -73,7 +73,7 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
         )
         opener = Opener(backend, threads, backend_mode.exchanges)
         api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now())
-        responses = Responses(opener, store, admission, settings)
+        responses = Responses(opener, store, admission, threads.owners, settings)
         ledger = Ledger(time.strftime("%Y-%m-%d"))
         sockets = Sockets(responses, admission, ledger, settings)
         status = Status(supervisor, backend, threads, admission, ledger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -39,6 +40,20 @@ class Session(Struct):
     """The number of account changes that codex had reported when the account was read."""
     stamp: object = None
     """The value of the backend's `stamp` when codex was first asked."""
+
+    @property
+    def owner(self) -> str:
+        """A name for the account, equal only for the same account; it does not reveal the account.
+
+        Codex identifies an account of ChatGPT. Of other accounts it reports only the kind, so each login counts as a
+        different account.
+        """
+        account = self.account
+        if account.kind == "chatgpt" and account.email is not None:
+            identity: object = account.kind, account.email, account.workspace
+        else:
+            identity = account.kind, self.stamp
+        return hashlib.blake2b(repr(identity).encode(), digest_size=16).hexdigest()
 
 
 class Backend:

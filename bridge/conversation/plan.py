@@ -17,7 +17,7 @@ import hashlib
 import json
 import operator
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import orjson
@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from bridge.conversation.prefixes import Prefixes, size_of
 from bridge.conversation.prompt import Item, Prompt
+from bridge.conversation.reasoning_owners import ReasoningOwners, digest_reasoning
 from bridge.json_values import is_deeper_than
 
 H = TypeVar("H")
@@ -87,12 +88,6 @@ def advance(start: bytes, items: Sequence[Item]) -> bytes:
     """Return the hash of the history that continues `start` with these items."""
     *_, end = _chain(start, items)
     return end
-
-
-def digest_reasoning(items: Iterable[Item]) -> frozenset[bytes]:
-    """Return a digest of each encrypted reasoning among the items."""
-    encrypted = (item.get("encrypted_content") for item in items if item["type"] == "reasoning")
-    return frozenset(hashlib.blake2b(one.encode(), digest_size=16).digest() for one in encrypted if one)
 
 
 def _chain(start: bytes, items: Sequence[Item]) -> Iterator[bytes]:
@@ -196,14 +191,18 @@ class _Answer(Struct, frozen=True):
 class Conversations(Generic[H]):
     """The cached threads and answers. A thread that is in use is not cached until it is put back."""
 
-    def __init__(self, remembered: int = REMEMBERED) -> None:
+    def __init__(self, remembered: int = REMEMBERED, owners: ReasoningOwners | None = None) -> None:
         self._threads: dict[bytes, list[CachedThread[H]]] = {}
         self._lost: OrderedDict[bytes, str] = OrderedDict()
         self._answers: OrderedDict[bytes, list[_Answer]] = OrderedDict()
         self._room = remembered
+        self._owners = owners or ReasoningOwners()
 
-    def plan(self, prompt: Prompt, history_hash: HistoryHash) -> ThreadPlan[H]:
-        """Return the plan for a prompt with this history hash, and remove the plan's thread from the cache."""
+    def plan(self, prompt: Prompt, history_hash: HistoryHash, owner: str = "") -> ThreadPlan[H]:
+        """Return the plan for a prompt with this history hash, and remove the plan's thread from the cache.
+
+        A new thread gets no reasoning that is known to belong to an account other than `owner`.
+        """
         for length in range(len(prompt.items), 0, -1):
             newest_first = self._threads.get(history_hash.hashes[length], [])[::-1]
             for thread in sorted(newest_first, key=lambda thread: thread.cache_key != prompt.cache_key):
@@ -211,7 +210,7 @@ class Conversations(Generic[H]):
                 if plan is not None and history_hash.reasoning_digests <= thread.reasoning_digests:
                     self._take(thread)
                     return plan
-        return self._new_thread(prompt, history_hash.hashes)
+        return self._new_thread(prompt, history_hash.hashes, owner)
 
     def put(self, thread: CachedThread[H]) -> None:
         """Cache a thread that is ready for its next request; `plan` finds the newest thread with a hash first."""
@@ -249,8 +248,8 @@ class Conversations(Generic[H]):
         if not equal:
             del self._threads[thread.end]
 
-    def _new_thread(self, prompt: Prompt, chain: Sequence[bytes]) -> NewThread:
-        items = tuple(self._with_original_answers(prompt.items, chain))
+    def _new_thread(self, prompt: Prompt, chain: Sequence[bytes], owner: str) -> NewThread:
+        items = self._owners.usable(self._with_original_answers(prompt.items, chain), owner)
         if not any(_is_answer(item) for item in prompt.items):
             return NewThread(items, "new", "first-request")
         reasons = (self._lost[one] for one in reversed(chain) if one in self._lost)

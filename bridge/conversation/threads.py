@@ -23,9 +23,9 @@ from bridge.conversation.plan import (
     NewThread,
     ThreadPlan,
     advance,
-    digest_reasoning,
 )
 from bridge.conversation.prompt import Item, Prompt, message
+from bridge.conversation.reasoning_owners import ReasoningOwners, digest_reasoning, is_reasoning_refused
 from bridge.conversation.spare_threads import Spares
 from bridge.conversation.thread_params import thread_start_params
 from bridge.conversation.turns import LivingThread, Turn
@@ -69,12 +69,15 @@ class Threads:
         self._history_hashes = HistoryHashes()
         self._spares = Spares(spares)
         self._join_deltas = join_deltas
-        self._conversations: Conversations[LivingThread] = Conversations()
+        self.owners = ReasoningOwners()
+        self._conversations: Conversations[LivingThread] = Conversations(owners=self.owners)
         self._waiting: OrderedDict[LivingThread, tuple[CachedThread[LivingThread], float]] = OrderedDict()
         """The unused threads, the longest unused first, with the time of their last use."""
         self._crowded = anyio.Event()
         self._client: Client | None = None
         """The codex on which new threads are started."""
+        self._owner = ""
+        """The account on which they run."""
         self._running = 0
 
     @property
@@ -101,7 +104,7 @@ class Threads:
         Raises:
             CodexError: codex did not take the prompt.
         """
-        self._forget_other_clients(session.client)
+        await self._forget_other_threads(session)
         history_hash = self._history_hashes.of(prompt)
         thread, turn = await self._open(session, prompt, limits, dialect, history_hash)
         self._running += 1
@@ -147,7 +150,7 @@ class Threads:
     ) -> tuple[LivingThread, Turn]:
         """Try the next fitting thread if codex refuses one, and finally a new thread."""
         while True:
-            plan = self._conversations.plan(prompt, history_hash)
+            plan = self._conversations.plan(prompt, history_hash, session.owner)
             try:
                 return await self._carry_out(plan, session, prompt, limits, dialect)
             except RequestRefusedError as refusal:
@@ -170,9 +173,11 @@ class Threads:
             case NewThread(items, thread_outcome, reason):
                 thread_outcome = f"{thread_outcome}; reason={reason}"
                 items = (*(message("developer", note) for note in prompt.notes), *items)
+                # Includes the client's reasoning that the thread does not get: it must not keep the thread from use.
+                digests = digest_reasoning(prompt.items)
                 params = self._start_params(session, prompt)
                 if (spare := self._spares.take(session.client, params)) is not None:
-                    spare.notes = prompt.notes
+                    spare.notes, spare.owner, spare.reasoning_digests = prompt.notes, session.owner, digests
                     turn = Turn(
                         spare,
                         prompt,
@@ -186,6 +191,7 @@ class Threads:
                     with suppress(RequestRefusedError):
                         return await self._run(spare, turn, prompt, items)
                 thread = await self._start(session, prompt, params)
+                thread.reasoning_digests = digests
             case Continue(cached, items):
                 thread, thread_outcome = cached.handle, "continued; reason=same-history"
             case AnswerTools(cached, outputs, items):
@@ -201,7 +207,8 @@ class Threads:
     async def _start(self, session: Session, prompt: Prompt, params: dict[str, Any]) -> LivingThread:
         # Shielded: a thread whose start was requested stays loaded until it is unsubscribed by its id.
         thread_id = await session.client.call(thread_start(params), shield=True)
-        return LivingThread(session.client, thread_id, session.client.subscribe(thread_id), notes=prompt.notes)
+        inbox = session.client.subscribe(thread_id)
+        return LivingThread(session.client, thread_id, inbox, notes=prompt.notes, owner=session.owner)
 
     async def _run(
         self, thread: LivingThread, turn: Turn, prompt: Prompt, items: tuple[Item, ...]
@@ -235,12 +242,16 @@ class Threads:
 
     def _put_back(self, thread: LivingThread, turn: Turn, prompt: Prompt, start: bytes) -> bool:
         """Cache the turn's answer; return whether its thread is kept for the next request."""
+        self.owners.note(turn.items, thread.owner)
+        if turn.failure is not None and is_reasoning_refused(turn.failure):
+            self.owners.refused(thread.reasoning_digests)
         thread.reasoning_digests |= digest_reasoning(turn.items)
         expected = turn.expected_history()
         end = advance(start, expected)
         if turn.outcome in {"complete", "suspended", "codex-answered"} and turn.passed_on_every_call:
             self._conversations.remember(start, expected, turn.items)
-        if turn.outcome in {"complete", "suspended"} and not thread.fell_back and thread.client is self._client:
+        is_current = (thread.client, thread.owner) == (self._client, self._owner)
+        if turn.outcome in {"complete", "suspended"} and not thread.fell_back and is_current:
             cached = CachedThread(
                 thread,
                 end,
@@ -258,15 +269,26 @@ class Threads:
         self._conversations.lost(end, _REASONS.get(turn.outcome, "thread-spoilt"))
         return False
 
-    def _forget_other_clients(self, client: Client) -> None:
-        """Drop the unused threads of every other codex; a replaced codex ends when it has no thread left."""
-        self._client = client
-        self._spares.forget_other_clients(client)
-        for thread, (cached, _) in tuple(self._waiting.items()):
-            if thread.client is not client:
-                del self._waiting[thread]
-                self._conversations.lose(cached, "codex-restarted")
-                thread.client.unsubscribe(thread.id)
+    async def _forget_other_threads(self, session: Session) -> None:
+        """Drop the unused threads of every other codex and account.
+
+        A replaced codex ends when it has no thread left.
+        """
+        self._client, self._owner = session.client, session.owner
+        self._spares.forget_other_clients(session.client)
+        others = [
+            (thread, cached)
+            for thread, (cached, _) in self._waiting.items()
+            if (thread.client, thread.owner) != (self._client, self._owner)
+        ]
+        for thread, cached in others:
+            is_replaced = thread.client is not session.client
+            del self._waiting[thread]
+            self._conversations.lose(cached, "codex-restarted" if is_replaced else "account-changed")
+            thread.client.unsubscribe(thread.id)
+        for thread, _ in others:
+            if thread.client is session.client:
+                await _close(thread)
 
 
 async def _close(thread: LivingThread) -> None:

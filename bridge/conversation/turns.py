@@ -15,7 +15,7 @@ from bridge.conversation.expected_history import Dialect, ExpectedHistory
 from bridge.conversation.limits import Limiter, Limits
 from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.translate import Translator
-from bridge.errors import upstream_timeout
+from bridge.errors import ApiError, upstream_timeout
 from codex_rpc.client.client import Client
 from codex_rpc.client.inbox import Inbox
 from codex_rpc.errors import RequestRefusedError
@@ -70,6 +70,8 @@ class LivingThread(Struct, eq=False):
     reasoning_digests: frozenset[bytes] = frozenset()
     """The digests of the encrypted reasoning that it holds."""
     fell_back: bool = False
+    owner: str = ""
+    """The account on which it runs (`Session.owner`)."""
 
 
 class Turn:
@@ -102,6 +104,8 @@ class Turn:
         """Whether codex has ended the turn or has been asked to."""
         self._reported_usage = False
         self.thread_outcome = ""
+        self.failure: ApiError | None = None
+        """Why the upstream did not complete the answer."""
         self.outcome: Literal["running", "complete", "suspended", "codex-answered", "failed"] = "running"
 
     async def next_events(self) -> list[TurnEvent]:
@@ -156,6 +160,11 @@ class Turn:
     def thread_id(self) -> str:
         """The id of the thread on which it runs."""
         return self._thread.id
+
+    @property
+    def owner(self) -> str:
+        """The account that the answer's encrypted reasoning belongs to."""
+        return self._thread.owner
 
     @property
     def items(self) -> list[Item]:
@@ -277,6 +286,8 @@ class Turn:
         """Set the outcome by codex's own end of the answer; an end at a limit leaves the turn running."""
         if self._is_over:
             self._thread.turn_id = None
+        if isinstance(end, Failed):
+            self.failure = end.error
         if end == Finished("tool_calls"):
             self.outcome = "codex-answered" if self._translator.codex_answers else "suspended"
             return

@@ -20,6 +20,7 @@ from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
 from bridge.conversation.events import Failed, Finished, TurnEvent
+from bridge.conversation.reasoning_owners import is_reasoning_refused
 from bridge.conversation.turns import Turn
 from bridge.conversation.warm_up import WarmUp
 from bridge.errors import CONTEXT_TOO_LONG, ApiError, from_codex_error, internal_error, unavailable
@@ -207,13 +208,17 @@ class Answer:
                 await body.send_error(as_shown(error, cursor=self._plan.cursor))
 
     async def _write_answer(self, body: _Body) -> None:
-        """Write the answer; if codex dies before the client received any content, repeat the request once."""
+        """Write the answer; repeat the request once if that may help and the client has received no content.
+
+        It helps if codex dies, and if the upstream refuses encrypted reasoning, which is then left out.
+        """
         try:
             await self._write_turns(body)
-        except ConnectionLostError as error:
-            if body.carries_content:
+        except (ConnectionLostError, ApiError) as error:
+            may_help = isinstance(error, ConnectionLostError) or is_reasoning_refused(error)
+            if body.carries_content or not may_help:
                 raise
-            logger.warning("%s before the answer started; repeating the request", error)
+            logger.warning("repeating a request whose answer had not started: %s", error)
             self._writer = self._plan.new_writer()
             await self._write_turns(body)
 

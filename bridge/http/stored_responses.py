@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.config import Settings
+from bridge.conversation.reasoning_owners import ReasoningOwners
 from bridge.conversation.turns import Turn
 from bridge.conversation.warm_up import WarmUp
 from bridge.errors import ApiError, invalid_request, response_not_found, store_failed, upstream_failed
@@ -77,12 +78,20 @@ class OnSocket:
 class Responses:
     """The handlers of these routes."""
 
-    def __init__(self, opener: Opener, store: ResponseStore, admission: Admission, settings: Settings) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        store: ResponseStore,
+        admission: Admission,
+        owners: ReasoningOwners,
+        settings: Settings,
+    ) -> None:
         self._opener = opener
         self._store = store
         self._admission = admission
         self._settings = settings
-        self._histories = Histories(store, settings.store_age, anyio.current_time)
+        self._owners = owners
+        self._histories = Histories(store, settings.store_age, anyio.current_time, note=self._note_reasoning)
         self._recent = Recent()
         self._running: dict[str, _Running] = {}
 
@@ -196,7 +205,8 @@ class Responses:
                 yield turn
 
         async def settle() -> None:
-            stored = Stored(running.output.response, parsed.input, running.output.items)
+            owner = running.turn.owner if isinstance(running.turn, Turn) else None
+            stored = Stored(running.output.response, parsed.input, running.output.items, owner)
             if parsed.store:
                 await self._keep(stored)
             if socket is not None:
@@ -231,6 +241,10 @@ class Responses:
             self._histories.extend(stored)
         except StoreError as error:
             logger.error("response %s is not stored: %s", stored.id, error)
+
+    def _note_reasoning(self, stored: Stored) -> None:
+        if stored.owner is not None:
+            self._owners.note(stored.output, stored.owner)
 
     # ── looking up ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -272,5 +286,6 @@ class Responses:
                 stored = await self._stored(PREFIX + key)
             except ApiError:
                 continue
+            self._note_reasoning(stored)
             found |= {item["id"]: item for item in input_items([stored])}
         return {item_id: found[item_id] for item_id in ids if item_id in found}

@@ -31,8 +31,17 @@ class _CachedHistory(Struct, frozen=True):
 class Histories:
     """The items of chains by the id of their last response; ages and times are seconds."""
 
-    def __init__(self, store: ResponseStore, longest: float, now: Callable[[], float], room: int = ROOM) -> None:
+    def __init__(
+        self,
+        store: ResponseStore,
+        longest: float,
+        now: Callable[[], float],
+        room: int = ROOM,
+        note: Callable[[Stored], None] = lambda stored: None,
+    ) -> None:
+        """`note` is called with each response that is read from the store."""
         self._store = store
+        self._note = note
         self._unread = min(UNREAD, longest * PART)
         self._now = now
         self._room = room
@@ -55,6 +64,8 @@ class Histories:
         chain = await self._store.chain(response_id)
         if chain is None:
             return None
+        for stored in chain:
+            self._note(stored)
         items = tuple(history(chain))
         self._remember(response_id, _CachedHistory(items, len(orjson.dumps(items)), self._now()))
         return items

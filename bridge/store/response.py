@@ -21,6 +21,8 @@ class Stored(Struct, frozen=True):
     response: Mapping[str, Any]
     input: Sequence[Item]
     output: Sequence[Item]
+    owner: str | None = None
+    """The account that the encrypted reasoning in the output belongs to; None in records of old versions."""
 
     @property
     def id(self) -> str:
@@ -32,7 +34,7 @@ class Stored(Struct, frozen=True):
 
     def dumped(self) -> bytes:
         """Return the record as JSON."""
-        return orjson.dumps([self.response, self.input, self.output])
+        return orjson.dumps([self.response, self.input, self.output, self.owner])
 
     @classmethod
     def loaded(cls, record: bytes) -> Stored:

@@ -74,6 +74,8 @@ class Account(Struct, frozen=True):
     plan: str | None
     needs_login: bool
     email: str | None = None
+    workspace: str | None = None
+    """The id of the ChatGPT account that pays, which may be shared by several users."""
 
     @property
     def ready(self) -> bool:
@@ -110,8 +112,13 @@ def account_read() -> Call[Account]:
 
     def read(result: Any) -> Account:
         account: Params = result.get("account") or {}
+        routing: Params = result.get("workspaceRouting") or {}
         return Account(
-            account.get("type"), account.get("planType"), bool(result["requiresOpenaiAuth"]), account.get("email")
+            account.get("type"),
+            account.get("planType"),
+            bool(result["requiresOpenaiAuth"]),
+            account.get("email"),
+            routing.get("chatgptAccountId"),
         )
 
     return Call("account/read", {}, read)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from bridge.codex.backend import Backend, Session
 from codex_rpc.background import running
@@ -16,6 +17,7 @@ from codex_rpc.client.client import Client, connect
 from codex_rpc.errors import RequestRefusedError
 from codex_rpc.process.child import Sink
 from codex_rpc.supervisor import Supervisor
+from codex_rpc.wire.calls import Account
 
 LOGGED_IN: dict[str, Any] = {"result": {"account": {"type": "chatgpt"}, "requiresOpenaiAuth": True}}
 LOGGED_OUT: dict[str, Any] = {"result": {"account": None, "requiresOpenaiAuth": True}}
@@ -110,3 +112,21 @@ async def test_a_failed_account_query_is_repeated() -> None:
 
         codex.give(LOGGED_IN)
         assert (await backend.session()).account.ready
+
+
+def owner(account: Account, stamp: object = None) -> str:
+    return Session(cast("Client", None), account, (), 0, stamp).owner
+
+
+def test_an_account_of_chatgpt_is_the_same_after_another_login_and_with_another_plan() -> None:
+    ada = Account("chatgpt", "plus", needs_login=True, email="ada@example.com", workspace="w1")
+    assert owner(ada, "first") == owner(replace(ada, plan="pro"), "second")
+    assert owner(ada) != owner(replace(ada, email="bob@example.com"))
+    assert owner(ada) != owner(replace(ada, workspace="w2"))
+    assert "ada" not in owner(ada)
+
+
+@pytest.mark.parametrize("kind", ["apiKey", "amazonBedrock", None, "chatgpt"])
+def test_an_account_that_codex_does_not_identify_is_another_one_after_each_login(kind: str | None) -> None:
+    account = Account(kind, None, needs_login=True)
+    assert owner(account, "first") == owner(account, "first") != owner(account, "second")

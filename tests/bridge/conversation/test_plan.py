@@ -19,10 +19,10 @@ from bridge.conversation.plan import (
     NewThread,
     ThreadPlan,
     advance,
-    digest_reasoning,
     history_hash_of,
 )
 from bridge.conversation.prompt import Item, Prompt, function_call, function_call_output, message
+from bridge.conversation.reasoning_owners import digest_reasoning
 from bridge.conversation.tools import Tool, Toolbox
 
 Q, Q2, Q3 = (message("user", text) for text in ("one?", "two?", "three?"))

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.codex.backend import Backend
 from bridge.config import Settings
+from bridge.conversation.reasoning_owners import ReasoningOwners
 from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
 from bridge.http.answer import response_start
@@ -60,7 +61,7 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     backend = Backend(supervisor, patience=0)
     opener = Opener(backend, threads, Exchanges(IdsAndClock(unique=lambda: "0", now=lambda: 0)))
     no_store = cast("ResponseStore", None)
-    responses = Responses(opener, no_store, admission, settings)
+    responses = Responses(opener, no_store, admission, ReasoningOwners(), settings)
     status = Status(supervisor, backend, threads, admission, ledger)
     sockets = Sockets(responses, admission, ledger, settings)
     api = Api(backend, opener, admission, settings, 0)
