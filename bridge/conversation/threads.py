@@ -123,7 +123,7 @@ class Threads:
 
     async def prepare(self, session: Session, prompt: Prompt) -> None:
         """Have a spare thread ready for a new conversation with this prompt's settings; a failure is ignored."""
-        self._forget_other_clients(session.client)
+        await self._forget_other_threads(session)
         await self._spares.prepare(session.client, self._start_params(session, prompt))
 
     async def keep_spares(self) -> None:

@@ -325,7 +325,7 @@ def test_repeated_reasoning_is_passed_on_once_and_other_reasoning_as_a_new_part(
 def test_a_repeated_message_is_remembered_once() -> None:
     translator = Translator(BOX)
     translator.feed([message("One"), delta("One", "msg_2"), message("One")])
-    assert translator.items == [HELLO | {"content": [{"type": "output_text", "text": "One"}]}]
+    assert translator.items == [message("One").item]
 
 
 def test_items_that_a_retry_repeats_are_kept_but_not_passed_on() -> None:
