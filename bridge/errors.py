@@ -1,4 +1,4 @@
-"""The errors that clients receive, and the translation of codex's failures into them.
+"""The errors that clients receive, and the translation of a failed connection to codex into them.
 
 Every error on the wire is an `ApiError`; docs/errors.md lists them in a table. The shape is the error object of the
 OpenAI API, always with all four keys.
@@ -6,9 +6,9 @@ OpenAI API, always with all four keys.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import Any, cast
+from math import ceil
+from typing import Any
 
 from codex_rpc.errors import (
     CodexError,
@@ -19,15 +19,16 @@ from codex_rpc.errors import (
     RequestRefusedError,
     UnsendableError,
 )
-from codex_rpc.wire.protocol import CodexFailure
 
+TOO_MANY = 429
 USAGE_LIMIT = "usage_limit_reached"
 CONTEXT_TOO_LONG = "context_length_exceeded"
 
-LOG_IN = (
-    "Codex is not logged in. Run `codex login` or `codex-openai-proxy login` (with --device-auth on a machine without "
-    "a browser) as the user who runs this server, then repeat the request; the server does not need a restart."
+HOW_TO_LOG_IN = (
+    "Run `codex login` or `codex-openai-proxy login` (with --device-auth on a machine without a browser) as the user "
+    "who runs this server, then repeat the request; the server does not need a restart."
 )
+LOG_IN = f"Codex is not logged in. {HOW_TO_LOG_IN}"
 
 
 @dataclass(eq=False)
@@ -121,21 +122,21 @@ def socket_too_old(seconds: float) -> ApiError:
     return invalid_request(message, code="websocket_connection_limit_reached")
 
 
-def too_many_frames(most: int, retry_after: float) -> ApiError:
+def too_many_frames(most: int, seconds: float) -> ApiError:
     """Return a 429: more requests wait on one WebSocket than it may hold."""
     message = f"At most {most} requests may wait on one WebSocket, 32 MB in all. Send it again after the next answer."
-    return ApiError(429, "rate_limit_error", "too_many_requests", message, headers=_retry_after(retry_after))
+    return ApiError(429, "rate_limit_error", "too_many_requests", message, headers=retry_after(seconds))
 
 
-def too_many_requests(most: int, retry_after: float) -> ApiError:
+def too_many_requests(most: int, seconds: float) -> ApiError:
     """Return a 429: more answers are requested than may run at once."""
     message = f"This server already runs {most} answers at once, its limit (--answers). Try again in a moment."
-    return ApiError(429, "rate_limit_error", "too_many_requests", message, headers=_retry_after(retry_after))
+    return ApiError(429, "rate_limit_error", "too_many_requests", message, headers=retry_after(seconds))
 
 
-def unavailable(message: str, retry_after: float = 1) -> ApiError:
-    """Return a 503: Codex cannot answer now, but a retry after `retry_after` seconds may succeed."""
-    return ApiError(503, "server_error", "codex_unavailable", message, headers=_retry_after(retry_after))
+def unavailable(message: str, seconds: float = 1) -> ApiError:
+    """Return a 503: Codex cannot answer now, but a retry after `seconds` may succeed."""
+    return ApiError(503, "server_error", "codex_unavailable", message, headers=retry_after(seconds))
 
 
 def upstream_failed(message: str) -> ApiError:
@@ -173,53 +174,6 @@ def from_codex_error(error: CodexError) -> ApiError:
             return upstream_failed(f"{error}.")
 
 
-def from_codex_failure(failure: CodexFailure) -> ApiError:
-    """Translate the failure of a turn; an upstream error body inside the message provides message, param and code."""
-    upstream = _upstream_error(failure.message)
-    message = str(upstream.get("message") or failure.message)
-    match failure.kind:
-        case "usageLimitExceeded":
-            return ApiError(429, "rate_limit_error", USAGE_LIMIT, message)
-        case "rateLimitExceeded":
-            return ApiError(429, "rate_limit_error", "rate_limit_exceeded", message, headers=_retry_after(5))
-        case "serverOverloaded" | "flexUnavailable" | "policyCapacityUnavailable":
-            return unavailable(message, 5)
-        case "contextWindowExceeded":
-            return invalid_request(message, "messages", CONTEXT_TOO_LONG)
-        case "unauthorized":
-            return ApiError(401, "authentication_error", "codex_not_logged_in", f"{message} {LOG_IN}")
-        case "modelNotFound":
-            return ApiError(404, "invalid_request_error", "model_not_found", message, "model")
-        case "badRequest":
-            return invalid_request(message, _text(upstream.get("param")), _text(upstream.get("code")))
-        case "cyberPolicy" | "misalignmentPolicyViolation" | "inferenceHookDenied":
-            return invalid_request(message, code="content_policy_violation")
-        case _ if failure.http_status == 401:
-            return ApiError(401, "authentication_error", "codex_not_logged_in", f"{message}. {LOG_IN}")
-        case _ if failure.http_status == 429:
-            return ApiError(429, "rate_limit_error", "rate_limit_exceeded", message, headers=_retry_after(5))
-        case _ if upstream:
-            return invalid_request(message, _text(upstream.get("param")), _text(upstream.get("code")))
-        case _:
-            return upstream_failed(message)
-
-
-def _upstream_error(message: str) -> dict[str, Any]:
-    """Return the error object of an upstream 400, whose JSON body codex puts into the message text."""
-    start = message.find("{")
-    if start < 0:
-        return {}
-    try:
-        body: object = json.loads(message[start:])
-    except ValueError:
-        return {}
-    error: object = cast("dict[str, Any]", body).get("error") if isinstance(body, dict) else None
-    return cast("dict[str, Any]", error) if isinstance(error, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _retry_after(seconds: float) -> dict[str, str]:
-    return {"retry-after": str(max(1, round(seconds)))}
+def retry_after(seconds: float) -> dict[str, str]:
+    """Return the header that says when to repeat a request: whole seconds, at least one."""
+    return {"retry-after": str(max(1, ceil(seconds)))}

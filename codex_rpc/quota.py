@@ -59,11 +59,15 @@ def updated(quota: Quota, news: RateLimit) -> Quota:
     return {**quota, news.id: merged}
 
 
-def exhausted_until(quota: Quota) -> int | None:
-    """Return when a used-up quota is available again, in epoch seconds; None if that is not known.
+USED_UP = 99.0
+"""Percent from which a window counts as used up; codex reports rounded figures, and sometimes a little late."""
 
-    This is the reset of the fullest window; if several are full, the latest of their resets.
+
+def exhausted_until(quota: Quota, epoch: float) -> int | None:
+    """Return when a used-up quota is available again, in epoch seconds; None if no window is known to be used up.
+
+    This is the latest reset of the used-up windows. `epoch` is the current time; after its reset, a window is new.
     """
-    windows = [window for limit in quota.values() for window in limit.windows.values() if window.resets_at]
-    full = min(100.0, max((window.used_percent for window in windows), default=100.0))
-    return max((window.resets_at or 0 for window in windows if window.used_percent >= full), default=None)
+    windows = [window for limit in quota.values() for window in limit.windows.values()]
+    resets = [window.resets_at for window in windows if window.used_percent >= USED_UP and window.resets_at]
+    return max((reset for reset in resets if reset > epoch), default=None)

@@ -31,8 +31,9 @@ from bridge.conversation.events import (
 )
 from bridge.conversation.prompt import Item, function_call
 from bridge.conversation.tools import Tool, Toolbox
-from bridge.errors import from_codex_failure, upstream_failed
+from bridge.errors import upstream_failed
 from bridge.json_values import json_object
+from bridge.refusals import from_codex_failure, is_permanent
 from codex_rpc.wire import protocol
 from codex_rpc.wire.arguments import codex_can_parse
 from codex_rpc.wire.protocol import (
@@ -104,6 +105,8 @@ class Translator:
                     out += self.suspend()
                 case ToolCallAsked():
                     out += self._call_requested(event)
+                case ErrorReported(failure=failure) if is_permanent(failure):
+                    out.append(Failed(from_codex_failure(failure)))  # codex may want to repeat the request
                 case ErrorReported(will_retry=True):
                     self._messages.retry()
                 case CompactionStarted():

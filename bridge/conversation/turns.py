@@ -24,6 +24,7 @@ from codex_rpc.wire.calls import turn_interrupt
 from codex_rpc.wire.protocol import (
     ErrorReported,
     Event,
+    ModelRerouted,
     RawItemCompleted,
     TokenUsage,
     ToolCallAsked,
@@ -106,6 +107,8 @@ class Turn:
         self.thread_outcome = ""
         self.failure: ApiError | None = None
         """Why the upstream did not complete the answer."""
+        self.rerouted_to: str | None = None
+        """The model that answers in place of the requested one, if the upstream chose another."""
         self.outcome: Literal["running", "complete", "suspended", "codex-answered", "failed"] = "running"
 
     async def next_events(self) -> list[TurnEvent]:
@@ -192,6 +195,9 @@ class Turn:
                     call_id in self._thread.handed_over
                 ):
                     self._thread.handed_over.remove(call_id)
+                case ModelRerouted(to_model=model) if model != self.rerouted_to:
+                    self.rerouted_to = model
+                    logger.warning("the upstream answers with the model %r instead of %r", model, self.prompt.model)
                 case ToolCallAsked():
                     mine += [event] if self._is_open(event) else []
                 case _ if getattr(event, "turn_id", None) == self._thread.turn_id:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bridge.errors import USAGE_LIMIT, ApiError
+from bridge.errors import TOO_MANY, ApiError, retry_after
+from bridge.refusals import seconds_named
 from bridge.telemetry.ledger import Day, Ledger, RequestLogEntry
 from codex_rpc.quota import Quota, RateLimit, Window, exhausted_until
 from codex_rpc.wire.calls import Account
@@ -66,11 +67,15 @@ def quota_headers(quota: Quota, epoch: float) -> dict[str, str]:
 
 
 def with_quota(error: ApiError, quota: Quota, epoch: float) -> ApiError:
-    """Return the error with the quota headers, and with `retry-after` if the quota is used up."""
+    """Return the error with the quota headers.
+
+    The `retry-after` of a 429 is the reset of the used-up quota, or else the time that the message names.
+    """
     headers = quota_headers(quota, epoch)
-    until = exhausted_until(quota)
-    if error.code == USAGE_LIMIT and until is not None:
-        headers["retry-after"] = str(max(1, round(until - epoch)))
+    if error.status == TOO_MANY:
+        until = exhausted_until(quota, epoch)
+        seconds = seconds_named(error.message, epoch) if until is None else until - epoch
+        headers |= {} if seconds is None else retry_after(seconds)
     return replace(error, headers=error.headers | headers)
 
 

@@ -50,6 +50,12 @@ class CodexFailure(Shape, frozen=True):
 
     message: str
     info: str | Mapping[str, FailureDetails | None] | None = field(default=None, name="codexErrorInfo")
+    additional_details: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """What the upstream said; while codex retries, its message only counts the attempts."""
+        return self.additional_details or self.message
 
     @property
     def kind(self) -> str:
@@ -128,6 +134,12 @@ class CompactionStarted(_OfTurn, frozen=True):
     """Codex has begun to replace the thread's history with a summary that the model writes."""
 
 
+class ModelRerouted(_OfTurn, frozen=True):
+    """The upstream answers with another model than the requested one."""
+
+    to_model: str
+
+
 class Warned(Shape, frozen=True):
     """A warning of codex about the thread."""
 
@@ -184,6 +196,7 @@ ThreadEvent: TypeAlias = (
     | ErrorReported
     | TurnCompleted
     | CompactionStarted
+    | ModelRerouted
     | Warned
     | ToolCallAsked
 )
@@ -273,6 +286,7 @@ _EVENTS: Mapping[str, type[Event]] = {
     "rawResponse/completed": ResponseCompleted,
     "error": ErrorReported,
     "turn/completed": TurnCompleted,
+    "model/rerouted": ModelRerouted,
     "account/updated": AccountChanged,
     "account/login/completed": LoginCompleted,
     "account/rateLimits/updated": QuotaReported,

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bridge.errors import (
     LOG_IN,
     ApiError,
     body_too_large,
     from_codex_error,
-    from_codex_failure,
     internal_error,
     invalid_api_key,
     invalid_request,
@@ -36,18 +32,6 @@ from codex_rpc.errors import (
     ProtocolError,
     RequestRefusedError,
     UnsendableError,
-)
-from codex_rpc.wire.protocol import CodexFailure, FailureDetails
-
-UPSTREAM_400 = json.dumps(
-    {
-        "error": {
-            "message": "Unknown parameter: 'input[0].x'.",
-            "type": "invalid_request_error",
-            "param": "input[0].x",
-            "code": "unknown_parameter",
-        }
-    }
 )
 
 
@@ -176,7 +160,7 @@ def test_the_text_of_an_error_is_its_message() -> None:
         (invalid_api_key("Wrong."), {"www-authenticate": "Bearer"}),
         (method_not_allowed("PUT", "/models", "GET, HEAD"), {"allow": "GET, HEAD"}),
         (unavailable("Soon."), {"retry-after": "1"}),
-        (unavailable("Soon.", 4.6), {"retry-after": "5"}),
+        (unavailable("Soon.", 4.2), {"retry-after": "5"}),
         (unavailable("Soon.", 0.01), {"retry-after": "1"}),
         (invalid_request("No."), {}),
         (internal_error(), {}),
@@ -238,122 +222,3 @@ def test_an_error_has_the_headers_that_belong_to_its_status(error: ApiError, hea
 )
 def test_a_codex_error_becomes_a_client_error_or_a_server_error(error: CodexError, expected: ApiError) -> None:
     assert asdict(from_codex_error(error)) == asdict(expected)
-
-
-@pytest.mark.parametrize(
-    ("failure", "expected"),
-    [
-        (
-            CodexFailure("You have hit your limit.", "usageLimitExceeded"),
-            ApiError(429, "rate_limit_error", "usage_limit_reached", "You have hit your limit."),
-        ),
-        (
-            CodexFailure("Slow down.", "rateLimitExceeded"),
-            ApiError(429, "rate_limit_error", "rate_limit_exceeded", "Slow down.", headers={"retry-after": "5"}),
-        ),
-        (CodexFailure("Busy.", "serverOverloaded"), unavailable("Busy.", 5)),
-        (CodexFailure("Busy.", "flexUnavailable"), unavailable("Busy.", 5)),
-        (CodexFailure("Busy.", "policyCapacityUnavailable"), unavailable("Busy.", 5)),
-        (
-            CodexFailure("Too long.", "contextWindowExceeded"),
-            invalid_request("Too long.", "messages", "context_length_exceeded"),
-        ),
-        (
-            CodexFailure("Token expired.", "unauthorized"),
-            ApiError(401, "authentication_error", "codex_not_logged_in", f"Token expired. {LOG_IN}"),
-        ),
-        (
-            CodexFailure("No such model.", "modelNotFound"),
-            ApiError(404, "invalid_request_error", "model_not_found", "No such model.", "model"),
-        ),
-        (CodexFailure("Bad.", "badRequest"), invalid_request("Bad.")),
-        (
-            CodexFailure(UPSTREAM_400, "badRequest"),
-            invalid_request("Unknown parameter: 'input[0].x'.", "input[0].x", "unknown_parameter"),
-        ),
-        (CodexFailure("No.", "cyberPolicy"), invalid_request("No.", code="content_policy_violation")),
-        (
-            CodexFailure("No.", "misalignmentPolicyViolation"),
-            invalid_request("No.", code="content_policy_violation"),
-        ),
-        (CodexFailure("No.", "inferenceHookDenied"), invalid_request("No.", code="content_policy_violation")),
-        (
-            CodexFailure("stream cut", {"responseStreamDisconnected": FailureDetails(500)}),
-            upstream_failed("stream cut"),
-        ),
-        (CodexFailure("Oops.", "internalServerError"), upstream_failed("Oops.")),
-        (CodexFailure("Oops.", "aKindOfTheFuture"), upstream_failed("Oops.")),
-        (CodexFailure("Oops."), upstream_failed("Oops.")),
-    ],
-    ids=[
-        "usage limit",
-        "rate limit",
-        "overloaded",
-        "no flex",
-        "no capacity",
-        "context window",
-        "unauthorized",
-        "model",
-        "bad request",
-        "bad request with details",
-        "cyber policy",
-        "misalignment policy",
-        "hook",
-        "cut",
-        "internal",
-        "unknown kind",
-        "no kind",
-    ],
-)
-def test_a_failed_turn_becomes_the_error_of_its_kind(failure: CodexFailure, expected: ApiError) -> None:
-    assert asdict(from_codex_failure(failure)) == asdict(expected)
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        (UPSTREAM_400, invalid_request("Unknown parameter: 'input[0].x'.", "input[0].x", "unknown_parameter")),
-        (
-            f"unexpected status 400 Bad Request: {UPSTREAM_400}",
-            invalid_request("Unknown parameter: 'input[0].x'.", "input[0].x", "unknown_parameter"),
-        ),
-        (
-            '{"error": {"message": "No.", "param": ["x"], "code": 7}}',
-            invalid_request("No."),
-        ),
-        (
-            '{"error": {"code": "strange"}}',
-            invalid_request('{"error": {"code": "strange"}}', code="strange"),
-        ),
-        ('{"error": "just words"}', upstream_failed('{"error": "just words"}')),
-        ('{"error": {}}', upstream_failed('{"error": {}}')),
-        ('{"error": ', upstream_failed('{"error": ')),
-        ("{}", upstream_failed("{}")),
-        ("", upstream_failed("")),
-    ],
-    ids=["alone", "after words", "odd types", "no message", "text", "empty error", "cut", "empty object", "empty"],
-)
-def test_an_upstream_error_body_inside_the_message_provides_message_param_and_code(
-    message: str, expected: ApiError
-) -> None:
-    assert asdict(from_codex_failure(CodexFailure(message))) == asdict(expected)
-
-
-@settings(deadline=None)
-@given(
-    kind=st.sampled_from(["other", "badRequest", "usageLimitExceeded", "unauthorized"]),
-    before=st.text(max_size=10),
-    inside=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-        lambda some: (
-            st.lists(some, max_size=3)
-            | st.dictionaries(st.sampled_from(["error", "message", "param", "code"]), some, max_size=4)
-        ),
-        max_leaves=8,
-    ),
-)
-def test_any_upstream_error_body_gives_text_fields_or_none(kind: str, before: str, inside: object) -> None:
-    error = from_codex_failure(CodexFailure(before + json.dumps(inside), kind))
-    assert isinstance(error.message, str)
-    assert isinstance(error.param, str | None)
-    assert isinstance(error.code, str | None)

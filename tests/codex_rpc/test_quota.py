@@ -65,10 +65,14 @@ def test_fields_that_an_update_leaves_out_keep_their_values() -> None:
         ((Window(99, 300, 50), Window(40, 10080, 900)), 50),
         ((Window(130, 300, 50), Window(101, 10080, 900)), 900),
         ((Window(100, 300, None),), None),
+        ((Window(40, 300, 50),), None),
+        ((Window(98, 300, 50), Window(97, 10080, 900)), None),
+        ((Window(100, 300, 9), Window(40, 10080, 900)), None),
+        ((Window(100, 300, 10),), None),
     ],
 )
-def test_a_quota_is_available_again_when_its_fullest_window_resets(
+def test_a_quota_is_available_again_when_its_used_up_windows_have_reset(
     windows: tuple[Window, ...], until: int | None
 ) -> None:
     quota: Quota = {str(number): RateLimit(str(number), primary=window) for number, window in enumerate(windows)}
-    assert exhausted_until(quota) == until
+    assert exhausted_until(quota, 10) == until

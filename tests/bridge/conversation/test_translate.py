@@ -380,11 +380,11 @@ def test_an_answer_that_the_upstream_cut_short_is_finished(message_text: str, re
         (ended("interrupted"), (502, "upstream_error", "The turn was interrupted.")),
         (
             ended("failed", CodexFailure("No more today.", "usageLimitExceeded")),
-            (429, "usage_limit_reached", "No more today."),
+            (429, "usage_limit_reached", "No more today. Try again later."),
         ),
         (
             ended("failed", CodexFailure("Incomplete response returned, reason: another")),
-            (502, "upstream_error", "Incomplete response returned, reason: another"),
+            (502, "upstream_error", "Incomplete response returned, reason: another. Try again in a moment."),
         ),
     ],
     ids=["interrupted", "of a known kind", "incomplete for an unknown reason"],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bridge.errors import USAGE_LIMIT, ApiError
 from bridge.telemetry.ledger import RequestLogEntry
 from bridge.telemetry.report import account_report, entry_report, quota_headers, quota_report, with_quota
@@ -47,14 +49,21 @@ def test_the_headers_report_the_windows_of_the_main_limit() -> None:
     assert quota_headers(QUOTA, 5000)["x-ratelimit-reset-primary"] == "0s"
 
 
-def test_only_an_exhausted_quota_has_a_retry_after() -> None:
+def test_a_refusal_says_when_to_repeat_the_request() -> None:
     full: Quota = {"codex": RateLimit("codex", primary=Window(100, 300, 1000))}
     refused = ApiError(429, "rate_limit_error", USAGE_LIMIT, "No more.", headers={"x-own": "1"})
     error = with_quota(refused, full, 940)
     assert error.headers["retry-after"] == "60"
     assert (error.headers["x-own"], error.headers["x-codex-primary-used-percent"]) == ("1", "100")
-    assert with_quota(refused, full, 5000).headers["retry-after"] == "1"
+    assert "retry-after" not in with_quota(refused, full, 5000).headers
     assert "retry-after" not in with_quota(refused, {}, 940).headers
+    some: Quota = {"codex": RateLimit("codex", primary=Window(40, 300, 1000))}
+    named = ApiError(
+        429, "rate_limit_error", "rate_limit_exceeded", "Try again in 11.05s.", headers={"retry-after": "60"}
+    )
+    assert with_quota(named, some, 940).headers["retry-after"] == "12"
+    unnamed = replace(named, message="Try again later.")
+    assert with_quota(unnamed, some, 940).headers["retry-after"] == "60"
     other = ApiError(502, "server_error", "upstream_error", "Broken.")
     assert "retry-after" not in with_quota(other, full, 940).headers
     assert refused.headers == {"x-own": "1"}
