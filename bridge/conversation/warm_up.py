@@ -16,6 +16,7 @@ class WarmUp(Struct, frozen=True):
     prompt: Prompt
     quota: Quota
     thread_outcome: str = "prepared; reason=warm-up"
+    rerouted_to: str | None = None
 
     async def next_events(self) -> list[TurnEvent]:
         """Return the end of the answer."""

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
+from bridge.codex.models import reverse
 from bridge.conversation.events import Failed, Finished, TurnEvent
 from bridge.conversation.reasoning_owners import is_reasoning_refused
 from bridge.conversation.turns import Turn
@@ -44,9 +45,10 @@ class Writer(Protocol):
     """Encodes events as the bytes of one answer."""
 
     media: Mapping[str, str]
-    keep_alive: bytes
 
     def feed(self, events: Iterable[TurnEvent], choice: int = 0) -> bytes: ...
+
+    def keep_alive(self) -> bytes: ...
 
     def fail(self, error: ApiError) -> bytes: ...
 
@@ -88,13 +90,15 @@ class _Body:
     One timer detects silence; a task is started only when a keep-alive has to be sent.
     """
 
-    def __init__(self, send: Send, writer: Writer, plan: AnswerPlan, tasks: TaskGroup) -> None:
+    def __init__(
+        self, send: Send, filler: Callable[[], bytes], media: Mapping[str, str], plan: AnswerPlan, tasks: TaskGroup
+    ) -> None:
         self._send = send
         self._tasks = tasks
-        self._filler = writer.keep_alive
+        self._filler = filler
         self._patience = plan.patience
         self._pause = plan.pause
-        self.headers = {**plan.headers, **writer.media}
+        self.headers = {**plan.headers, **media}
         self._lock = asyncio.Lock()
         self._last_sent = now()
         self._timer: asyncio.TimerHandle | None = None
@@ -145,7 +149,7 @@ class _Body:
             self._tasks.start_soon(self._fill)
 
     async def _fill(self) -> None:
-        await self._send_part(self._filler, last=False)
+        await self._send_part(self._filler(), last=False)
         if not self._ended:
             self._set_timer(self._last_sent + self._pause)
 
@@ -164,13 +168,17 @@ class Answer:
         self._entry = entry_of(scope)
         async with anyio.create_task_group() as tasks:
             # The answer runs in a separate task: each delta resumes the task's whole call stack, so it should be short.
-            body = _Body(send, self._writer, self._plan, tasks)
+            body = _Body(send, self._keep_alive, self._writer.media, self._plan, tasks)
             tasks.start_soon(self._run, body, client_of(scope), tasks)
             # A disconnect is received when the client leaves, and when the answer is complete.
             while (await receive())["type"] != "http.disconnect":
                 pass
             if not body.complete:
                 tasks.cancel_scope.cancel()
+
+    def _keep_alive(self) -> bytes:
+        """Return what the current writer sends after a pause; a repeated request has a new one."""
+        return self._writer.keep_alive()
 
     async def _run(self, body: _Body, client: str, tasks: TaskGroup) -> None:
         try:
@@ -256,6 +264,8 @@ class Answer:
             self._entry.thread = turn.thread_outcome
             while True:
                 events = await turn.next_events()
+                if turn.rerouted_to is not None:
+                    body.headers["x-codex-proxy-rerouted-model"] = reverse(turn.rerouted_to)
                 self._entry.record(events, now())
                 last = events[-1]
                 if isinstance(last, Failed):

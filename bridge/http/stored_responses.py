@@ -27,7 +27,7 @@ from bridge.openai.responses.input import Recent
 from bridge.openai.responses.input_items import Page, input_items, page
 from bridge.openai.responses.object import ENCRYPTED, PREFIX, Object, key_of
 from bridge.openai.responses.output import ResponseOutput
-from bridge.openai.responses.writers import ResponseFrames, ResponseStream, ResponseWhole
+from bridge.openai.responses.writers import EventStream, ResponseFrames, ResponseStream, ResponseWhole
 from bridge.recordings.exchanges import Exchange
 from bridge.store.histories import Histories
 from bridge.store.last_responses import LastResponses
@@ -180,11 +180,13 @@ class Responses:
         if socket is not None:
             socket.response_id = frame.id
 
+        events = EventStream()
+
         def new_writer() -> ResponseStream | ResponseWhole | ResponseFrames:
             if socket is not None:
-                writer = ResponseFrames(frame, socket.stream_id)
+                writer = ResponseFrames(frame, socket.stream_id, events)
             else:
-                writer = ResponseStream(frame) if parsed.stream else ResponseWhole(frame)
+                writer = ResponseStream(frame, events) if parsed.stream else ResponseWhole(frame)
             running.output = writer.output
             return writer
 

@@ -28,7 +28,7 @@ from codex_rpc.wire import calls
 from tests.bridge.http.exchange import Exchange, http_scope
 from tests.harness.codex_home import write_home
 from tests.harness.program import free_port, program
-from tests.harness.proxy import MODEL, Proxy, Stream, proxy, user
+from tests.harness.proxy import BOTH_KINDS, LITE, MODEL, Proxy, Stream, proxy, user
 from tests.harness.script import Call, Hold, Reply, Text, begun, failed, http_error, reply
 from tests.harness.upstream import Upstream
 
@@ -61,6 +61,113 @@ async def test_an_upstream_refusal_keeps_its_status_streamed_or_not(
         refused = await bridge.chat(user("hi"), stream=stream)
     assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
     assert ("retry-after" in refused.headers) == (status in {429, 503})
+
+
+PERMANENT: dict[str, tuple[Reply, int, str]] = {
+    "400": (http_error(400, {"detail": "The model is not supported."}), 400, "The model is not supported."),
+    "403": (http_error(403, {"error": {"message": "Not in your country"}}), 403, "Not in your country."),
+    "404": (http_error(404, {"detail": "Not Found"}), 404, "Not Found."),
+    "422": (http_error(422, {"detail": [{"loc": ["body", "x"], "msg": "too odd"}]}), 422, "body.x: too odd."),
+    "policy": (failed("invalid_prompt", "Invalid prompt: it was flagged."), 400, "Invalid prompt: it was flagged."),
+}
+
+
+@BOTH_KINDS
+@pytest.mark.parametrize("said", PERMANENT)
+async def test_a_permanent_refusal_keeps_its_status_in_both_dialects_and_is_not_repeated(
+    bridge: Proxy, said: str
+) -> None:
+    refusal, status, words = PERMANENT[said]
+    bridge.upstream.respond = lambda _: refusal
+    with anyio.fail_after(60):
+        refused = [await bridge.chat(user("hi"), stream=stream) for stream in (False, True)]
+        for stream in (False, True):
+            body = {"model": bridge.model, "input": "hi", "stream": stream}
+            refused.append(await bridge.client.post("/responses", json=body))
+    assert [one.status_code for one in refused] == [status] * 4
+    for one in refused:
+        message = one.json()["error"]["message"]
+        assert words in message
+        assert "://" not in message
+        assert "{" not in message
+    # Over WebSocket codex reports a refusal only when it has repeated the request once.
+    assert len(bridge.upstream.requests) <= 8
+
+
+@pytest.mark.parametrize("asked_model", [LITE], ids=["lite"])
+async def test_a_refused_websocket_is_no_refusal_of_the_request(bridge: Proxy) -> None:
+    bridge.upstream.refuse_websocket = 403
+    with anyio.fail_after(60):
+        answered = await bridge.chat(user("hi"))
+    assert answered.json()["choices"][0]["message"]["content"] == "ok"
+
+
+LIMITED = (("x-codex-primary-used-percent", "40"), ("x-codex-primary-reset-at", "4000000000"))
+"""The headers of an upstream whose only window is far from used up."""
+
+
+@BOTH_KINDS
+@pytest.mark.parametrize(
+    "error",
+    [{"type": "usage_limit_reached", "message": "limit", "plan_type": "plus"}, {"message": "slow down"}],
+    ids=["quota", "rate"],
+)
+async def test_a_429_that_names_no_time_says_a_minute(bridge: Proxy, error: dict[str, Any]) -> None:
+    bridge.upstream.respond = lambda _: replace(http_error(429, {"error": error}), headers=LIMITED)
+    with anyio.fail_after(60):
+        refused = await bridge.client.post("/responses", json={"model": bridge.model, "input": "hi", "stream": True})
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+
+
+async def test_the_time_that_the_upstream_names_is_in_the_retry_after(bridge: Proxy) -> None:
+    """Over WebSocket, codex itself waits for this time and tries again."""
+    bridge.upstream.respond = lambda _: failed("rate_limit_exceeded", "Rate limit reached. Please try again in 41.2s.")
+    refused = await bridge.chat(user("hi"))
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "42")
+
+
+@BOTH_KINDS
+async def test_the_time_at_which_a_used_up_quota_resets_is_in_the_retry_after(bridge: Proxy) -> None:
+    quota = {
+        "type": "usage_limit_reached",
+        "message": "limit",
+        "plan_type": "plus",
+        "resets_at": int(time.time()) + 9000,
+    }
+    bridge.upstream.respond = lambda _: http_error(429, {"error": quota})
+    refused = await bridge.chat(user("hi"))
+    assert refused.status_code == 429
+    assert 8900 < int(refused.headers["retry-after"]) <= 9000  # codex names the minute
+    assert refused.json()["error"]["message"].startswith("You\u2019ve hit your usage limit. Try again at ")
+
+
+@BOTH_KINDS
+async def test_silence_in_a_streamed_response_is_bridged_by_events_as_well_as_comments(
+    upstream: Upstream, home: Path
+) -> None:
+    gate = anyio.Event()
+    upstream.will_reply(begun().then(Hold(gate), *reply("at last").actions[1:]))
+    async with proxy(upstream, home, head_patience=0.05, keep_alive=0.02) as bridge:
+        body = {"model": bridge.model, "input": "hi", "stream": True}
+        lines: list[str] = []
+        with anyio.fail_after(20):
+            async with bridge.client.stream("POST", "/responses", json=body) as response:
+                async for line in response.aiter_lines():
+                    lines.append(line)
+                    if lines.count("event: response.in_progress") == 3:
+                        gate.set()
+    comments = "".join(":" if line.startswith(":") else "!" if line.endswith(".in_progress") else "" for line in lines)
+    assert "!:::::::!:::::::!" in comments
+    events = [orjson.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    assert [event["sequence_number"] for event in events] == [*range(len(events))]
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == "at last"
+
+
+async def test_a_model_that_answers_for_another_one_is_named(bridge: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    bridge.upstream.will_reply(replace(reply("ok"), headers=(("openai-model", "gpt-9"),)))
+    answered = await bridge.chat(user("hi"))
+    assert (answered.status_code, answered.headers["x-codex-proxy-rerouted-model"]) == (200, "9-tpg")
+    assert caplog.text.count("the upstream answers with the model 'gpt-9'") == 1
 
 
 async def test_a_silent_upstream_is_bridged_by_comments_until_the_limit(upstream: Upstream, home: Path) -> None:

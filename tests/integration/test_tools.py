@@ -257,7 +257,7 @@ async def test_a_custom_tool_is_called_with_raw_text_and_its_history_comes_back(
     bridge.upstream.will_reply(reply(Call("ApplyPatch", json.dumps({"input": raw}), "c1")), reply("Done."))
     choice, _ = await whole(bridge, [user("Go.")], tools=tools)
     [call] = choice["message"]["tool_calls"]
-    assert (call["type"], call["function"]) == ("function", {"name": "ApplyPatch", "arguments": raw})
+    assert (call["type"], call["custom"]) == ("custom", {"name": "ApplyPatch", "input": raw})
     _, outcome = await whole(bridge, [user("Go."), choice["message"], tool("c1", "ok")], tools=tools)
     assert outcome == "resumed-tools"
     [declared, *_] = bridge.upstream.requests[0].tools
@@ -400,7 +400,7 @@ async def test_a_custom_tool_called_with_raw_text_is_called_with_it(bridge: Prox
     tools = [{"type": "custom", "name": "ApplyPatch", "description": "Patches."}]
     bridge.upstream.will_reply(as_upstream(reply(Call("ApplyPatch", "*** Begin Patch", "c1"))), reply("Done."))
     choice, _ = await whole(bridge, [user("Go.")], tools=tools)
-    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == "*** Begin Patch"
+    assert choice["message"]["tool_calls"][0]["custom"]["input"] == "*** Begin Patch"
     choice, _ = await whole(bridge, [user("Go."), choice["message"], tool("c1", "patched")], tools=tools)
     assert choice["message"]["content"] == "Done."
     assert len(bridge.upstream.requests) == 2

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from bridge.config import ReasoningDisplay
 from bridge.conversation.events import ToolCall
+from bridge.openai.sse import pieces
 
 
 class ChatAnswer(Struct, frozen=True):
@@ -27,19 +28,32 @@ class ChatAnswer(Struct, frozen=True):
         """Return the fields that begin each object of the answer."""
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
-    def calls(self, events: Sequence[ToolCall], *, first: int | None = None) -> dict[str, Any]:
-        """Return the field of a message that tells of calls, or the field of its delta, which counts them."""
+    def calls(self, events: Sequence[ToolCall]) -> dict[str, Any]:
+        """Return the field of a message that contains its calls."""
         if self.old_calls:
             return {"function_call": {"name": events[0].name, "arguments": events[0].arguments}}
-        calls = [tool_call(event) for event in events]
-        return {"tool_calls": calls if first is None else [{"index": n, **one} for n, one in enumerate(calls, first)]}
+        return {"tool_calls": [self._call(event, event.arguments) for event in events]}
+
+    def call_deltas(self, event: ToolCall, index: int) -> Iterator[dict[str, Any]]:
+        """Yield the deltas of a call, of which the first has everything but the rest of the arguments."""
+        first, *rest = pieces(event.arguments)
+        if self.old_calls:
+            yield {"function_call": {"name": event.name, "arguments": first}}
+            yield from ({"function_call": {"arguments": piece}} for piece in rest)
+            return
+        kind, field = self._kind(event)
+        yield {"tool_calls": [{"index": index, **self._call(event, first)}]}
+        yield from ({"tool_calls": [{"index": index, kind: {field: piece}}]} for piece in rest)
+
+    def _call(self, event: ToolCall, arguments: str) -> dict[str, Any]:
+        kind, field = self._kind(event)
+        return {"id": event.call_id, "type": kind, kind: {"name": event.name, field: arguments}}
+
+    def _kind(self, event: ToolCall) -> tuple[str, str]:
+        """Return the type of a call and the name of its text; Cursor wants custom tools as functions with raw text."""
+        custom = event.kind == "custom" and not self.cursor
+        return ("custom", "input") if custom else ("function", "arguments")
 
     def reason(self, reason: str) -> str:
         """Return the `finish_reason`."""
         return "function_call" if self.old_calls and reason == "tool_calls" else reason
-
-
-def tool_call(event: ToolCall) -> dict[str, Any]:
-    """Return a call as the Chat API has it; a custom tool's call is a function with raw text, as Cursor wants it."""
-    function = {"name": event.name, "arguments": event.arguments}
-    return {"id": event.call_id, "type": "function", "function": function}

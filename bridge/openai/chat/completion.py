@@ -40,7 +40,6 @@ class ChatCompletion:
     """Writes one answer: nothing until every choice has ended, then everything."""
 
     media: Mapping[str, str] = {"content-type": "application/json"}
-    keep_alive = b" "
 
     def __init__(self, answer: ChatAnswer) -> None:
         self._answer = answer
@@ -75,6 +74,10 @@ class ChatCompletion:
         if all(each.finish_reason for each in self._choices):
             return self._body(chat_usage(self._usage))
         return b""
+
+    def keep_alive(self) -> bytes:
+        """Return what is sent after a pause of silence: white space, which JSON allows before a value."""
+        return b" "
 
     def fail(self, error: ApiError) -> bytes:
         """Return the body of an answer whose status is out already and which cannot be completed."""

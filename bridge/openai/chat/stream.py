@@ -38,7 +38,6 @@ class ChatStream:
     """Writes one stream: feed it the events of each choice until all have ended, or fail it."""
 
     media: Mapping[str, str] = sse.HEADERS
-    keep_alive = sse.KEEP_ALIVE
 
     def __init__(self, answer: ChatAnswer, *, usage_chunk: bool) -> None:
         self._answer = answer
@@ -52,6 +51,10 @@ class ChatStream:
         """Return the bytes that the events of a choice become; the end of the last choice ends the stream."""
         one = self._choices[choice]
         return b"".join(self._event(one, event) for event in events)
+
+    def keep_alive(self) -> bytes:
+        """Return what is sent after a pause of silence."""
+        return sse.KEEP_ALIVE
 
     def fail(self, error: ApiError) -> bytes:
         """Return the bytes that end a stream which has begun and cannot be completed.
@@ -74,15 +77,17 @@ class ChatStream:
     def _event(self, one: _Choice, event: TurnEvent) -> bytes:
         match event:
             case TextDelta(text):
-                return self._chunk(one, {"content": one.blocks.close() + text})
+                texts = sse.pieces(one.blocks.close() + text)
+                return b"".join([self._chunk(one, {"content": piece}) for piece in texts])
             case ReasoningPart():
                 one.blocks.begin_part()
                 return b""
             case ReasoningDelta(text):
-                return self._reasoning(one, one.blocks.paragraph(text))
+                return b"".join(self._reasoning(one, piece) for piece in sse.pieces(one.blocks.paragraph(text)))
             case ToolCall():
                 one.calls += 1
-                return self._closing(one) + self._chunk(one, self._answer.calls([event], first=one.calls - 1))
+                deltas = self._answer.call_deltas(event, one.calls - 1)
+                return self._closing(one) + b"".join(self._chunk(one, delta) for delta in deltas)
             case ItemDone():
                 return b""
             case Used(usage):

@@ -24,9 +24,13 @@ from bridge.conversation.events import (
 )
 from bridge.errors import ApiError
 from bridge.openai.responses.object import Object, ResponseFrame, Status
+from bridge.openai.sse import pieces
 from codex_rpc.wire.protocol import TokenUsage
 
 Event = dict[str, Any]
+
+_PHASES = frozenset({"commentary", "final_answer"})
+"""The phases of a message that clients know; the upstream has more, such as `partial_answer`."""
 
 _STATUS: Mapping[FinishReason, tuple[Status, str | None]] = {
     "stop": ("completed", None),
@@ -57,7 +61,7 @@ class ResponseOutput:
     def begin(self) -> Iterator[Event]:
         """Yield what every stream begins with."""
         yield {"type": "response.created", "response": self.response}
-        yield {"type": "response.in_progress", "response": self.response}
+        yield self.still_in_progress()
 
     def feed(self, events: Iterable[TurnEvent]) -> Iterator[Event]:
         """Yield what the events of the turn are in this dialect. To be exhausted."""
@@ -90,6 +94,10 @@ class ResponseOutput:
         """Yield the end of a response which cannot be completed."""
         yield from self._close("incomplete")
         yield self._end("failed", error=error)
+
+    def still_in_progress(self) -> Event:
+        """Return the event for a client that takes long silence for a lost connection."""
+        return {"type": "response.in_progress", "response": self.response}
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -153,7 +161,8 @@ class ResponseOutput:
                 return
         item: dict[str, Any] = {"id": item_id, "type": kind, "status": "in_progress", "call_id": call.call_id, **named}
         yield self._added({**item, field: ""})
-        yield {"type": f"{told}.delta", "item_id": item_id, **where, "delta": call.arguments}
+        for piece in pieces(call.arguments):
+            yield {"type": f"{told}.delta", "item_id": item_id, **where, "delta": piece}
         yield {"type": f"{told}.done", "item_id": item_id, **where, field: call.arguments}
         yield self._done({**item, "status": "completed", field: call.arguments})
 
@@ -211,11 +220,13 @@ class _Message:
         if not self._text:
             yield {"type": "response.content_part.added", **self._where, "part": _text_part("", [])}
         self._text.append(text)
-        yield {"type": "response.output_text.delta", **self._where, "delta": text, "logprobs": []}
+        for piece in pieces(text):
+            yield {"type": "response.output_text.delta", **self._where, "delta": piece, "logprobs": []}
 
     def is_really(self, item: Mapping[str, Any]) -> Iterator[Event]:
         """Take from the upstream's item what its deltas did not tell."""
-        self._phase = item.get("phase")
+        phase = item.get("phase")
+        self._phase = phase if phase is None or phase in _PHASES else "commentary"
         found = (one for part in item["content"] for one in part.get("annotations") or ())
         for annotation in found if self._text else ():
             which = {"annotation_index": len(self._annotations), "annotation": annotation}
@@ -259,7 +270,8 @@ class _Reasoning:
             yield from self.begin_part()
         assert self._text is not None
         self._text.append(text)
-        yield {"type": "response.reasoning_summary_text.delta", **self._at(), "delta": text}
+        for piece in pieces(text):
+            yield {"type": "response.reasoning_summary_text.delta", **self._at(), "delta": piece}
 
     def is_really(self, item: Mapping[str, Any]) -> Iterator[Event]:
         """Take from the upstream's item what its deltas did not tell."""

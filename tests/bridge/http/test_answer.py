@@ -34,7 +34,7 @@ from tests.bridge.conversation.codex_events import THREAD, TURN, called, delta, 
 from tests.bridge.http.exchange import Exchange, http_scope
 
 NEVER = 3600.0
-COMMENT = b": keep-alive\n\n"
+COMMENT = b": keep-alive\n"
 NO_QUOTA = ended("failed", CodexFailure("No more today.", "usageLimitExceeded"))
 TOO_LONG = ended("failed", CodexFailure("Too long.", "contextWindowExceeded"))
 LOOK = Tool.function("look", "Looks.", {})
@@ -176,7 +176,7 @@ async def answering(running: AnswerUnderTest) -> AsyncGenerator[Exchange]:
 
 def events_of(exchange: Exchange) -> list[Any]:
     """Return the data of the server-sent events, comments left out."""
-    lines = [line for line in exchange.body.decode().split("\n\n") if line.startswith("data: ")]
+    lines = [line for line in exchange.body.decode().split("\n") if line.startswith("data: ")]
     return [line if line == "data: [DONE]" else json.loads(line.removeprefix("data: ")) for line in lines]
 
 
@@ -279,7 +279,7 @@ async def test_a_turn_that_fails_before_the_first_byte_keeps_its_status(new_writ
     assert exchange.status == 429
     assert json.loads(exchange.body) == {
         "error": {
-            "message": "No more today.",
+            "message": "No more today. Try again later.",
             "type": "rate_limit_error",
             "param": None,
             "code": "usage_limit_reached",
@@ -309,7 +309,7 @@ async def test_a_turn_that_fails_after_the_first_byte_ends_the_stream_with_the_e
     error, done = events_of(exchange)[-2:]
     assert error["error"]["code"] == "usage_limit_reached"
     assert done == "data: [DONE]"
-    assert caplog.messages == ["an answer failed after it had started: No more today."]
+    assert caplog.messages == ["an answer failed after it had started: No more today. Try again later."]
 
 
 async def test_an_answer_that_is_not_streamed_keeps_its_status_however_late_it_fails() -> None:
@@ -819,7 +819,7 @@ async def test_cursor_gets_a_failure_after_the_first_byte_at_the_end_of_the_text
         running.say(delta("Hel"))
         await exchange.until(lambda: text_of(exchange) == "Hel")
         running.say(NO_QUOTA)
-    assert text_of(exchange) == "Hel\n\nNo more today."
+    assert text_of(exchange) == "Hel\n\nNo more today. Try again later."
     assert reasons_of(exchange) == ["stop"]
     assert events_of(exchange)[-1] == "data: [DONE]"
     assert "error" not in str(events_of(exchange))
@@ -864,7 +864,7 @@ async def test_a_stream_that_was_only_kept_alive_can_still_make_cursor_compact()
 
 async def test_a_context_that_is_too_long_within_the_answer_is_an_error_for_cursor_too() -> None:
     exchange = await overflowing(AnswerUnderTest(cursor=True), delta("Hel"))
-    assert text_of(exchange) == "Hel\n\nToo long."
+    assert text_of(exchange) == "Hel\n\nToo long. Shorten the conversation."
     assert str(OVERFLOW_TOKENS) not in exchange.body.decode()
 
 

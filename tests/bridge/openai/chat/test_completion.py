@@ -109,15 +109,15 @@ def test_an_answer_that_fails_is_the_error_alone() -> None:
 
 def test_it_is_kept_alive_by_white_space_which_json_allows() -> None:
     writer = completion()
-    written = writer.keep_alive * 3 + writer.feed([TextDelta("Hello"), Finished("stop")])
+    written = writer.keep_alive() * 3 + writer.feed([TextDelta("Hello"), Finished("stop")])
     assert json.loads(written) == body(NOTHING_USED, choice("Hello", "stop"))
     assert writer.media == {"content-type": "application/json"}
 
 
 CALL = ToolCall("c1", "look", '{"at": 1}')
 WIRE_CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": 1}'}}
-PATCH = ToolCall("c2", "ApplyPatch", "*** Begin")
-WIRE_PATCH = {"id": "c2", "type": "function", "function": {"name": "ApplyPatch", "arguments": "*** Begin"}}
+PATCH = ToolCall("c2", "ApplyPatch", "*** Begin", "custom")
+WIRE_PATCH = {"id": "c2", "type": "custom", "custom": {"name": "ApplyPatch", "input": "*** Begin"}}
 
 
 @pytest.mark.parametrize(

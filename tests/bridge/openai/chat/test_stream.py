@@ -19,6 +19,7 @@ from bridge.conversation.events import (
     TurnEvent,
     Used,
 )
+from bridge.conversation.tools import Kind
 from bridge.errors import unavailable, upstream_failed
 from bridge.openai import sse
 from bridge.openai.chat.answer import ChatAnswer
@@ -143,13 +144,42 @@ def test_a_stream_that_cannot_be_completed_ends_with_the_error() -> None:
 
 def test_it_travels_as_server_sent_events() -> None:
     writer = stream()
-    assert (writer.media, writer.keep_alive) == (sse.HEADERS, sse.KEEP_ALIVE)
+    assert (writer.media, writer.keep_alive()) == (sse.HEADERS, sse.KEEP_ALIVE)
+
+
+@pytest.mark.parametrize("old_calls", [False, True], ids=["tool_calls", "function_call"])
+@pytest.mark.parametrize(
+    ("kind", "field"), [("function", "arguments"), ("custom", "input")], ids=["function", "custom tool"]
+)
+@pytest.mark.parametrize("text", ["x", "\n", '"', "é", "\U0001f600", "\x01"], ids=repr)
+def test_a_large_call_arrives_in_small_lines(text: str, kind: Kind, field: str, *, old_calls: bool) -> None:
+    writer = ChatStream(ChatAnswer(ID, CREATED, MODEL, old_calls=old_calls), usage_chunk=False)
+    written = writer.feed([ToolCall("c1", "write", text * 200_000, kind), TextDelta(text * 30_000), Finished("stop")])
+    assert max(map(len, written.split(b"\n"))) < 9000
+    deltas = [one["choices"][0]["delta"] for one in chunks(written)[:-1]]
+    if old_calls:
+        parts = [delta["function_call"] for delta in deltas if "function_call" in delta]
+        assert "".join(part["arguments"] for part in parts) == text * 200_000
+    else:
+        calls = [call for delta in deltas for call in delta.get("tool_calls", ())]
+        assert {call["index"] for call in calls} == {0}
+        assert [call["id"] for call in calls if "id" in call] == ["c1"]
+        assert "".join(call[kind][field] for call in calls) == text * 200_000
+    assert "".join(delta.get("content", "") for delta in deltas) == text * 30_000
+
+
+def test_cursor_gets_a_call_of_a_custom_tool_as_a_function_with_raw_text() -> None:
+    first, _, _ = chunks(stream(cursor=True).feed([PATCH, Finished("tool_calls")]))
+    function = {"name": "ApplyPatch", "arguments": "*** Begin"}
+    assert first["choices"][0]["delta"]["tool_calls"] == [
+        {"index": 0, "id": "c2", "type": "function", "function": function}
+    ]
 
 
 CALL = ToolCall("c1", "look", '{"at": 1}')
 WIRE_CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": 1}'}}
-PATCH = ToolCall("c2", "ApplyPatch", "*** Begin")
-WIRE_PATCH = {"id": "c2", "type": "function", "function": {"name": "ApplyPatch", "arguments": "*** Begin"}}
+PATCH = ToolCall("c2", "ApplyPatch", "*** Begin", "custom")
+WIRE_PATCH = {"id": "c2", "type": "custom", "custom": {"name": "ApplyPatch", "input": "*** Begin"}}
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from bridge.conversation.events import (
     TurnEvent,
     Used,
 )
+from bridge.conversation.tools import Kind
 from bridge.errors import CONTEXT_TOO_LONG, ApiError, invalid_request, unavailable, upstream_failed
 from bridge.openai.chat.answer import ChatAnswer
 from bridge.openai.chat.completion import ChatCompletion
@@ -33,7 +34,7 @@ from bridge.openai.chat.stream import ChatStream
 from bridge.openai.responses.fields import read_body
 from bridge.openai.responses.object import ResponseFrame
 from bridge.openai.responses.request import begin
-from bridge.openai.responses.writers import ResponseFrames, ResponseStream, ResponseWhole
+from bridge.openai.responses.writers import EventStream, ResponseFrames, ResponseStream, ResponseWhole
 from codex_rpc.wire.protocol import TokenUsage
 from tests.bridge.conversation.turn_events import disorder, message_item, reasoning_item, sent_back, turns
 from tests.harness.open_responses import check_stream
@@ -201,6 +202,71 @@ class Reader:
 frames = st.sampled_from([FRAME, ENCRYPTED])
 
 
+# ── Deltas, pauses, phases ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["function", "custom"])
+@pytest.mark.parametrize("text", ["x", "\n", "\U0001f600", "\x01"], ids=repr)
+def test_long_texts_arrive_in_small_deltas(text: str, kind: Kind) -> None:
+    long = text * 50_000
+    call = ToolCall("c1", "write", long, kind)
+    events = streamed([ReasoningDelta(long), TextDelta(long), call, Finished("tool_calls")])
+    assert Reader().read(events)["status"] == "completed"
+    deltas = [event["delta"] for event in events if event["type"].endswith(".delta")]
+    assert "".join(deltas) == long * 3
+    assert max(len(orjson.dumps(delta)) for delta in deltas) <= 8000
+
+
+@pytest.mark.parametrize(
+    ("phase", "shown"),
+    [
+        ("commentary", "commentary"),
+        ("final_answer", "final_answer"),
+        ("partial_answer", "commentary"),
+        ("a_phase_of_the_future", "commentary"),
+        (None, None),
+    ],
+)
+def test_a_phase_that_clients_do_not_know_is_commentary(phase: str | None, shown: str | None) -> None:
+    [message] = whole([TextDelta("Hi"), message_item("Hi", phase), Finished("stop")])["output"]
+    assert message.get("phase") == shown
+
+
+def test_nothing_is_written_before_there_is_something_to_say() -> None:
+    writer = ResponseStream(FRAME)
+    assert writer.feed([Used(TokenUsage(1, 0, 1, 0))]) == b""
+    written = writer.feed([TextDelta("Hi"), Finished("stop")])
+    assert [event["type"] for event in events_of(written)][:3] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+    ]
+
+
+def test_every_eighth_pause_of_silence_is_bridged_by_an_event_and_the_others_by_comments() -> None:
+    writer = ResponseStream(FRAME)
+    pauses = [writer.keep_alive() for _ in range(17)]
+    assert [number for number, sent in enumerate(pauses) if sent != b": keep-alive\n"] == [0, 8, 16]
+    assert writer.feed([Used(TokenUsage(1, 0, 1, 0))]) == b""
+    rest = writer.feed([TextDelta("Hi")])
+    assert [writer.keep_alive() for _ in range(7)] == [b": keep-alive\n"] * 7
+    late = writer.keep_alive()
+    written = b"".join(sent for sent in pauses if sent[:1] != b":") + rest + late + writer.feed([Finished("stop")])
+    events = events_of(written)
+    assert [event["sequence_number"] for event in events] == [*range(len(events))]
+    assert [event["type"] for event in events].count("response.in_progress") == 4
+    assert writer.keep_alive() == b": keep-alive\n"
+    for event in events:
+        STRICT.validate_python(event)
+
+
+def test_a_response_whose_turn_is_repeated_begins_once() -> None:
+    shared = EventStream()
+    begun = ResponseStream(FRAME, shared).keep_alive()
+    written = begun + ResponseStream(FRAME, shared).feed([TextDelta("Hi"), Finished("stop")])
+    assert Reader().read(events_of(written))["status"] == "completed"
+
+
 # ── Properties ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -292,8 +358,7 @@ def test_chat_and_responses_say_the_same(events: list[TurnEvent]) -> None:
     assert [call["id"] for call in told] == [item["call_id"] for item in called]
     for call, item in zip(told, called, strict=True):
         if item["type"] != "tool_search_call":
-            assert call["function"]["name"] == item["name"]
-            assert call["function"]["arguments"] == item.get("arguments", item.get("input"))
+            assert call[call["type"]] == {name: item[name] for name in ("name", "arguments", "input") if name in item}
     for ours, theirs in (
         ("input_tokens", "prompt_tokens"),
         ("output_tokens", "completion_tokens"),
