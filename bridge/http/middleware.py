@@ -41,7 +41,13 @@ _NO_CORS = {
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _SLASHES = re.compile(r"/{2,}")
-_VERSION_PREFIX = re.compile(r"^/v1(?=/|$)")
+_PREFIX = re.compile(r"^(?:/v1(?=/|$)|/api(?=/v1(?:/|$))|/openai(?=/(?:v1|chat|models|responses)(?:/|$)))+")
+"""What may precede a route: the ends of base URLs in any number, of OpenAI, Azure and other servers.
+
+Azure's `/openai/deployments/` is a route."""
+
+SENT_PATH = "codex_openai_proxy.sent_path"
+"""The key of a scope for the path as the client sent it."""
 
 
 class Envelope:
@@ -114,7 +120,7 @@ async def _answer_preflight(headers: Headers, send: Send) -> None:
 
 
 class CleanPath:
-    """Normalizes paths: base URLs with or without `/v1` and with stray slashes lead to the same routes."""
+    """Normalizes paths: base URLs with or without `/v1` or the like, and stray slashes, lead to the same routes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -123,8 +129,9 @@ class CleanPath:
         """Serve one request."""
         if scope["type"] == "http":
             # Starlette's routes ignore a trailing newline, but exact comparisons of the path do not.
-            path = _VERSION_PREFIX.sub("", _SLASHES.sub("/", scope["path"])).rstrip("/\n") or "/"
-            scope = {**scope, "path": path, "raw_path": path.encode()}
+            sent = scope["path"]
+            path = _PREFIX.sub("", _SLASHES.sub("/", sent)).rstrip("/\n") or "/"
+            scope = {**scope, "path": path, "raw_path": path.encode(), SENT_PATH: sent}
         await self._app(scope, receive, send)
 
 

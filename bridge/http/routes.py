@@ -6,6 +6,7 @@ from functools import partial
 from typing import cast
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -27,7 +28,7 @@ from bridge.errors import (
 from bridge.http.admission import Admission
 from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan
 from bridge.http.body import read_json
-from bridge.http.middleware import Access, CleanPath, Envelope
+from bridge.http.middleware import SENT_PATH, Access, CleanPath, Envelope
 from bridge.http.page import Page
 from bridge.http.status import Status
 from bridge.http.stored_responses import Responses
@@ -41,7 +42,25 @@ from bridge.openai.chat.stream import ChatStream
 from bridge.openai.clients import as_shown, is_cursor
 from bridge.openai.models import model_list, model_object
 from bridge.openai.responses.input import Recent
+from bridge.openai.responses.object import PREFIX
 from bridge.telemetry.ledger import entry_of
+
+
+class ResponseId(Convertor[str]):
+    """The id of a response in a path; `/responses/compact` and the like are other routes, or none."""
+
+    regex = f"{PREFIX}[^/]+"
+
+    def convert(self, value: str) -> str:
+        """Return the id."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return the part of the path."""
+        return value
+
+
+register_url_convertor("response_id", ResponseId())
 
 
 class Api:
@@ -129,10 +148,10 @@ def build_app(
         Route("/metrics", status.metrics, methods=["GET"]),
         Route("/models", api.models, methods=["GET"]),
         Route("/models/{name:path}", api.model, methods=["GET"]),
-        Route("/responses/{id}", responses.retrieve, methods=["GET"]),
-        Route("/responses/{id}", responses.delete, methods=["DELETE"]),
-        Route("/responses/{id}/cancel", responses.cancel, methods=["POST"]),
-        Route("/responses/{id}/input_items", responses.input_items, methods=["GET"]),
+        Route("/responses/{id:response_id}", responses.retrieve, methods=["GET"]),
+        Route("/responses/{id:response_id}", responses.delete, methods=["DELETE"]),
+        Route("/responses/{id:response_id}/cancel", responses.cancel, methods=["POST"]),
+        Route("/responses/{id:response_id}/input_items", responses.input_items, methods=["GET"]),
         Route("/openai/deployments/{deployment}/chat/completions", api.chat_completions, methods=["POST"]),
     ]
 
@@ -158,7 +177,7 @@ async def _api_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     """Translate Starlette's own errors, such as unknown routes and methods."""
-    refused, path = cast("HTTPException", error), request.url.path
+    refused, path = cast("HTTPException", error), request.scope[SENT_PATH]
     if upgrade_of(request.scope):
         return _error_response(no_websocket())
     match refused.status_code:

@@ -18,7 +18,7 @@ from bridge.conversation.reasoning_owners import ReasoningOwners
 from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
 from bridge.http.answer import response_start
-from bridge.http.middleware import Access, CleanPath, Envelope
+from bridge.http.middleware import SENT_PATH, Access, CleanPath, Envelope
 from bridge.http.page import Page
 from bridge.http.routes import Api, build_app
 from bridge.http.status import Status
@@ -192,6 +192,21 @@ async def test_an_answer_counts_as_running_until_its_last_byte_and_is_counted_on
         ("/v1models", "/v1models"),
         ("/v1", "/"),
         ("/v1/", "/"),
+        ("/v1/v1/chat/completions", "/chat/completions"),
+        ("/v1/v1//v1/models", "/models"),
+        ("/openai/v1/chat/completions", "/chat/completions"),
+        ("/openai/v1/v1/responses/resp_1", "/responses/resp_1"),
+        ("/openai/responses", "/responses"),
+        ("/openai/models", "/models"),
+        ("/v1/openai/v1/models", "/models"),
+        ("/api/v1/chat/completions", "/chat/completions"),
+        ("/openai/deployments/x/chat/completions", "/openai/deployments/x/chat/completions"),
+        ("/v1/openai/deployments/x/chat/completions", "/openai/deployments/x/chat/completions"),
+        ("/openai", "/openai"),
+        ("/api", "/api"),
+        ("/api/models", "/api/models"),
+        ("/openai/usage", "/openai/usage"),
+        ("/models/openai/v1", "/models/openai/v1"),
         ("/", "/"),
         ("//", "/"),
         ("", "/"),
@@ -203,7 +218,7 @@ async def test_every_form_of_a_path_leads_to_the_same_route(typed: str, normaliz
     inner, scope = Inner(), http_scope(typed)
     before = dict(scope)
     await ask(CleanPath(inner), scope)
-    assert inner.scopes == [{**before, "path": normalized, "raw_path": normalized.encode()}]
+    assert inner.scopes == [{**before, "path": normalized, "raw_path": normalized.encode(), SENT_PATH: typed}]
     assert scope == before
 
 
