@@ -72,7 +72,7 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
             join_deltas=backend_mode.join_deltas,
         )
         opener = Opener(backend, threads, backend_mode.exchanges)
-        api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now())
+        api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now(), catalogue=backend_mode.catalogue)
         responses = Responses(opener, store, admission, threads.owners, settings)
         ledger = Ledger(time.strftime("%Y-%m-%d"))
         sockets = Sockets(responses, admission, ledger, settings)

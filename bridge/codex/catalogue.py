@@ -7,11 +7,11 @@ docs/architecture.md says how each was found.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.codex.config import to_toml
-from bridge.codex.models import NAMED
+from bridge.codex.models import NAMED, reverse
 
 UNBOUNDED = 1_000_000_000
 """A number of tokens or bytes that no request reaches; codex neither truncates nor compacts below it."""
@@ -92,24 +92,35 @@ def command_line(
     return [codex, "app-server", *options]
 
 
-def plain_catalogue(printed: bytes) -> bytes:
-    """Rewrite the JSON catalogue that `codex debug models` prints, and add the named models that it no longer has.
+def read_catalogue(printed: bytes) -> list[dict[str, Any]]:
+    """Read the JSON catalogue that `codex debug models` prints, and add the named models that it no longer has.
 
     Raises:
         ValueError: `printed` is not a catalogue.
     """
     catalogue: Any = json.loads(printed)
     try:
-        models: list[dict[str, Any]] = [_plain(model) for model in catalogue["models"]]
+        models: list[dict[str, Any]] = [{**model} for model in catalogue["models"]]
         slugs = {model["slug"] for model in models}
         pattern = next(model for model in models if not model.get("use_responses_lite"))
     except (KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"not a model catalogue: {error!r}") from error
-    models += [{**pattern, "slug": slug, "display_name": slug, **_OF_NAMED} for slug in NAMED if slug not in slugs]
-    return json.dumps({"models": models}).encode()
+    return models + [
+        {**pattern, "slug": slug, "display_name": slug, **_OF_NAMED} for slug in NAMED if slug not in slugs
+    ]
 
 
-def _plain(model: dict[str, Any]) -> dict[str, Any]:
+def plain_catalogue(models: Sequence[Mapping[str, Any]]) -> bytes:
+    """Rewrite a catalogue for our own codex, as JSON."""
+    return json.dumps({"models": [_plain(model) for model in models]}).encode()
+
+
+def client_models(models: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return a catalogue for Codex CLIs that are clients of this server: each model under both of its names."""
+    return [{**model, "slug": name} for model in models for name in (model["slug"], reverse(model["slug"]))]
+
+
+def _plain(model: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **model,
         # No tool, role or text from codex.

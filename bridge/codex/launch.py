@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 from msgspec import Struct
 
 from bridge import __version__
-from bridge.codex.catalogue import command_line, plain_catalogue
+from bridge.codex.catalogue import command_line, plain_catalogue, read_catalogue
 from bridge.codex.config import Config, overruled, read_features
 from bridge.codex.home import (
     CONFIG,
@@ -93,6 +93,8 @@ class Launcher:
         self._private = self._folder / "home"
         self.cwd = self._folder / "cwd"
         """An empty directory."""
+        self.catalogue: Sequence[Mapping[str, Any]] = ()
+        """The models of the last codex that was started, as it describes them, and the named ones."""
 
     @asynccontextmanager
     async def open_client(self) -> AsyncGenerator[Client]:
@@ -130,7 +132,8 @@ class Launcher:
             features = await self._default_features(codex, private)
         # Each codex program has its own catalogue.
         catalogue = self._folder / f"models-{digest(codex)}.json"
-        models = await self._plain_catalogue(codex, env)
+        self.catalogue = await self._read_catalogue(codex, env)
+        models = plain_catalogue(self.catalogue)
         try:
             write_privately(catalogue, models)
         except OSError as error:
@@ -169,13 +172,13 @@ class Launcher:
         except ValueError as error:
             raise CodexError(f"the features of {codex} cannot be read: {error}") from error
 
-    async def _plain_catalogue(self, codex: Path, env: dict[str, str]) -> bytes:
+    async def _read_catalogue(self, codex: Path, env: dict[str, str]) -> list[dict[str, Any]]:
         try:
-            return plain_catalogue(await self._output_of(codex, env, "debug", "models"))
+            return read_catalogue(await self._output_of(codex, env, "debug", "models"))
         except (CodexError, ValueError) as error:
             logger.warning("%s; using the model catalogue that codex ships", error)
         try:
-            return plain_catalogue(await self._output_of(codex, env, "debug", "models", "--bundled"))
+            return read_catalogue(await self._output_of(codex, env, "debug", "models", "--bundled"))
         except ValueError as error:
             raise CodexError(f"the model catalogue of {codex} cannot be read: {error}") from error
 

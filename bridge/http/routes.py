@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
+import orjson
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -14,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bridge.codex.backend import Backend
+from bridge.codex.catalogue import client_models
 from bridge.codex.models import choose, listed
 from bridge.config import Settings
 from bridge.errors import (
@@ -67,9 +70,18 @@ class Api:
     """The handlers of models and chat completions."""
 
     def __init__(
-        self, backend: Backend, opener: Opener, admission: Admission, settings: Settings, started: int
+        self,
+        backend: Backend,
+        opener: Opener,
+        admission: Admission,
+        settings: Settings,
+        started: int,
+        *,
+        catalogue: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
+        """`started` is in epoch seconds; `catalogue` returns codex's models as it describes them."""
         self._backend = backend
+        self._catalogue = catalogue
         self._opener = opener
         self._admission = admission
         self._settings = settings
@@ -77,9 +89,11 @@ class Api:
         self._recent = Recent()
 
     async def models(self, request: Request) -> Response:
-        """GET /models."""
-        del request
-        return JSONResponse(model_list(listed(await self._backend.models()), self._started))
+        """GET /models. The Codex CLI names its version, and takes its own kind of description from `models`."""
+        models = model_list(listed(await self._backend.models()), self._started)
+        if "client_version" in request.query_params:
+            models["models"] = client_models(self._catalogue())
+        return Response(orjson.dumps(models), media_type="application/json")
 
     async def model(self, request: Request) -> Response:
         """GET /models/{id}."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -35,6 +35,8 @@ class BackendMode(Struct, frozen=True):
     exchanges: Exchanges
     join_deltas: bool
     stamp: Callable[[], object] = lambda: None
+    catalogue: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """Returns codex's models as it describes them; none in a replay."""
 
 
 def open_backend_mode(settings: Settings, ids_and_clock: IdsAndClock) -> AbstractAsyncContextManager[BackendMode]:
@@ -54,7 +56,12 @@ def open_backend_mode(settings: Settings, ids_and_clock: IdsAndClock) -> Abstrac
 async def _live(settings: Settings, ids_and_clock: IdsAndClock) -> AsyncGenerator[BackendMode]:
     launch = Launcher(settings.codex, ca_file=settings.codex_ca_file, check=_check(settings))
     yield BackendMode(
-        launch.open_client, str(launch.cwd), Exchanges(ids_and_clock), join_deltas=True, stamp=launch.stamp
+        launch.open_client,
+        str(launch.cwd),
+        Exchanges(ids_and_clock),
+        join_deltas=True,
+        stamp=launch.stamp,
+        catalogue=lambda: launch.catalogue,
     )
 
 
@@ -82,7 +89,14 @@ async def _recording(folder: str, settings: Settings, ids_and_clock: IdsAndClock
 
     recorder = Recorder(Path(folder), ids_and_clock, redactor(settings), time.monotonic, settings.reasoning)
     launch = Launcher(settings.codex, recorder.tap, settings.codex_ca_file, _check(settings))
-    yield BackendMode(launch.open_client, str(launch.cwd), recorder, join_deltas=False, stamp=launch.stamp)
+    yield BackendMode(
+        launch.open_client,
+        str(launch.cwd),
+        recorder,
+        join_deltas=False,
+        stamp=launch.stamp,
+        catalogue=lambda: launch.catalogue,
+    )
 
 
 def redactor(settings: Settings) -> Redactor:

@@ -28,11 +28,18 @@ BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["http", "websocket"])
 
 
 async def run_codex_exec(
-    folder: Path, base_url: str, model: str, task: str, *, websockets: bool = False
+    folder: Path, base_url: str, model: str, task: str, *, websockets: bool = False, asks_models: bool = False
 ) -> tuple[str, str]:
-    """Run `codex exec` in `folder`, with a separate home whose provider is the server; return its two outputs."""
+    """Run `codex exec` in `folder`, with a separate home whose provider is the server; return its two outputs.
+
+    If `asks_models`, its key comes from a command, and then codex asks the provider for its models.
+    """
     home = folder.with_name("client_home")
     write_home(home, base_url, tables="supports_websockets = true\n" if websockets else "")
+    if asks_models:
+        config = (home / "config.toml").read_text().replace('env_key = "SCRIPTED_KEY"\n', "")
+        command = '[model_providers.scripted.auth]\ncommand = "echo"\nargs = ["any"]\n'
+        (home / "config.toml").write_text(config + command)
     codex = os.environ.get("CODEX_UNDER_TEST") or str(find_codex())
     # No sandbox, because the test machine may not support one.
     options = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--model", model, task]

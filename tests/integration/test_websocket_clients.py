@@ -89,6 +89,17 @@ async def test_codex_that_is_refused_a_socket_continues_over_http(
     assert len(lines(log, "POST")) == 1
 
 
+@pytest.mark.parametrize("asks_models", [False, True])
+async def test_codex_that_asks_for_the_models_knows_each_of_them(
+    upstream: Upstream, home: Path, tmp_path: Path, asked_model: str, *, asks_models: bool
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    async with program() as server:
+        _, errors = await run_codex_exec(folder, server.base_url, asked_model, "Hi.", asks_models=asks_models)
+    assert ("Model metadata" in errors) is not asks_models
+
+
 # ── openai-python ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 ADD: Any = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.codex.catalogue import UNBOUNDED, command_line, plain_catalogue
+from bridge.codex.catalogue import UNBOUNDED, client_models, command_line, plain_catalogue, read_catalogue
 from bridge.codex.models import NAMED
 
 SHIPPED = {
@@ -46,7 +46,7 @@ PLAIN = {
 
 def rewritten(*models: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
     """Return the models of the rewritten catalogue."""
-    catalogue = json.loads(plain_catalogue(json.dumps({"models": models, **more}).encode()))
+    catalogue = json.loads(plain_catalogue(read_catalogue(json.dumps({"models": models, **more}).encode())))
     assert set(catalogue) == {"models"}
     return catalogue["models"]
 
@@ -114,7 +114,18 @@ def test_an_added_model_is_copied_from_an_ordinary_one() -> None:
 )
 def test_invalid_catalogues_are_refused(printed: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        plain_catalogue(printed)
+        read_catalogue(printed)
+
+
+def test_clients_get_each_model_unchanged_under_both_of_its_names() -> None:
+    models = read_catalogue(json.dumps({"models": [{"slug": "gpt-6", "tool_mode": "code_mode_only"}]}).encode())
+    shown = client_models(models)
+    assert shown[:2] == [
+        {"slug": "gpt-6", "tool_mode": "code_mode_only"},
+        {"slug": "6-tpg", "tool_mode": "code_mode_only"},
+    ]
+    assert [model["slug"] for model in shown[2:4]] == ["gpt-5.2-codex", "xedoc-2.5-tpg"]
+    assert len(shown) == 2 * (1 + len(NAMED))
 
 
 @settings(deadline=None)
@@ -130,7 +141,7 @@ def test_invalid_catalogues_are_refused(printed: bytes) -> None:
 )
 def test_random_json_is_a_catalogue_or_refused(value: Any) -> None:
     try:
-        rewrote = plain_catalogue(json.dumps(value).encode())
+        rewrote = plain_catalogue(read_catalogue(json.dumps(value).encode()))
     except ValueError:
         return
     assert {model["slug"] for model in json.loads(rewrote)["models"]} >= set(NAMED)
