@@ -73,7 +73,6 @@ class _Config(Config):
     h2_max_header_list_size = MAX_HEAD
     ssl_handshake_timeout = HANDSHAKE_PATIENCE
     websocket_max_message_size = LARGEST_MESSAGE
-    websocket_ping_interval = PING_PAUSE
     # With a bounded queue, a connection's reader blocks forever on a full queue once the application has answered.
     # The application reads each body immediately and up to its limit, so an unbounded queue stays short.
     max_app_queue_size = 0
@@ -82,6 +81,7 @@ class _Config(Config):
         self.certfile = certfile
         self.keyfile = keyfile
         self.keep_alive_timeout = KEEP_ALIVE
+        self.websocket_ping_interval = PING_PAUSE
         self.graceful_timeout = 2 * LAST_ANSWERS  # for connection tasks; the connections themselves end earlier
         self._listeners = listeners
 

@@ -32,7 +32,7 @@ from bridge.http.frames import FrameExchange, frame_of
 from bridge.http.middleware import Envelope
 from bridge.http.stored_responses import OnSocket, Responses
 from bridge.http.upgrade import Upgrade, upgrade_of
-from bridge.http.waiting_requests import MOST_REFUSED, Refused, WaitingRequests
+from bridge.http.waiting_requests import Refused, WaitingRequests
 from bridge.openai.responses.client_events import Create, Steer, read_client_event
 from bridge.openai.responses.output import Event
 from bridge.openai.responses.steering import Steering
@@ -52,6 +52,9 @@ SEND_PATIENCE = 60.0
 
 CLOSE_PATIENCE = 5.0
 """Seconds for the client to answer the closing of the connection."""
+
+MOST_UNSENT = 32 * 1024 * 1024
+"""Most bytes of answers to steering input that may wait for a client to read them."""
 
 MESSAGE_LIMIT = "x-codex-websocket-max-message-bytes"
 """The header that tells the Codex CLI which requests to send over HTTP instead."""
@@ -114,6 +117,8 @@ class _Socket:
         self._steering = Steering()
         self._notices: deque[bytes] = deque()
         """Frames to send beside the running answer."""
+        self._unsent = 0
+        """Bytes of the notices."""
         self._noticed = anyio.Event()
         self._connection = anyio.CancelScope()
 
@@ -135,7 +140,7 @@ class _Socket:
         while (message := await self._upgrade.receive())["type"] != "websocket.disconnect":
             text = message.get("text")
             self._take(message["bytes"] if text is None else text.encode())
-            if self._waiting.flooded or len(self._notices) > MOST_REFUSED:
+            if self._waiting.flooded or self._unsent > MOST_UNSENT:
                 logger.warning("a client sends more requests over a WebSocket than may wait; closing it")
                 return
 
@@ -152,6 +157,7 @@ class _Socket:
                 is_open = running is not None and running.response is None
                 answer = self._steering.take(event, running.response_id if running and is_open else None)
                 self._notices.append(_frame(answer, running.stream_id if running else None))
+                self._unsent += len(self._notices[-1])
                 self._noticed.set()
             case request:
                 self._waiting.put(request, len(data))
@@ -222,7 +228,8 @@ class _Socket:
     async def _send_notices(self) -> None:
         while True:
             while self._notices:
-                await self._send(self._notices.popleft())
+                await self._send(self._notices[0])
+                self._unsent -= len(self._notices.popleft())
             self._noticed = anyio.Event()
             await self._noticed.wait()
 

@@ -309,6 +309,45 @@ async def test_an_upgrade_header_never_loses_the_request_body(running: Running, 
     assert (await client.answer())[2] == b"-"
 
 
+# ── WebSockets ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+UPGRADE = (
+    b"GET /one HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+PING, HELLO, HELLO_BACK = b"\x89\x00", b"\x81\x85\0\0\0\0hello", b"\x81\x05hello"
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send back each message of a WebSocket."""
+    if scope["type"] == "lifespan":
+        await App()(scope, receive, send)
+        return
+    assert await receive() == {"type": "websocket.connect"}
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+async def test_a_websocket_gets_pings_and_is_served_even_if_it_answers_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "PING_PAUSE", 0.001)
+    server, stop = listen("127.0.0.1", 0), anyio.Event()
+    with anyio.fail_after(20), server:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(serve_http, echo, server, stop.wait)
+            client = Client(*await asyncio.open_connection("127.0.0.1", server.port))
+            client.send(UPGRADE)
+            assert (await client.head()).startswith(b"HTTP/1.1 101 ")
+            received = b""
+            while received.count(PING) < 3:
+                received += await client.receive()
+            client.send(HELLO)
+            while HELLO_BACK not in received:
+                received += await client.receive()
+            client.leave()
+            stop.set()
+
+
 # ── requests over HTTP/2 ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

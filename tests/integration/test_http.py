@@ -12,6 +12,7 @@ from pathlib import Path
 
 import anyio
 import httpx2
+import openai
 import orjson
 import pytest
 
@@ -170,6 +171,12 @@ async def test_another_server_can_run_the_application_with_the_settings_of_the_e
                 client.headers["authorization"] = "Bearer s3cret"
                 response = await client.post("/chat/completions", json=chat("tell me a story", stream=False))
                 assert response.json()["choices"][0]["message"]["content"] == "Once upon a time"
+            client = openai.AsyncOpenAI(api_key="s3cret", base_url=running.base_url)
+            async with client.responses.connect() as connection:
+                await connection.response.create(model=MODEL, input="tell me a story")
+                while (event := await connection.recv()).type != "response.completed":
+                    assert event.type not in {"error", "response.failed"}
+            assert event.response.output_text == "Once upon a time"
             codex = [child for child in running.family() if "codex" in child.name()]
             assert codex
             running.process.send_signal(signal.SIGTERM)

@@ -150,6 +150,16 @@ async def test_a_thousand_requests_at_once_each_get_an_answer_or_an_error(bridge
     assert ends[: len(answered)] == answered
 
 
+async def test_a_running_response_is_found_and_cancelled_over_http(bridge: Proxy, socket: WebSocket) -> None:
+    bridge.upstream.will_reply(reply(Text(("Hel", "lo."), Hold(anyio.Event()))))
+    socket.send("response.create", model=bridge.model, input="Hi.")
+    response_id = await created(socket)
+    assert (await bridge.client.get(f"/responses/{response_id}")).json()["status"] == "in_progress"
+    assert (await bridge.client.post(f"/responses/{response_id}/cancel")).json()["status"] == "cancelled"
+    assert (await socket.turn())[-1]["type"] == "response.incomplete"
+    assert (await socket.create(model=bridge.model, input="Hi."))["type"] == "response.completed"
+
+
 async def test_a_client_that_leaves_interrupts_the_turn(bridge: Proxy) -> None:
     bridge.upstream.will_reply(reply(Text(("Hel", "lo."), Hold(anyio.Event()))))
     with anyio.fail_after(30):
@@ -297,6 +307,8 @@ async def test_steering_input_that_cannot_be_taken_is_given_back(
         ('{"type": "response.create"}', "missing_parameter"),
         ('{"type": "response.create", "model": "nothing", "input": "x"}', "model_not_found"),
         ('{"type": "response.steer"}', "missing_parameter"),
+        ('{"type": "response.steer", "previous_response_id": "r", "input": ' + "[" * 500 + "]" * 500 + "}", "too_deep"),
+        ('{"type": "response.create", "model": "m", "input": ' + "[" * 500 + "]" * 500 + "}", "too_deep"),
     ],
 )
 async def test_a_frame_that_is_no_request_gets_an_error_and_the_socket_stays_open(
@@ -383,8 +395,12 @@ async def test_a_server_with_a_key_accepts_only_sockets_with_it(upstream: Upstre
             assert (await socket.create(model=bridge.model, input="Hi."))["type"] == "response.completed"
 
 
-async def test_sockets_can_be_switched_off(upstream: Upstream, home: Path) -> None:
-    async with proxy(upstream, home, no_websocket=True) as bridge, websocket(bridge.service.app) as socket:
+@pytest.mark.parametrize("setting", ["no_websocket", "record"])
+async def test_a_server_without_sockets_sends_clients_to_http(
+    upstream: Upstream, home: Path, tmp_path: Path, setting: str
+) -> None:
+    value = {"no_websocket": True, "record": str(tmp_path / "cases")}[setting]
+    async with proxy(upstream, home, **{setting: value}) as bridge, websocket(bridge.service.app) as socket:
         assert (socket.status, orjson.loads(socket.refusal)["error"]["code"]) == (426, "no_websocket")
         response = await bridge.client.get("/responses")
         assert (response.status_code, response.headers["allow"]) == (405, "POST")

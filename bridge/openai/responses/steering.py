@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, cast
 
 from msgspec import Struct
@@ -28,6 +29,9 @@ MOST_PENDING = 16
 MOST_HELD = 32
 """Most responses whose steering input waits for results of calls."""
 
+MOST_BYTES = 32 * 1024 * 1024
+"""Most bytes of steering input that wait on one WebSocket."""
+
 _OUTPUTS: Mapping[str, str] = {
     "function_call": "function_call_output",
     "custom_tool_call": "custom_tool_call_output",
@@ -40,6 +44,7 @@ class _Accepted(Struct, frozen=True):
     id: str
     input: Any
     items: Sequence[Object]
+    size: int
 
 
 class Steering:
@@ -50,7 +55,7 @@ class Steering:
         self._events = 0
         self._accepted: list[_Accepted] = []
         """The input for the running response."""
-        self._held: OrderedDict[str, list[Object]] = OrderedDict()
+        self._held: OrderedDict[str, list[_Accepted]] = OrderedDict()
         """The input that waits for results of calls, by the id of the response that made them."""
 
     def take(self, steer: Steer, running: str | None) -> Event:
@@ -59,14 +64,15 @@ class Steering:
             if steer.response_id != running:
                 message = f"The response {steer.response_id!r} does not run on this WebSocket."
                 raise invalid_request(message, code="response_not_active")
-            if len(self._accepted) >= MOST_PENDING:
-                message = f"{MOST_PENDING} steering inputs already wait for the end of this response."
+            waiting = chain(self._accepted, *self._held.values())
+            if len(self._accepted) >= MOST_PENDING or sum(one.size for one in waiting) + steer.size > MOST_BYTES:
+                message = f"At most {MOST_PENDING} steering inputs may wait for a response, and 32 MB on a WebSocket."
                 raise invalid_request(message, code="too_many_pending_steers")
             items = _user_messages(steer.input)
         except ApiError as error:
             return self._failed(steer.response_id, {"input": steer.input}, error.code or "", error.message)
         self._ids += 1
-        accepted = _Accepted(f"steer_{self._ids}", steer.input, items)
+        accepted = _Accepted(f"steer_{self._ids}", steer.input, items, steer.size)
         self._accepted.append(accepted)
         named = {"id": accepted.id, "previous_response_id": steer.response_id}
         return self._event("response.steer.accepted", steer=named)
@@ -86,11 +92,11 @@ class Steering:
             message = "The response failed, so there is nothing to continue."
             lost = ({"id": one.id, "input": one.input} for one in accepted)
             return [self._failed(previous, one, "successor_creation_failed", message) for one in lost], None
-        items = [item for one in accepted for item in one.items]
         required = list(_required(response["output"]))
         if not required:
+            items = [item for one in accepted for item in one.items]
             return [], Create({**request.body, "input": items, "previous_response_id": previous}, request.stream_id)
-        self._held[previous] = items
+        self._held[previous] = accepted
         if len(self._held) > MOST_HELD:
             self._held.popitem(last=False)
         named = ({"id": one.id, "previous_response_id": previous} for one in accepted)
@@ -107,9 +113,10 @@ class Steering:
         held = self._held.pop(previous, None) if isinstance(previous, str) else None
         if held is None:
             return request
+        items = [item for one in held for item in one.items]
         values = input_values(request.body.get("input"))
         place = next((n for n, value in enumerate(values) if not _is_result(value)), len(values))
-        return Create({**request.body, "input": [*values[:place], *held, *values[place:]]}, request.stream_id)
+        return Create({**request.body, "input": [*values[:place], *items, *values[place:]]}, request.stream_id)
 
     def _failed(self, previous: str, steer: Object, code: str, message: str) -> Event:
         error = {"type": "invalid_request_error", "code": code, "message": message}

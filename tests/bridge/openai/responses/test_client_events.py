@@ -22,7 +22,8 @@ def test_a_request_is_its_fields_without_those_of_the_frame() -> None:
 
 
 def test_steering_input_names_its_response() -> None:
-    assert read({"type": "response.steer", "previous_response_id": "r", "input": "x"}) == Steer("r", "x")
+    data = b'{"type": "response.steer", "previous_response_id": "r", "input": "x"}'
+    assert read_client_event(data) == Steer("r", "x", len(data))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,7 @@ def test_steering_input_names_its_response() -> None:
         ({"type": 7}, "type", "invalid_type"),
         ({"type": "response.cancel"}, "type", "invalid_value"),
         ({"type": "response.create", "stream_id": 7}, "stream_id", "invalid_type"),
+        ({"type": "response.create", "stream_id": "x" * 257}, "stream_id", "invalid_value"),
         ({"type": "response.steer", "input": "x"}, "previous_response_id", "missing_parameter"),
     ],
 )
