@@ -24,6 +24,9 @@ TOO_MANY = 429
 USAGE_LIMIT = "usage_limit_reached"
 CONTEXT_TOO_LONG = "context_length_exceeded"
 
+CODINGS = ("gzip", "deflate", "zstd", "identity")
+"""The content codings of request bodies that the server accepts."""
+
 HOW_TO_LOG_IN = (
     "Run `codex login` or `codex-openai-proxy login` (with --device-auth on a machine without a browser) as the user "
     "who runs this server, then repeat the request; the server does not need a restart."
@@ -59,6 +62,24 @@ def body_too_large(limit: int) -> ApiError:
     """Return a 413: the request body is larger than `limit` bytes."""
     message = f"The request body is larger than {limit} bytes, the limit of this server (--max-body)."
     return ApiError(413, "invalid_request_error", "request_too_large", message)
+
+
+def too_many_values(limit: int) -> ApiError:
+    """Return a 400: the request body has more than `limit` values."""
+    message = f"The request body has more than {limit} values, the limit of this server."
+    return invalid_request(message, code="too_many_values")
+
+
+def body_not_decodable(coding: str, reason: str) -> ApiError:
+    """Return a 400: the request body is not valid data of its content coding."""
+    return invalid_request(f"The request body is not valid {coding} data: {reason}.", code="invalid_encoding")
+
+
+def unsupported_coding(coding: str) -> ApiError:
+    """Return a 415: the request body is compressed in a way that this server does not decode."""
+    message = f"This server does not decode the Content-Encoding {coding!r}; it accepts {', '.join(CODINGS)}."
+    headers = {"accept-encoding": ", ".join(CODINGS)}
+    return ApiError(415, "invalid_request_error", "unsupported_encoding", message, headers=headers)
 
 
 def body_too_slow(seconds: float) -> ApiError:

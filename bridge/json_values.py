@@ -3,24 +3,72 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, cast
 
 import orjson
 
-from bridge.errors import invalid_request
+from bridge.errors import ApiError, invalid_request, too_many_values
 
 DEEPEST = 128
 """Largest nesting depth of objects and arrays. Codex accepts less; its input is checked again when it is written."""
 
-LONGEST = 20_000
-"""Largest array, in values. That many messages take a second to process and exceed every context window."""
+LONGEST = 10_000
+"""Largest array, in values. That many messages exceed every context window, and take a fifth of a second to read, in
+which nothing else runs."""
+
+MOST_VALUES = 150_000
+"""Most members of arrays and objects in a body. Decoding that many takes some hundredths of a second, in which nothing
+else runs; the largest conversations have a fraction of it."""
+
+COUNTED = 64 * 1024
+"""Bytes of a text whose values are counted at once."""
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _NESTED = (dict, list)
 """The types of values with others inside. (A test of the exact type is three times as fast as `isinstance`.)"""
 
 
-def decode_json(body: bytes) -> Any:
+class ValueCounter:
+    """Counts the members of all arrays and objects of a JSON text that comes in pieces, without decoding it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """The members so far; an empty array or object counts as one more."""
+        self._in_string = False
+        self._escape = b""
+        """A backslash at the end of the last piece, which belongs to the next character."""
+
+    def feed(self, piece: bytes) -> None:
+        """Count the members in the next piece; invalid JSON gives any number."""
+        piece = (self._escape + piece).replace(rb"\\", b"")
+        self._escape = b"\\" if piece.endswith(b"\\") else b""
+        parts = piece.removesuffix(b"\\").replace(rb"\"", b"").split(b'"')
+        outside = b"".join(parts[int(self._in_string) :: 2])
+        self.count += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+        self._in_string ^= len(parts) % 2 == 0
+
+
+def count_values(body: bytes | bytearray) -> Iterator[None]:
+    """Check the number of values in a JSON text before it is decoded; yield after each part, for other work.
+
+    Raises:
+        ApiError: 400, there are more than `MOST_VALUES`.
+    """
+    if len(body) <= 2 * MOST_VALUES:
+        return  # a value and its comma take two bytes
+    counter = ValueCounter()
+    for start in range(0, len(body), COUNTED):
+        counter.feed(bytes(body[start : start + COUNTED]))
+        if counter.count > MOST_VALUES:
+            raise too_many_values(MOST_VALUES)
+        yield
+
+
+def decode_json(body: bytes | bytearray) -> Any:
     """Decode a body; an unpaired surrogate, which JavaScript leaves when it cuts a string, becomes U+FFFD.
 
     Raises:
@@ -30,12 +78,14 @@ def decode_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         reason = str(error)
+    if not _SURROGATE.search(body):
+        raise _invalid_json(reason)
     try:
         lenient = json.loads(body, parse_constant=_reject_constant)
         text = json.dumps(lenient, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return orjson.loads(text)
     except (ValueError, RecursionError):
-        raise invalid_request(f"The request body is not valid JSON: {reason}.", code="invalid_json") from None
+        raise _invalid_json(reason) from None
 
 
 def json_object(text: str) -> Mapping[str, Any]:
@@ -81,6 +131,25 @@ def check_size(value: object) -> None:
         level = below
     message = f"The request body nests objects and arrays more than {DEEPEST} levels deep."
     raise invalid_request(message, code="too_deep")
+
+
+def memory_of(values: Sequence[object]) -> int:
+    """Return about how many bytes JSON values hold in memory. Keys of objects are not counted: decoders share them."""
+    total, level = sys.getsizeof(values), list(values)
+    while level:
+        total += sum(map(sys.getsizeof, level))
+        below: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += cast("dict[str, object]", one).values()
+            elif isinstance(one, list | tuple):
+                below += cast("list[object]", one)
+        level = below
+    return total
+
+
+def _invalid_json(reason: str) -> ApiError:
+    return invalid_request(f"The request body is not valid JSON: {reason}.", code="invalid_json")
 
 
 def _reject_constant(constant: str) -> NoReturn:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import ApiError
-from bridge.json_values import DEEPEST, LONGEST, check_size, decode_json
+from bridge.json_values import DEEPEST, LONGEST, ValueCounter, check_size, decode_json, memory_of
 
 ANY_JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -127,3 +127,30 @@ def test_a_body_that_is_too_deep_or_too_long_is_a_400(body: bytes, code: str) ->
 def test_a_body_at_the_bounds_is_accepted() -> None:
     check_size(decode_json(b"[" * DEEPEST + b"]" * DEEPEST))
     check_size(decode_json(b"[" + b"1," * (LONGEST - 1) + b"1]"))
+
+
+def members(value: Any) -> int:
+    """Return the number of members of all arrays and objects, an empty one counting as one."""
+    if not isinstance(value, dict | list):
+        return 0
+    inner: list[Any] = list(cast("dict[str, Any]", value).values()) if isinstance(value, dict) else value
+    return max(1, len(inner)) + sum(members(one) for one in inner)
+
+
+@given(ANY_JSON, st.integers(1, 9), st.booleans())
+@settings(deadline=None)
+def test_values_are_counted_wherever_the_text_is_cut(value: Any, size: int, ascii_only: bool) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only).encode()
+    counter = ValueCounter()
+    for start in range(0, len(text), size):
+        counter.feed(text[start : start + size])
+    assert counter.count == members(value)
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [(["a"], ["a" * 100]), ([{}], [{"a": "b"}]), ([["a"]], [["a", "b"]]), ([{"a": ["b"]}], [{"a": ["b", {"c": "d"}]}])],
+)
+def test_the_memory_of_values_includes_everything_inside(small: Any, large: Any) -> None:
+    assert memory_of([]) < memory_of(small) < memory_of(large)
+    assert memory_of([*small, *large]) > memory_of(small) + memory_of(large) - 2 * memory_of([])

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 from msgspec import Meta, Struct
 
 from bridge.errors import invalid_request
-from bridge.json_values import check_size, decode_json
+from bridge.json_values import check_size, count_values, decode_json
 from bridge.openai.shapes import Shape, body_object, decode
 
 LONGEST_STREAM_ID = 256
@@ -53,6 +53,8 @@ def read_client_event(data: bytes) -> ClientEvent:
     Raises:
         ApiError: 400, `param` names the field.
     """
+    for _ in count_values(data):
+        pass  # at most 16 MB, whose values are counted in some hundredths of a second
     raw = body_object(decode_json(data))
     check_size(raw)  # steering input is sent back, and JSON that is nested deeper cannot be encoded
     event = decode(raw, _Event)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ApiError
+from bridge.json_values import MOST_VALUES
 from bridge.openai.responses.client_events import Create, Steer, read_client_event
 
 
@@ -42,6 +43,12 @@ def test_another_frame_is_refused_with_its_fault(event: Any, param: str, code: s
     with pytest.raises(ApiError) as caught:
         read(event)
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
+
+
+def test_a_frame_of_too_many_values_is_refused_before_it_is_decoded() -> None:
+    with pytest.raises(ApiError) as caught:
+        read_client_event(b'{"type":"response.create","input":[' + b"1," * MOST_VALUES + b"1]}")
+    assert caught.value.code == "too_many_values"
 
 
 @given(st.binary(max_size=40))
