@@ -15,6 +15,7 @@ import pytest
 from bridge.codex.models import ModelChoice
 from bridge.conversation.plan import CachedThread, Continue, Conversations, HistoryHashes
 from bridge.conversation.prompt import Item
+from bridge.conversation.remembered_answers import RememberedAnswers
 from bridge.json_values import decode_json
 from bridge.openai.chat.request import parse
 from bridge.openai.model_settings import ModelSettings
@@ -104,7 +105,7 @@ class Planner:
 
     def __init__(self) -> None:
         self._history_hashes = HistoryHashes()
-        self._conversations = Conversations[str]()
+        self._conversations = Conversations[str](RememberedAnswers(600, lambda: 0))
 
     def plan(self, settings: ModelSettings, items: tuple[Item, ...]) -> None:
         """Cache a thread with all items but the last; check that the plan continues it."""

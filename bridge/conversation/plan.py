@@ -16,26 +16,28 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import orjson
+from cachetools import FIFOCache
 from msgspec import Struct
 
-from bridge.conversation.prefixes import Prefixes, size_of
+from bridge.conversation.prefixes import Prefixes
 from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.reasoning_owners import ReasoningOwners, digest_reasoning
+from bridge.conversation.remembered_answers import RememberedAnswers
 from bridge.json_values import is_deeper_than
 
 H = TypeVar("H")
 
-REMEMBERED = 64 * 1024 * 1024
-"""Bytes of finished answers (JSON) that are kept for rebuilding threads."""
 DEEPEST = 100
 """Nesting levels up to which JSON arguments are compared as values."""
 LOST = 4096
 """Number of lost threads whose reason is kept."""
+HASH_SIZE = 64
+"""Bytes of memory of one hash in a list."""
 
 
 # ── Hashes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -75,7 +77,7 @@ class HistoryHashes:
         history_hash = HistoryHash(
             [*start.hashes[:-1], *_chain(start.end, new)], start.reasoning_digests | digest_reasoning(new)
         )
-        self._recent.remember(before, settings, prompt.items, history_hash, added=size_of(new))
+        self._recent.remember(before, settings, prompt.items, history_hash, added=HASH_SIZE * len(new))
         return history_hash
 
 
@@ -178,24 +180,13 @@ class NewThread(Struct, frozen=True):
 ThreadPlan: TypeAlias = Continue[H] | AnswerTools[H] | NewThread
 
 
-class _Answer(Struct, frozen=True):
-    """A finished answer: the hashes before and after it, its number of hashed items, and its original items."""
-
-    start: bytes
-    length: int
-    end: bytes
-    items: tuple[Item, ...]
-    size: int
-
-
 class Conversations(Generic[H]):
     """The cached threads and answers. A thread that is in use is not cached until it is put back."""
 
-    def __init__(self, remembered: int = REMEMBERED, owners: ReasoningOwners | None = None) -> None:
+    def __init__(self, answers: RememberedAnswers, owners: ReasoningOwners | None = None) -> None:
         self._threads: dict[bytes, list[CachedThread[H]]] = {}
-        self._lost: OrderedDict[bytes, str] = OrderedDict()
-        self._answers: OrderedDict[bytes, list[_Answer]] = OrderedDict()
-        self._room = remembered
+        self._lost: FIFOCache[bytes, str] = FIFOCache(LOST)
+        self._answers = answers
         self._owners = owners or ReasoningOwners()
 
     def plan(self, prompt: Prompt, history_hash: HistoryHash, owner: str = "") -> ThreadPlan[H]:
@@ -226,21 +217,16 @@ class Conversations(Generic[H]):
     def lost(self, end: bytes, reason: str) -> None:
         """Remember why there is no thread with this hash."""
         self._lost[end] = reason
-        while len(self._lost) > LOST:
-            self._lost.popitem(last=False)
 
     def remember(self, start: bytes, expected: Sequence[Item], items: Sequence[Item]) -> None:
         """Keep the items of an answer after the hash `start`; the client is expected to send it back as `expected`."""
-        if not expected:
-            return
         hashed = sum(not _may_be_left_out(item) for item in expected)
-        answer = _Answer(start, hashed, advance(start, expected), tuple(items), len(orjson.dumps(list(items))))
-        self._answers.setdefault(start, []).append(answer)
-        self._answers.move_to_end(start)
-        self._room -= answer.size
-        while self._room < 0 and self._answers:
-            _, oldest = self._answers.popitem(last=False)
-            self._room += sum(one.size for one in oldest)
+        if hashed:
+            self._answers.remember(advance(start, expected), hashed, items)
+
+    def forget_old_answers(self) -> None:
+        """Free the memory of answers that are too old."""
+        self._answers.forget_old()
 
     def _take(self, thread: CachedThread[H]) -> None:
         equal = self._threads[thread.end]
@@ -248,37 +234,35 @@ class Conversations(Generic[H]):
         if not equal:
             del self._threads[thread.end]
 
-    def _new_thread(self, prompt: Prompt, chain: Sequence[bytes], owner: str) -> NewThread:
-        items = self._owners.usable(self._with_original_answers(prompt.items, chain), owner)
+    def _new_thread(self, prompt: Prompt, hashes: Sequence[bytes], owner: str) -> NewThread:
+        items = self._owners.usable(self._with_original_answers(prompt.items, hashes), owner)
         if not any(_is_answer(item) for item in prompt.items):
             return NewThread(items, "new", "first-request")
-        reasons = (self._lost[one] for one in reversed(chain) if one in self._lost)
+        reasons = (self._lost[one] for one in reversed(hashes) if one in self._lost)
         return NewThread(items, "rebuilt", next(reasons, "unknown-history"))
 
-    def _with_original_answers(self, items: Sequence[Item], chain: Sequence[bytes]) -> Iterator[Item]:
+    def _with_original_answers(self, items: Sequence[Item], hashes: Sequence[bytes]) -> tuple[Item, ...]:
         """Replace the client's answers by the original ones, but keep an answer that came back with other reasoning."""
-        position = 0
-        while position < len(items):
-            for answer in self._answers.get(chain[position], ()):
-                after = _after(items, position, answer.length)
-                if after is not None and chain[after] == answer.end:
-                    sent = items[position:after]
-                    yield from answer.items if digest_reasoning(sent) <= digest_reasoning(answer.items) else sent
-                    position = after
-                    break
+        last_first: list[Sequence[Item]] = []
+        end = len(items)
+        while end:
+            answer = None if _may_be_left_out(items[end - 1]) else self._answers.get(hashes[end])
+            start = end - 1 if answer is None else _start_of_answer(items, end, answer.length)
+            sent = items[start:end]
+            if answer is not None and digest_reasoning(sent) <= digest_reasoning(original := answer.items()):
+                last_first.append(original)
             else:
-                yield items[position]
-                position += 1
+                last_first.append(sent)
+            end = start
+        return tuple(chain.from_iterable(reversed(last_first)))
 
 
-def _after(items: Sequence[Item], position: int, length: int) -> int | None:
-    """Return the position after `length` hashed items; None if there are fewer."""
-    while length:
-        if position == len(items):
-            return None
-        length -= not _may_be_left_out(items[position])
-        position += 1
-    return position
+def _start_of_answer(items: Sequence[Item], end: int, length: int) -> int:
+    """Return the position before `length` hashed items and before the items in front of them that are not hashed."""
+    while end and (length or _may_be_left_out(items[end - 1])):
+        end -= 1
+        length -= not _may_be_left_out(items[end])
+    return end
 
 
 def _fitting(thread: CachedThread[H], prompt: Prompt, rest: tuple[Item, ...]) -> ThreadPlan[H] | None:

@@ -8,12 +8,14 @@ from typing import Any, Generic, TypeVar
 import orjson
 from msgspec import Struct
 
+from bridge.json_values import memory_of
+
 T = TypeVar("T")
 
 MOST = 64
 """Number of cached sequences: about the number of concurrent conversations."""
 ROOM = 32 * 1024 * 1024
-"""Bytes of JSON that are cached, whatever the number of sequences."""
+"""Bytes of memory for what is cached, whatever the number of sequences."""
 
 
 class Prefix(Struct, Generic[T], frozen=True, eq=False):
@@ -23,7 +25,7 @@ class Prefix(Struct, Generic[T], frozen=True, eq=False):
     sequence: tuple[Any, ...]
     value: T
     size: int
-    """Bytes of JSON."""
+    """Bytes of memory, about."""
     exact: tuple[int, ...] = ()
     """The positions of elements whose JSON must be equal too: to Python, `1` and `True` are equal."""
 
@@ -57,13 +59,15 @@ class Prefixes(Generic[T]):
     ) -> None:
         """Cache a sequence; it replaces `before`, the cached sequence that it continues.
 
-        `added` is the size of the new elements in bytes of JSON; `exact` are the positions, among the new elements, of
-        those whose JSON must be equal. Elements that are in `before` are taken from there, to keep one copy in memory.
+        `added` is the size of what is new in the value, in bytes of memory; `exact` are the positions, among the new
+        elements, of those whose JSON must be equal. Elements that are in `before` are taken from there, to keep one
+        copy in memory.
         """
-        size = added
+        known = len(before.sequence) if before else 0
+        size = added + memory_of(sequence[known:])
         if before is not None:
-            sequence = (*before.sequence, *sequence[len(before.sequence) :])
-            size, exact = before.size + added, (*before.exact, *exact)
+            sequence = (*before.sequence, *sequence[known:])
+            size, exact = before.size + size, (*before.exact, *exact)
         self._recent = [one for one in self._recent if one is not before]
         self._recent.append(Prefix(key, tuple(sequence), value, size, exact))
         total = sum([one.size for one in self._recent])
@@ -89,11 +93,6 @@ class Prefixes(Generic[T]):
             and all(map(self._same, one.sequence, sequence))
             and all(_json(one.sequence[place]) == _json(sequence[place]) for place in one.exact)
         )
-
-
-def size_of(items: Sequence[Any]) -> int:
-    """Return the size of the items in bytes of JSON."""
-    return len(_json(list(items)))
 
 
 def _json(value: Any) -> bytes:

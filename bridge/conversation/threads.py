@@ -26,6 +26,7 @@ from bridge.conversation.plan import (
 )
 from bridge.conversation.prompt import Item, Prompt, message
 from bridge.conversation.reasoning_owners import ReasoningOwners, digest_reasoning, is_reasoning_refused
+from bridge.conversation.remembered_answers import RememberedAnswers
 from bridge.conversation.spare_threads import Spares
 from bridge.conversation.thread_params import thread_start_params
 from bridge.conversation.turns import LivingThread, Turn
@@ -70,7 +71,8 @@ class Threads:
         self._spares = Spares(spares)
         self._join_deltas = join_deltas
         self.owners = ReasoningOwners()
-        self._conversations: Conversations[LivingThread] = Conversations(owners=self.owners)
+        answers = RememberedAnswers(longest, anyio.current_time)
+        self._conversations: Conversations[LivingThread] = Conversations(answers, self.owners)
         self._waiting: OrderedDict[LivingThread, tuple[CachedThread[LivingThread], float]] = OrderedDict()
         """The unused threads, the longest unused first, with the time of their last use."""
         self._crowded = anyio.Event()
@@ -131,7 +133,7 @@ class Threads:
         await self._spares.keep_ready()
 
     async def keep_tidy(self) -> None:
-        """Close threads that are too old or too many, until cancelled."""
+        """Close threads that are too old or too many, and forget old answers, until cancelled."""
         while True:
             with anyio.move_on_after(LOOK_AROUND):
                 await self._crowded.wait()
@@ -144,6 +146,7 @@ class Threads:
                 del self._waiting[thread]
                 self._conversations.lose(cached, "evicted" if too_many else "expired")
                 await _close(thread)
+            self._conversations.forget_old_answers()
 
     async def _open(
         self, session: Session, prompt: Prompt, limits: Limits, dialect: Dialect, history_hash: HistoryHash

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 import orjson
+from cachetools import LRUCache
 from msgspec import Struct
 
+from bridge.json_values import memory_of
 from bridge.store.response import Item, ResponseStore, Stored, history
 
-MOST = 64
-"""Number of cached histories: about the number of concurrent chains."""
 ROOM = 32 * 1024 * 1024
-"""Bytes of JSON that are cached, whatever the number of histories."""
+"""Bytes of memory for the cached histories."""
+OVERHEAD = 1000
+"""Bytes of memory that a history takes in addition to its items, with its place in the cache."""
 UNREAD = 600.0
 """Seconds after which a chain is read again, which marks all of it as used. Reading it in every turn would be wasteful;
 reading it later would be too late for a full Redis, which evicts the oldest keys."""
@@ -24,6 +25,7 @@ PART = 1 / 10
 class _CachedHistory(Struct, frozen=True):
     items: tuple[Item, ...]
     size: int
+    """Bytes of memory, about."""
     read: float
     """Time at which the chain was read from the store."""
 
@@ -44,9 +46,7 @@ class Histories:
         self._note = note
         self._unread = min(UNREAD, longest * PART)
         self._now = now
-        self._room = room
-        self._cached: OrderedDict[str, _CachedHistory] = OrderedDict()
-        """In order of use, the most recent last."""
+        self._cached: LRUCache[str, _CachedHistory] = LRUCache(room, getsizeof=lambda cached: cached.size)
 
     async def of(self, response_id: str) -> tuple[Item, ...] | None:
         """Return the items of a response and of all before it; None if one of them is not stored.
@@ -56,7 +56,6 @@ class Histories:
         """
         cached = self._cached.get(response_id)
         if cached is not None and self._now() - cached.read < self._unread:
-            self._cached.move_to_end(response_id)
             if await self._store.use(response_id):
                 return cached.items
             self._cached.pop(response_id, None)
@@ -67,7 +66,7 @@ class Histories:
         for stored in chain:
             self._note(stored)
         items = tuple(history(chain))
-        self._remember(response_id, _CachedHistory(items, len(orjson.dumps(items)), self._now()))
+        self._remember(response_id, _CachedHistory(items, OVERHEAD + memory_of(items), self._now()))
         return items
 
     def extend(self, stored: Stored) -> None:
@@ -77,12 +76,10 @@ class Histories:
         """
         before = None if stored.previous is None else self._cached.pop(stored.previous, None)
         if before is not None:
-            new = orjson.dumps([*stored.input, *stored.output])
-            items = (*before.items, *orjson.loads(new))
-            self._remember(stored.id, _CachedHistory(items, before.size + len(new), before.read))
+            new = orjson.loads(orjson.dumps([*stored.input, *stored.output]))
+            items = (*before.items, *new)
+            self._remember(stored.id, _CachedHistory(items, before.size + memory_of(new), before.read))
 
     def _remember(self, response_id: str, cached: _CachedHistory) -> None:
-        self._cached[response_id] = cached
-        size = sum([one.size for one in self._cached.values()])
-        while self._cached and (size > self._room or len(self._cached) > MOST):
-            size -= self._cached.popitem(last=False)[1].size
+        if cached.size <= self._cached.maxsize:
+            self._cached[response_id] = cached

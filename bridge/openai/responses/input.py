@@ -16,11 +16,11 @@ import orjson
 from msgspec import Struct, field
 
 from bridge.config import ReasoningDisplay
-from bridge.conversation.prefixes import Prefix, Prefixes, size_of
+from bridge.conversation.prefixes import Prefix, Prefixes
 from bridge.conversation.prompt import Item, message
 from bridge.conversation.tools import Toolbox
 from bridge.errors import invalid_request
-from bridge.json_values import check_size
+from bridge.json_values import check_size, memory_of
 from bridge.openai.history import settled
 from bridge.openai.reasoning_text import without_blocks
 from bridge.openai.responses.items import read_input, with_declared
@@ -57,7 +57,7 @@ class Recent(Prefixes[Reading]):
             return
         start, known = (len(before.sequence), len(before.value.items)) if before else (0, 0)
         exact = tuple([n for n, value in enumerate(values[start:], start) if value.get("type") in NOT_TEXT_ALONE])
-        self.remember(before, key, values, reading, added=size_of(reading.items[known:]), exact=exact)
+        self.remember(before, key, values, reading, added=memory_of(reading.items[known:]), exact=exact)
 
 
 class Input(Struct, frozen=True):

@@ -23,6 +23,7 @@ from bridge.conversation.plan import (
 )
 from bridge.conversation.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.conversation.reasoning_owners import digest_reasoning
+from bridge.conversation.remembered_answers import RememberedAnswers
 from bridge.conversation.tools import Tool, Toolbox
 
 Q, Q2, Q3 = (message("user", text) for text in ("one?", "two?", "three?"))
@@ -46,7 +47,7 @@ def thread(handle: str, *items: Item, of: Prompt = PLAIN, awaits: Sequence[str] 
 
 
 def remembering(*threads: CachedThread[str]) -> Conversations[str]:
-    conversations: Conversations[str] = Conversations()
+    conversations: Conversations[str] = Conversations(RememberedAnswers(600, lambda: 0))
     for one in threads:
         conversations.put(one)
     return conversations
@@ -337,22 +338,20 @@ def test_an_answer_that_the_client_does_not_send_back_is_not_remembered() -> Non
     assert plan(conversations, prompt(Q, Q2)) == NewThread((Q, Q2), "new", "first-request")
 
 
-def test_the_oldest_answers_are_forgotten_when_they_take_too_much_memory() -> None:
-    size = len(json.dumps([RAW, A], separators=(",", ":")))
-    conversations: Conversations[str] = Conversations(2 * size)
-    for question in (Q, Q2, Q3):
-        answered(conversations, [question], [A], RAW, A)
-    found = [plan(conversations, prompt(question, A, Q)) for question in (Q, Q2, Q3)]
-    assert [RAW in one.items for one in found if isinstance(one, NewThread)] == [False, True, True]
+def test_an_answer_of_items_that_clients_may_leave_out_is_not_remembered() -> None:
+    """Its hash would be that of the question."""
+    conversations = remembering()
+    answered(conversations, [Q], [RAW], RAW)
+    assert plan(conversations, prompt(Q, Q2)) == NewThread((Q, Q2), "new", "first-request")
 
 
-def test_an_answer_that_is_too_large_is_not_kept_and_replaces_no_other() -> None:
-    conversations: Conversations[str] = Conversations(200)
-    answered(conversations, [Q], [A], {**RAW, "encrypted_content": "x" * 500})
-    answered(conversations, [Q2], [A], RAW, A)
-    found = plan(conversations, prompt(Q2, A, Q))
+def test_of_equal_answers_to_a_question_the_last_one_is_remembered() -> None:
+    conversations = remembering()
+    answered(conversations, [Q], [A], RAW, A)
+    answered(conversations, [Q], [A], RAW2, A)
+    found = plan(conversations, prompt(Q, A, Q2))
     assert isinstance(found, NewThread)
-    assert found.items == (Q2, RAW, A, Q)
+    assert found.items == (Q, RAW2, A, Q2)
 
 
 # ── What clients may leave out ────────────────────────────────────────────────────────────────────────────────────────
@@ -475,7 +474,7 @@ def edited(draw: st.DrawFn, history: list[Item]) -> list[Item]:
 @settings(deadline=None, max_examples=200)
 def test_a_thread_is_used_if_and_only_if_it_holds_this_conversation(data: st.DataObject) -> None:
     history = data.draw(HISTORIES)
-    conversations: Conversations[tuple[Prompt, Sequence[Item], bool]] = Conversations()
+    conversations: Conversations[tuple[Prompt, Sequence[Item], bool]] = Conversations(RememberedAnswers(600, lambda: 0))
     handles: list[tuple[Prompt, Sequence[Item], bool]] = []
     for _ in range(data.draw(st.integers(1, 3))):
         held = data.draw(edited(history))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.conversation.prefixes import MOST, Prefix, Prefixes
+from bridge.json_values import memory_of
 
 
 def remember(
@@ -23,7 +24,7 @@ def remember(
     prefixes.remember(before, "k", sequence, f"made of {len(sequence)}", added=size, exact=exact)
 
 
-def caching(*sequences: Sequence[Any], size: int = 1, room: int = 1000) -> Prefixes[str]:
+def caching(*sequences: Sequence[Any], size: int = 1, room: int = 10**6) -> Prefixes[str]:
     prefixes = Prefixes[str](operator.eq, room)
     for sequence in sequences:
         remember(prefixes, sequence, size=size)
@@ -86,13 +87,13 @@ def test_exact_elements_are_compared_as_json():
 
 
 def test_the_oldest_sequence_is_forgotten_when_memory_is_full():
-    prefixes = caching([0], [1], [2], size=10, room=20)
+    prefixes = caching([0], [1], [2], size=10, room=2 * (10 + memory_of([0])))
 
     assert [found(prefixes, [number]) for number in range(3)] == [None, [1], [2]]
 
 
 def test_the_size_of_a_continued_sequence_includes_its_beginning():
-    prefixes = caching("a", "x", size=10, room=30)
+    prefixes = caching("a", "x", size=10, room=3 * (10 + memory_of("a")))
 
     remember(prefixes, "ab", prefixes.find("k", "ab"), size=11)
 

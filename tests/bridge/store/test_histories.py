@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.store.histories import MOST, UNREAD, Histories
+from bridge.json_values import memory_of
+from bridge.store.histories import OVERHEAD, UNREAD, Histories
 from bridge.store.response import ResponseStore, Stored, history
 from bridge.store.sqlite import SqliteStore, sqlite_store
 
@@ -18,6 +19,10 @@ def stored(name: str, previous: str | None = None, text: str = "") -> Stored:
     return Stored(
         {"id": name, "previous_response_id": previous}, [question], [{"type": "message", "id": f"msg_{name}"}]
     )
+
+
+SIZE = OVERHEAD + memory_of(tuple(history([stored("r0")])))
+"""Bytes of memory of a history of one response."""
 
 
 class CountingStore:
@@ -106,8 +111,8 @@ async def test_a_chain_is_read_again_before_the_store_could_forget_its_beginning
 
 async def test_the_least_recently_used_histories_are_forgotten() -> None:
     with sqlite_store(None, most=10**8, longest=100, now=lambda: 0) as store:
-        server = Server(store)
-        for number in range(MOST + 1):
+        server = Server(store, room=3 * SIZE)
+        for number in range(4):
             await server.add(f"r{number}")
             await server.histories.of(f"r{number}")
         assert not await server.read_again("r1")
@@ -116,8 +121,8 @@ async def test_the_least_recently_used_histories_are_forgotten() -> None:
 
 async def test_a_history_that_is_used_without_being_continued_is_not_forgotten() -> None:
     with sqlite_store(None, most=10**8, longest=100, now=lambda: 0) as store:
-        server = Server(store)
-        for number in range(MOST + 1):
+        server = Server(store, room=3 * SIZE)
+        for number in range(5):
             await server.add(f"r{number}")
             await server.histories.of(f"r{number}")
             assert not await server.read_again("r0")
@@ -125,11 +130,11 @@ async def test_a_history_that_is_used_without_being_continued_is_not_forgotten()
 
 async def test_a_history_that_is_too_large_is_not_remembered() -> None:
     with sqlite_store(None, most=10**6, longest=100, now=lambda: 0) as store:
-        server = Server(store, room=500)
+        server = Server(store, room=3 * SIZE)
         await server.add("a")
         await server.add("b", "a")
         assert not await server.read_again("b")
-        await server.add("c", "b", "x" * 500)
+        await server.add("c", "b", "x" * 3 * SIZE)
         assert await server.read_again("c")
 
 
@@ -142,7 +147,7 @@ async def test_a_history_that_is_too_large_is_not_remembered() -> None:
 )
 async def test_a_history_always_equals_the_chain_in_the_store(steps: list[tuple[str, int, int]]) -> None:
     with sqlite_store(None, most=3000, longest=100, now=lambda: 0) as store:
-        servers = [Server(store, room=600), Server(store)]
+        servers = [Server(store, room=3 * SIZE), Server(store)]
         names: list[str] = []
         for step, number, index in steps:
             server, name = servers[index], names[number % len(names)] if names else ""
