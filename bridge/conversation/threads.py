@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -30,6 +29,7 @@ from bridge.conversation.remembered_answers import RememberedAnswers
 from bridge.conversation.spare_threads import Spares
 from bridge.conversation.thread_params import thread_start_params
 from bridge.conversation.turns import LivingThread, Turn
+from bridge.conversation.waiting_threads import WaitingThreads
 from codex_rpc.client.client import Client
 from codex_rpc.errors import CodexError, ConnectionLostError, RequestRefusedError
 from codex_rpc.wire.calls import thread_inject_items, thread_start, thread_unsubscribe, turn_interrupt, turn_start
@@ -64,8 +64,6 @@ class Threads:
         join_deltas: bool = True,
     ) -> None:
         self._cwd = cwd
-        self._most = most
-        self._longest = longest
         self._idle_timeout = idle_timeout
         self._history_hashes = HistoryHashes()
         self._spares = Spares(spares)
@@ -73,8 +71,9 @@ class Threads:
         self.owners = ReasoningOwners()
         answers = RememberedAnswers(longest, anyio.current_time)
         self._conversations: Conversations[LivingThread] = Conversations(answers, self.owners)
-        self._waiting: OrderedDict[LivingThread, tuple[CachedThread[LivingThread], float]] = OrderedDict()
-        """The unused threads, the longest unused first, with the time of their last use."""
+        self._waiting: WaitingThreads[LivingThread] = WaitingThreads(most, longest)
+        self._replaced: list[LivingThread] = []
+        """Threads to close, because a newer one has the same history."""
         self._crowded = anyio.Event()
         self._client: Client | None = None
         """The codex on which new threads are started."""
@@ -94,8 +93,7 @@ class Threads:
 
     def states(self) -> Mapping[str, int]:
         """Return how many threads are running, idle between two turns, and suspended until tool outputs arrive."""
-        suspended = sum(thread.turn_id is not None for thread in self._waiting)
-        return {"running": self._running, "idle": len(self._waiting) - suspended, "suspended": suspended}
+        return {"running": self._running, "idle": self._waiting.idle, "suspended": self._waiting.suspended}
 
     @asynccontextmanager
     async def answer(
@@ -138,15 +136,20 @@ class Threads:
             with anyio.move_on_after(LOOK_AROUND):
                 await self._crowded.wait()
             self._crowded = anyio.Event()
-            while self._waiting:
-                thread, (cached, since) = next(iter(self._waiting.items()))
-                too_many = len(self._waiting) > self._most
-                if not too_many and anyio.current_time() - since < self._longest:
-                    break
-                del self._waiting[thread]
-                self._conversations.lose(cached, "evicted" if too_many else "expired")
+            while (thread := self._take_surplus()) is not None:
                 await _close(thread)
             self._conversations.forget_old_answers()
+
+    def _take_surplus(self) -> LivingThread | None:
+        """Remove and return the next thread to close."""
+        if self._replaced:
+            return self._replaced.pop()
+        surplus = self._waiting.take_surplus(anyio.current_time())
+        if surplus is None:
+            return None
+        cached, reason = surplus
+        self._conversations.lose(cached, reason)
+        return cached.handle
 
     async def _open(
         self, session: Session, prompt: Prompt, limits: Limits, dialect: Dialect, history_hash: HistoryHash
@@ -199,7 +202,7 @@ class Threads:
                 thread, thread_outcome = cached.handle, "continued; reason=same-history"
             case AnswerTools(cached, outputs, items):
                 thread, thread_outcome = cached.handle, "resumed-tools; reason=outputs-came"
-        self._waiting.pop(thread, None)
+        self._waiting.remove(thread)
         turn = Turn(thread, prompt, outputs, limits, self._idle_timeout, dialect=dialect, join_deltas=self._join_deltas)
         turn.thread_outcome = thread_outcome
         return await self._run(thread, turn, prompt, items)
@@ -264,9 +267,11 @@ class Threads:
                 prompt.cache_key,
                 thread.reasoning_digests,
             )
+            if (replaced := self._waiting.put(cached, anyio.current_time())) is not None:
+                self._conversations.lose(replaced, "replaced")
+                self._replaced.append(replaced.handle)
             self._conversations.put(cached)
-            self._waiting[thread] = cached, anyio.current_time()
-            if len(self._waiting) > self._most:
+            if self._replaced or self._waiting.too_many:
                 self._crowded.set()
             return True
         self._conversations.lost(end, _REASONS.get(turn.outcome, "thread-spoilt"))
@@ -279,19 +284,16 @@ class Threads:
         """
         self._client, self._owner = session.client, session.owner
         self._spares.forget_other_clients(session.client)
-        others = [
-            (thread, cached)
-            for thread, (cached, _) in self._waiting.items()
-            if (thread.client, thread.owner) != (self._client, self._owner)
-        ]
-        for thread, cached in others:
-            is_replaced = thread.client is not session.client
-            del self._waiting[thread]
-            self._conversations.lose(cached, "codex-restarted" if is_replaced else "account-changed")
+        ours = session.client, session.owner
+        others = self._waiting.take_all(lambda thread: (thread.client, thread.owner) != ours)
+        for cached in others:
+            thread = cached.handle
+            reason = "account-changed" if thread.client is session.client else "codex-restarted"
+            self._conversations.lose(cached, reason)
             thread.client.unsubscribe(thread.id)
-        for thread, _ in others:
-            if thread.client is session.client:
-                await _close(thread)
+        for cached in others:
+            if cached.handle.client is session.client:
+                await _close(cached.handle)
 
 
 async def _close(thread: LivingThread) -> None:

@@ -261,10 +261,36 @@ async def test_with_too_many_threads_the_longest_unused_is_closed() -> None:
         await ask(threads, codex, Q, A, Q2)
         await ask(threads, codex, Q3)
         await codex.gone.acquire()
-    assert codex.calls[-2:] == [("interrupt", "t2", TURN), ("unsubscribe", "t2")]
+    assert codex.calls[-2:] == [("start", "t3", NOTHING), ("unsubscribe", "t1")]
     assert threads.waiting == 2
-    assert await ask(threads, codex, Q2, CALL, OUT) == "rebuilt; reason=evicted"
-    assert await ask(threads, codex, Q, A, Q2, A, Q3) == "continued; reason=same-history"
+    assert await ask(threads, codex, Q, A, Q2, A, Q3) == "rebuilt; reason=evicted"
+
+
+async def test_one_shot_requests_do_not_close_the_suspended_turn_of_an_agent() -> None:
+    threads, codex = new_threads(most=4), FakeCodex(CALLS)
+    async with tidying(threads):
+        await ask(threads, codex, Q)
+        for number in range(8):
+            await ask(threads, codex, message("user", f"ping {number}"))
+        for _ in range(5):
+            await codex.gone.acquire()
+    assert threads.states() == {"running": 0, "idle": 3, "suspended": 1}
+    for event in says("done."):
+        codex.inboxes["t1"].put(event, 1)
+    assert await ask(threads, codex, Q, CALL, OUT) == "resumed-tools; reason=outputs-came"
+
+
+async def test_equal_requests_keep_one_thread() -> None:
+    threads, codex = new_threads(), FakeCodex()
+    async with tidying(threads):
+        for _ in range(4):
+            await ask(threads, codex, Q)
+        for _ in range(3):
+            await codex.gone.acquire()
+    assert [call[1] for call in codex.calls if call[0] == "unsubscribe"] == ["t1", "t2", "t3"]
+    assert threads.waiting == 1
+    assert await ask(threads, codex, Q, A, Q2) == "continued; reason=same-history"
+    assert codex.calls[-1][1] == "t4"
 
 
 async def test_unused_threads_are_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
