@@ -141,14 +141,14 @@ class Turn:
                 raise upstream_timeout(self._idle_timeout)
 
     async def cancel(self) -> None:
-        """Stop the model; the turn then ends with `Finished("cancelled")`.
+        """Stop the model; the turn then ends with `Finished("cancelled")`, unless it has ended already.
 
         Raises:
             CodexError: codex did not stop it.
         """
         self._cancelled = True
         if self._thread.turn_id is not None:
-            await self._thread.client.call(turn_interrupt(self._thread.id, self._thread.turn_id))
+            await self._interrupt(self._thread.turn_id)
 
     @property
     def quota(self) -> Quota:
@@ -229,8 +229,11 @@ class Turn:
             return
         self._is_over = True
         logger.info("the model wrote a call that codex cannot parse; the client answers it on another thread")
+        await self._interrupt(self._thread.turn_id)
+
+    async def _interrupt(self, turn_id: str) -> None:
         try:
-            await self._thread.client.call(turn_interrupt(self._thread.id, self._thread.turn_id))
+            await self._thread.client.call(turn_interrupt(self._thread.id, turn_id))
         except RequestRefusedError as refusal:
             logger.debug("the turn had ended: %s", refusal)
 

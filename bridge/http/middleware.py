@@ -8,12 +8,14 @@ import re
 import time
 from email.utils import formatdate
 
+import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.http.access import PRIVATE, check_access, check_origin, check_page
 from bridge.http.answer import now, response_start, send_error
 from bridge.http.last_part import LastPart
+from bridge.http.unread_answer import UnreadAnswer
 from bridge.telemetry.ledger import ENTRY, Ledger, RequestLogEntry
 from bridge.telemetry.logs import log_request
 
@@ -32,6 +34,7 @@ _CORS = {
     b"access-control-allow-origin": b"*",
     b"access-control-expose-headers": b"*",
 }
+
 _NO_CORS = {
     b"cross-origin-resource-policy": b"same-origin",
     b"x-content-type-options": b"nosniff",
@@ -51,11 +54,16 @@ SENT_PATH = "codex_openai_proxy.sent_path"
 
 
 class Envelope:
-    """Answers preflights; gives every response its common headers, an entry in the ledger and a log line."""
+    """Answers preflights; gives every response its common headers, an entry in the ledger and a log line.
 
-    def __init__(self, app: ASGIApp, ledger: Ledger) -> None:
+    An answer of which the client takes nothing for `patience` seconds is given up; None is for a `send` with its own
+    limit.
+    """
+
+    def __init__(self, app: ASGIApp, ledger: Ledger, patience: float | None = None) -> None:
         self._app = app
         self._ledger = ledger
+        self._patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -72,7 +80,15 @@ class Envelope:
         )
         scope[ENTRY] = entry
         added = _NO_CORS if scope["path"] in PRIVATE else _CORS
-        last_part = LastPart(scope, receive, send)
+        request = anyio.CancelScope()
+
+        def give_up() -> None:
+            logger.warning("%s: the client took nothing for %g seconds; giving it up", entry.id, self._patience)
+            request.cancel()
+
+        unread = None if self._patience is None else UnreadAnswer(send, self._patience, give_up)
+        send_in_time = send if unread is None else unread.send
+        last_part = LastPart(scope, receive, send_in_time)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -84,7 +100,7 @@ class Envelope:
                 await last_part.send(message)
                 close()  # before returning: a client with the whole answer must not see it as running
             else:
-                await send(message)
+                await send_in_time(message)
 
         def close() -> None:
             if entry.seconds is None:
@@ -94,11 +110,14 @@ class Envelope:
 
         self._ledger.open(entry)
         try:
-            if scope["method"] == "OPTIONS" and scope["path"] not in PRIVATE:
-                await _answer_preflight(headers, send_with_headers)
-            else:
-                await self._app(scope, last_part.receive, send_with_headers)
+            with request:
+                if scope["method"] == "OPTIONS" and scope["path"] not in PRIVATE:
+                    await _answer_preflight(headers, send_with_headers)
+                else:
+                    await self._app(scope, last_part.receive, send_with_headers)
         finally:
+            if unread is not None:
+                unread.close()
             close()
 
 

@@ -178,7 +178,8 @@ def build_app(
             Exception: _unexpected,
         },
     )
-    return Upgrades(CleanPath(Envelope(Access(app, settings.api_key), status.ledger)))
+    access = Access(app, settings.api_key)
+    return Upgrades(CleanPath(Envelope(access, status.ledger, settings.idle_timeout)))
 
 
 def _error_response(error: ApiError) -> Response:

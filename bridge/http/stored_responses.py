@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+CANCEL_PATIENCE = 5.0
+"""Seconds that a cancelled response may take to reach its client, which may have stopped reading."""
+
 
 class _Running:
     """A response that is being generated; `output` is set when its answer is created."""
@@ -48,6 +51,8 @@ class _Running:
 
     def __init__(self) -> None:
         self.ended = anyio.Event()
+        self.scope = anyio.CancelScope()
+        """Cancels the answer."""
 
 
 class OnSocket:
@@ -149,6 +154,9 @@ class Responses:
         running.cancelled = True
         if running.turn is not None:
             await running.turn.cancel()
+        with anyio.move_on_after(CANCEL_PATIENCE):
+            await running.ended.wait()
+        running.scope.cancel()
         await running.ended.wait()
         if running.output.response["status"] == "in_progress":
             raise upstream_failed(f"The response {response_id!r} ended before it could be cancelled.")
@@ -229,8 +237,11 @@ class Responses:
         async def answer_and_forget(scope: Scope, receive: Receive, send: Send) -> None:
             self._running[frame.id] = running
             try:
-                await answer(scope, receive, send)
+                with running.scope:
+                    await answer(scope, receive, send)
             finally:
+                if running.scope.cancelled_caught and running.output.cancel():
+                    await settle()
                 self._running.pop(frame.id, None)
                 running.ended.set()
 

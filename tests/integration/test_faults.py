@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import sqlite3
 import time
@@ -21,6 +22,7 @@ from starlette.types import Message
 from bridge.conversation import threads
 from bridge.conversation.prompt import Item
 from bridge.http import body as request_body
+from bridge.http import stored_responses
 from bridge.recordings.recorder import Recorder
 from bridge.store.sqlite import SqliteStore
 from codex_rpc import supervisor
@@ -292,6 +294,53 @@ async def test_a_client_that_does_not_read_delays_no_other_and_gets_everything_l
     assert b'"content":"0000000 ' in received
     assert b"0049999 " in received
     assert received.rstrip().endswith(b"data: [DONE]\n\n\r\n0")
+
+
+async def test_a_client_that_stops_reading_holds_its_answer_for_a_limited_time(
+    upstream: Upstream, home: Path, tmp_path: Path
+) -> None:
+    del home
+    long = Text(("x" * 100_000,) * 100)  # more than any buffer of the system takes
+    upstream.respond = lambda request: reply(long if "all" in str(request.input) else "quick")
+    with anyio.fail_after(60), socket.socket() as unread:
+        async with (
+            program("--answers", "1", "--idle-timeout", "4", log=tmp_path / "log") as running,
+            httpx2.AsyncClient(base_url=running.base_url, timeout=60) as client,
+        ):
+            unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            unread.connect(running.address)
+            unread.sendall(request_bytes("all of it"))
+            await upstream.wait_for_requests(1)
+            body = {"model": MODEL, "messages": [user("hi")]}
+            assert "quick" in (await client.post("/chat/completions", json=body)).text
+    assert "the client took nothing for 4 seconds" in (tmp_path / "log").read_text()
+
+
+async def test_a_response_whose_client_does_not_read_can_be_cancelled(
+    upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_responses, "CANCEL_PATIENCE", 0.1)
+    gate = anyio.Event()
+    upstream.will_reply(begun(Text(("one ", "two "), between=Hold(gate))).then(Hold(anyio.Event())))
+    body = orjson.dumps({"model": MODEL, "stream": True, "input": "count"})
+    async with proxy(upstream, home, answers=1) as bridge, anyio.create_task_group() as tasks:
+        with anyio.fail_after(20):
+            exchange = Exchange(body)
+            scope = http_scope("/v1/responses", "POST", {"content-type": "application/json"})
+
+            async def answer() -> None:
+                await bridge.service.app(scope, exchange.receive, exchange.send)
+
+            tasks.start_soon(answer)
+            await exchange.until(lambda: b"one " in exchange.body)
+            exchange.stop_reading()
+            gate.set()
+            await exchange.until_something_is_held_up()
+            response_id = re.findall(rb'"id":"(resp_\w+)"', exchange.body)[0].decode()
+            cancelled = await bridge.client.post(f"/responses/{response_id}/cancel")
+            assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+            assert (await bridge.client.get(f"/responses/{response_id}")).json() == cancelled.json()
+            assert bridge.service.admission.states()["running"] == 0
 
 
 def _read_all(connection: socket.socket) -> bytes:

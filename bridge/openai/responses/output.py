@@ -99,6 +99,14 @@ class ResponseOutput:
         """Return the event for a client that takes long silence for a lost connection."""
         return {"type": "response.in_progress", "response": self.response}
 
+    def cancel(self) -> bool:
+        """End a response that still runs as cancelled, without events; return whether it ran."""
+        running = self.response["status"] == "in_progress"
+        if running:
+            for _ in self.feed([Finished("cancelled")]):
+                pass
+        return running
+
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _open_message(self) -> Iterator[Event]:
