@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -15,6 +16,9 @@ LogFormat: TypeAlias = Literal["human", "json"]
 
 PROGRAM = "codex-openai-proxy"
 """The name of the program and of its folders."""
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 DEFAULT_ADDRESS = ":11435"
 EXAMPLE_ADDRESS = "127.0.0.1:8000"
@@ -38,6 +42,8 @@ class Settings(Struct, frozen=True):
     """Whether codex is started without checking that it adds nothing to the model's input."""
     api_key: str | None = None
     """Key that every peer must send; None admits loopback peers only, with any key."""
+    allow_origin: tuple[str, ...] = ()
+    """Origins of web pages that need no key, as browsers send them; `*` means all."""
     max_body: int = 64 * 1024 * 1024
     start_patience: float = 10
     """How long a request waits while codex starts."""
@@ -46,7 +52,7 @@ class Settings(Struct, frozen=True):
     keep_alive: float = 8
     """Pause after which a silent stream gets a comment; tunnels cut silent streams after about 100 seconds."""
     idle_timeout: float = 600
-    """How long the model may send nothing before the answer fails."""
+    """How long the model may send nothing, or the client may take nothing, before the answer fails."""
     reasoning: ReasoningDisplay = "off"
     """How reasoning summaries are shown."""
     threads: int = 64
@@ -95,6 +101,20 @@ def parse_address(text: str) -> tuple[str, int]:
     if not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{text!r} is not an address; use HOST:PORT, for example {EXAMPLE_ADDRESS}")
     return host, int(port)
+
+
+def parse_origin(text: str) -> str:
+    """Return an origin in the form in which browsers send it; `*` and `null` are returned as they are.
+
+    Raises:
+        ValueError: the text is not the origin of a web page.
+    """
+    origin = text.strip().lower().removesuffix("/")
+    if origin in {"*", "null"}:
+        return origin
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError(f"{text!r} is not an origin; use SCHEME://HOST[:PORT], for example https://chat.example, or *")
+    return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], ""))
 
 
 def settings_folder() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -26,9 +26,10 @@ def show_settings(context: click.Context) -> None:
     for param in context.command.params:
         if param.name in NO_SETTINGS:
             continue
-        value = context.params[param.name]
+        value: object = context.params[param.name]
         source = context.get_parameter_source(param.name)
-        shown = "***" if value and param.name in SECRETS else "-" if value is None else value
+        value = ", ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value
+        shown = "***" if value and param.name in SECRETS else "-" if value in {None, ""} else value
         click.echo(f"{param.name:15} {shown!s:30} {SOURCES[source.name] if source else ''}")
 
 

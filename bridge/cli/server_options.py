@@ -10,7 +10,7 @@ import click
 
 from bridge.config import DEFAULT_ADDRESS, parse_address
 from bridge.settings.key_file import read_key
-from bridge.settings.sources import config_option, config_values, setting
+from bridge.settings.sources import config_option, config_values, read_key_option, setting
 from bridge.tunnel.files import KEY_FILE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,7 +34,12 @@ def server_options(command: F) -> F:
             type=click.Path(exists=True, dir_okay=False, resolve_path=True),
             metavar="FILE",
         ),
-        setting("--api-key", "The server's key; prefer the environment or a file.", metavar="KEY"),
+        setting(
+            "--api-key",
+            "The server's key; prefer the environment or a file.",
+            callback=read_key_option,
+            metavar="KEY",
+        ),
         setting(
             "--api-key-file",
             f"File that holds the server's key.  [default: {KEY_FILE}, if it exists]",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -59,8 +59,10 @@ def check_origin(headers: Mapping[str, str], api_key: str | None) -> ApiError | 
     return None
 
 
-def check_page(headers: Mapping[str, str], api_key: str | None) -> ApiError | None:
+def check_page(headers: Mapping[str, str], api_key: str | None, origins: Collection[str] = ()) -> ApiError | None:
     """Return why a web page may not use the API, or None; header names are lower case.
+
+    Pages from `origins` may, where `*` means all.
 
     Without a key, any page that the user of this machine visits could use their account. Browsers send the page's
     `Origin` with each POST. Pages served from this machine are allowed, and so are clients that are not web pages:
@@ -68,7 +70,7 @@ def check_page(headers: Mapping[str, str], api_key: str | None) -> ApiError | No
     and sandboxed pages is refused.
     """
     origin = headers.get("origin")
-    if api_key is not None or origin is None:
+    if api_key is not None or origin is None or "*" in origins or origin in origins:
         return None
     scheme, _, host = origin.partition("://")
     if (host and scheme.lower() not in {"http", "https"}) or origin == "file://" or _is_page_of_this_machine(host):
@@ -76,7 +78,8 @@ def check_page(headers: Mapping[str, str], api_key: str | None) -> ApiError | No
     whose = "this page does not state its origin" if origin == "null" else f"this page is from {origin!r}"
     return foreign_page(
         f"Without an API key only web pages of this machine may use this server, and {whose}. "
-        "To allow it, start the server with CODEX_OPENAI_PROXY_API_KEY set and give the page that key."
+        f"To allow it, start the server with --allow-origin {origin}, or with CODEX_OPENAI_PROXY_API_KEY set and give "
+        "the page that key."
     )
 
 

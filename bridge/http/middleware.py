@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Collection
 from email.utils import formatdate
 
 import anyio
@@ -33,7 +34,9 @@ TUNNEL_HEADER = "cf-ray"
 _CORS = {
     b"access-control-allow-origin": b"*",
     b"access-control-expose-headers": b"*",
+    b"vary": b"origin",
 }
+"""Headers of all other paths. Each page may read the answer, if only why it is refused: access is checked elsewhere."""
 
 _NO_CORS = {
     b"cross-origin-resource-policy": b"same-origin",
@@ -134,6 +137,8 @@ async def _answer_preflight(headers: Headers, send: Send) -> None:
         "access-control-allow-headers": headers.get("access-control-request-headers", "authorization, content-type"),
         "access-control-max-age": "86400",
     }
+    if "access-control-request-private-network" in headers:
+        allowed["access-control-allow-private-network"] = "true"
     await send(response_start(204, allowed))
     await send({"type": "http.response.body", "body": b""})
 
@@ -157,9 +162,11 @@ class CleanPath:
 class Access:
     """Rejects requests that are not allowed."""
 
-    def __init__(self, app: ASGIApp, api_key: str | None) -> None:
+    def __init__(self, app: ASGIApp, api_key: str | None, origins: Collection[str] = ()) -> None:
+        """`origins` are the web pages that need no key, as `check_page` takes them."""
         self._app = app
         self._api_key = api_key
+        self._origins = origins
         self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,8 +175,10 @@ class Access:
             client, headers = scope.get("client"), Headers(scope=scope)
             refusal = check_access(client[0] if client else None, headers, self._api_key)
             if refusal is None:
-                check = check_origin if scope["path"] in PRIVATE else check_page
-                refusal = check(headers, self._api_key)
+                if scope["path"] in PRIVATE:
+                    refusal = check_origin(headers, self._api_key)
+                else:
+                    refusal = check_page(headers, self._api_key, self._origins)
             if refusal is None and self._api_key is None and TUNNEL_HEADER in headers and not self._warned:
                 self._warned = True
                 logger.warning(

@@ -178,7 +178,7 @@ def build_app(
             Exception: _unexpected,
         },
     )
-    access = Access(app, settings.api_key)
+    access = Access(app, settings.api_key, settings.allow_origin)
     return Upgrades(CleanPath(Envelope(access, status.ledger, settings.idle_timeout)))
 
 

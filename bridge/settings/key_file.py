@@ -1,4 +1,4 @@
-"""Reads the API key from a file that only its owner may read."""
+"""Checks the API key, and reads it from a file that only its owner may read."""
 
 from __future__ import annotations
 
@@ -7,20 +7,35 @@ import stat
 from pathlib import Path
 
 
+def checked_key(text: str) -> str:
+    """Return a key without surrounding white space.
+
+    Raises:
+        ValueError: it is empty, or no client could send it in a header.
+    """
+    key = text.strip()
+    if not key:
+        raise ValueError("the key is empty")
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("the key has characters outside printable ASCII, which no client can send in a header")
+    return key
+
+
 def read_key(path: Path) -> str:
     """Return the key, without surrounding white space.
 
     Raises:
-        ValueError: the file cannot be read, is empty, or other users may access it.
+        ValueError: the file cannot be read, holds no key that can be used, or other users may access it.
     """
     try:
         with path.open(encoding="utf-8") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            key = file.read().strip()
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     if os.name == "posix" and mode & 0o077:
         raise ValueError(f"other users may access {path} (mode {mode:04o}); run `chmod 600 {path}`")
-    if not key:
-        raise ValueError(f"{path} is empty")
-    return key
+    try:
+        return checked_key(text)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be used: {error}") from None

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
 
-from bridge.config import DEFAULT_ADDRESS, DEFAULTS, LogFormat, ReasoningDisplay, Settings, parse_address, state_folder
+from bridge.config import (
+    DEFAULT_ADDRESS,
+    DEFAULTS,
+    LogFormat,
+    ReasoningDisplay,
+    Settings,
+    parse_address,
+    parse_origin,
+    state_folder,
+)
 from bridge.settings.key_file import read_key
-from bridge.settings.sources import config_option, count, read_config_file, seconds, setting
+from bridge.settings.sources import config_option, count, read_config_file, read_key_option, seconds, setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,11 +34,12 @@ OF_SERVE = ("tunnel", "cloudflared", "demo", "log_level", "log_format")
 """Settings of the command `serve` that do not concern the application."""
 
 
-def refuse_empty(_: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Reject an empty API key: it would protect nothing."""
-    if value is not None and not value.strip():
-        raise click.BadParameter("must not be empty; omit it to admit this machine only", param=param)
-    return value
+def read_origins(_: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    """Return the origins in the values, each of which may hold several, separated by commas or white space."""
+    try:
+        return tuple({parse_origin(one): None for value in values for one in re.split(r"[\s,]+", value) if one})
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=param) from None
 
 
 def key_from_file(path: Path, given: str | None) -> str:
@@ -79,7 +90,7 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         "--api-key",
         "Key that every client must send; without it only this machine may connect. Other users of the machine can "
         "read command lines: prefer the environment or the file.",
-        callback=refuse_empty,
+        callback=read_key_option,
         metavar="KEY",
     ),
     setting(
@@ -87,6 +98,14 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         "File that contains the key; only its owner may have access to it.",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
+    ),
+    setting(
+        "--allow-origin",
+        "Web pages from this origin may use the server without a key, for example https://chat.example; `*` for all "
+        "pages. Can be given several times, or as a list with commas.",
+        multiple=True,
+        callback=read_origins,
+        metavar="ORIGIN",
     ),
     setting(
         "--tunnel",
@@ -99,7 +118,11 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
     seconds("--start-patience", "How long a request waits while codex starts.", DEFAULTS.start_patience),
     seconds("--head-patience", "How long a stream waits for its first event before it begins.", DEFAULTS.head_patience),
     seconds("--keep-alive", "Pause after which a silent stream gets a comment.", DEFAULTS.keep_alive),
-    seconds("--idle-timeout", "How long the model may send nothing before the answer fails.", DEFAULTS.idle_timeout),
+    seconds(
+        "--idle-timeout",
+        "How long the model may send nothing, or the client may take nothing, before the answer fails.",
+        DEFAULTS.idle_timeout,
+    ),
     setting(
         "--reasoning",
         "How reasoning summaries are shown.",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from bridge.config import settings_folder
+from bridge.settings.key_file import checked_key
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,6 +50,14 @@ def count(flag: str, help_text: str, default: int, least: int = 0, metavar: str 
     return setting(flag, help_text, type=click.IntRange(min=least), default=default, metavar=metavar)
 
 
+def read_key_option(_: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the API key of an option; a key that cannot be used is refused."""
+    try:
+        return None if value is None else checked_key(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=param) from None
+
+
 def config_values(path: Path | None) -> dict[str, Any]:
     """Read the TOML file; return {} if `path` is None and the default file does not exist.
 
@@ -74,4 +83,7 @@ def read_config_file(context: click.Context, _: click.Parameter, path: Path | No
         raise click.BadParameter(
             f"{chosen}: unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(names))}"
         )
+    for param in context.command.params:
+        if isinstance(param, click.Option) and param.multiple and isinstance(one := values.get(param.name or ""), str):
+            values[param.name or ""] = [one]  # otherwise each character would be a value
     context.default_map = values

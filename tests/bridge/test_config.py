@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.config import DEFAULT_ADDRESS, DEFAULTS, Settings, parse_address
+from bridge.config import DEFAULT_ADDRESS, DEFAULTS, Settings, parse_address, parse_origin
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,43 @@ def test_by_default_there_is_no_key_and_the_limits_are_these() -> None:
         thread_age=1800,
         grace=5,
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://chat.example", "https://chat.example"),
+        (" HTTPS://Chat.Example/ ", "https://chat.example"),
+        ("https://chat.example:443", "https://chat.example"),
+        ("http://chat.example:80", "http://chat.example"),
+        ("http://chat.example:443", "http://chat.example:443"),
+        ("https://chat.example:8443", "https://chat.example:8443"),
+        ("http://[2001:db8::1]:3000", "http://[2001:db8::1]:3000"),
+        ("http://192.168.1.7:3000", "http://192.168.1.7:3000"),
+        ("chrome-extension://abcdefgh", "chrome-extension://abcdefgh"),
+        ("*", "*"),
+        ("null", "null"),
+    ],
+)
+def test_an_origin_is_read_in_the_form_in_which_browsers_send_it(text: str, origin: str) -> None:
+    assert parse_origin(text) == origin
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "chat.example",
+        "https://",
+        "https://chat.example/app",
+        "https://*.example",
+        "https://user@chat.example",
+        "https://chat.example:port",
+        "https://schön.example",
+        "https://chat.example?",
+        "https://a b",
+    ],
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not an origin; use SCHEME://HOST\[:PORT\]"):
+        parse_origin(text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import re
 import socket
@@ -33,6 +34,7 @@ DEFAULTS = {
     "cloudflared": ("-", "default"),
     "api_key": ("-", "default"),
     "api_key_file": ("-", "default"),
+    "allow_origin": ("-", "default"),
     "max_body": ("67108864", "default"),
     "start_patience": ("10.0", "default"),
     "head_patience": ("4.0", "default"),
@@ -150,6 +152,7 @@ SETTINGS = {
     "cloudflared": ("/opt/cloudflared", "/opt/cloudflared"),
     "api_key": ("s3cret", "***"),
     "api_key_file": ("/etc/key", "/etc/key"),
+    "allow_origin": ("https://a.example:443", "https://a.example"),
     "max_body": (1024, "1024"),
     "start_patience": (0.1, "0.1"),
     "head_patience": (0.1, "0.1"),
@@ -263,6 +266,9 @@ def test_a_wrong_value_is_refused_before_anything_starts(
         ('max_body = "many"', "--max-body"),
         ('log_level = "loud"', "--log-level"),
         ('api_key = ""', "--api-key"),
+        ('api_key = "schlüssel"', "--api-key"),
+        ('allow_origin = "chat.example"', "--allow-origin"),
+        ('allow_origin = ["https://chat.example", "x"]', "--allow-origin"),
         ('reasoning = "loud"', "--reasoning"),
         ("reasoning = false", "--reasoning"),
         ("threads = -1", "--threads"),
@@ -299,6 +305,32 @@ def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path)
             grace=7,
         )
     ]
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "🔑", "a\tb", "a\nb", " \u00a0 "])
+def test_a_key_that_no_client_can_send_is_refused_wherever_it_comes_from(
+    key: str, starts: list[Settings], config_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(key, encoding="utf-8")
+    file.chmod(0o600)
+    config_file.write_text(f"api_key = {json.dumps(key, ensure_ascii=False)}", encoding="utf-8")
+    results = [serve("--addr", "127.0.0.1:0")]
+    config_file.unlink()
+    results += [serve("--api-key", key), serve(env={"API_KEY": key}), serve("--api-key-file", file)]
+    for result in results:
+        assert result.exit_code == 2
+        assert "--api-key" in result.stderr
+        assert re.search(r"outside printable ASCII|the key is empty", " ".join(result.stderr.split()))
+    assert starts == []
+
+
+def test_several_origins_can_be_allowed_in_every_source(starts: list[Settings], config_file: Path) -> None:
+    serve("--addr", "127.0.0.1:0", "--allow-origin", "https://a.example", "--allow-origin", "https://b.example/")
+    serve("--addr", "127.0.0.1:0", env={"ALLOW_ORIGIN": "https://a.example https://b.example"})
+    config_file.write_text('allow_origin = ["https://a.example", "https://b.example"]')
+    serve("--addr", "127.0.0.1:0")
+    assert [settings.allow_origin for settings in starts] == [("https://a.example", "https://b.example")] * 3
 
 
 def test_without_options_the_server_gets_the_default_settings(starts: list[Settings]) -> None:

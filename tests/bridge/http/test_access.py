@@ -197,7 +197,17 @@ def test_without_a_key_a_foreign_page_may_not_use_the_api_and_reads_what_to_do(o
     assert refusal is not None
     assert (refusal.status, refusal.code) == (403, "foreign_page")
     assert (origin if origin != "null" else "does not state its origin") in refusal.message
+    assert f"--allow-origin {origin}" in refusal.message
     assert "CODEX_OPENAI_PROXY_API_KEY" in refusal.message
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_an_allowed_origin_needs_no_key_and_a_private_path_stays_closed(origin: str) -> None:
+    headers = {"host": "localhost", "origin": origin}
+    assert check_page(headers, None, (origin,)) is None
+    assert check_page(headers, None, ("*",)) is None
+    assert check_page(headers, None, ("https://chat.example", origin + "x")) is not None
+    assert check_origin(headers, None) is not None
 
 
 @pytest.mark.parametrize("origin", FOREIGN)

@@ -122,6 +122,7 @@ async def test_headers_of_the_application_are_kept_and_ours_occur_once() -> None
         "x-request-id": "mine",
         "access-control-allow-origin": "*",
         "access-control-expose-headers": "*",
+        "vary": "origin",
         "x-own": "1",
     }
     assert exchange.body == b"fine"
@@ -347,6 +348,28 @@ async def test_a_foreign_page_may_use_the_api_only_with_the_key_and_can_read_why
         whole_app("s3cret"), http_scope("/v1/nothing", "GET", page | {"authorization": "Bearer s3cret"})
     )
     assert admitted.status == 404
+
+
+async def test_a_page_of_an_allowed_origin_may_use_the_api_but_needs_the_key_if_there_is_one() -> None:
+    page = {"host": "localhost", "origin": "https://chat.example"}
+    for key, headers, status in ((None, {}, 200), ("s3cret", {}, 401), ("s3cret", {"api-key": "s3cret"}, 200)):
+        app = CleanPath(Envelope(Access(Inner(), key, ("https://chat.example",)), Ledger()))
+        answer = await ask(app, http_scope("/v1/chat/completions", "POST", page | headers))
+        assert answer.status == status
+        assert (answer.headers["access-control-allow-origin"], answer.headers["vary"]) == ("*", "origin")
+        for origin in ("https://chat.example.org", "http://chat.example", "https://chat.example:8443"):
+            other = await ask(app, http_scope("/v1/models", headers=page | headers | {"origin": origin}))
+            assert other.status == (403 if key is None else status)
+        private = await ask(app, http_scope("/usage", headers=page | headers))
+        assert private.status in {401, 403}
+        assert "access-control-allow-origin" not in private.headers
+
+
+async def test_a_preflight_from_a_public_page_allows_requests_to_this_machine() -> None:
+    """Chromium asks so before a page of the internet connects to an address of the local network."""
+    wanted = {"origin": "https://chat.example", "access-control-request-private-network": "true"}
+    exchange = await ask(whole_app(), http_scope("/v1/models", "OPTIONS", wanted))
+    assert (exchange.status, exchange.headers["access-control-allow-private-network"]) == (204, "true")
 
 
 @pytest.mark.parametrize("path", ["/usage", "/metrics", "/doctor"])

@@ -25,9 +25,9 @@ def test_a_file_that_other_users_may_access_is_refused(mode: int, tmp_path: Path
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe"])
-def test_a_file_without_a_key_is_refused(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"is empty|cannot be read"):
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", "schlüssel".encode(), b"two\nlines", b"tab\tbed"])
+def test_a_file_without_a_usable_key_is_refused(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"the key is empty|cannot be read|outside printable ASCII"):
         read_key(written(tmp_path / "key", content))
 
 
