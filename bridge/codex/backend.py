@@ -114,7 +114,7 @@ class Backend:
         """
         session = await self.session()
         if session.stamp != self._stamp():
-            logger.info("the login or the connection of codex has changed; replacing codex")
+            logger.info("the login, the connection or a file of codex has changed; replacing codex")
             self._supervisor.replace(session.client)
             session = await self.session()
         if not session.account.ready and self._may_restart():

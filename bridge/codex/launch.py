@@ -95,6 +95,8 @@ class Launcher:
         """An empty directory."""
         self.catalogue: Sequence[Mapping[str, Any]] = ()
         """The models of the last codex that was started, as it describes them, and the named ones."""
+        self._needed: tuple[Path, ...] = (self.cwd,)
+        """What codex reads at the start of each thread, in addition to its home."""
 
     @asynccontextmanager
     async def open_client(self) -> AsyncGenerator[Client]:
@@ -138,12 +140,14 @@ class Launcher:
             write_privately(catalogue, models)
         except OSError as error:
             raise _not_created(error) from error
+        self._needed = (self.cwd, catalogue)
         command = command_line(str(codex), str(catalogue), overruled(home.foreign), features)
         return Start(codex, version, command, env, self.cwd, self._folder, models, home.foreign)
 
     def stamp(self) -> object:
-        """Return a value that changes when the user logs in, or when the private home changes."""
-        return file_stamp(self._real / CREDENTIALS), file_stamp(self._private / CONFIG)
+        """Return a value that changes when the user logs in, the private home changes, or a file of codex vanishes."""
+        missing = tuple(not path.exists() for path in self._needed)
+        return file_stamp(self._real / CREDENTIALS), file_stamp(self._private / CONFIG), missing
 
     def home(self) -> CodexHome:
         """Return the home for codex, with all the files that it needs.

@@ -76,6 +76,7 @@ class SqliteStore:
         Raises:
             StoreError: the file cannot be opened.
         """
+        self._path = path
         self._most = most
         self._longest = longest
         self._now = now
@@ -138,9 +139,17 @@ class SqliteStore:
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
-            return await anyio.to_thread.run_sync(work, limiter=self._one_at_a_time)
-        except sqlite3.Error as error:
+            return await anyio.to_thread.run_sync(self._work, work, limiter=self._one_at_a_time)
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"the store of responses failed: {error}") from error
+
+    def _work(self, work: Callable[[], T]) -> T:
+        """Do some work on the file, which is made again if it was deleted: SQLite would go on without it."""
+        if self._path is not None and not self._path.exists():
+            logger.warning("the store of responses %s was deleted; making an empty one", self._path)
+            self._database.close()
+            self._database = _open(self._path)
+        return work()
 
     def _put(self, stored: Stored, record: bytes) -> None:
         now = self._now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 import socket
 import sqlite3
 import time
@@ -19,6 +20,8 @@ import orjson
 import pytest
 from starlette.types import Message
 
+from bridge.codex.launch import Launcher
+from bridge.config import state_folder
 from bridge.conversation import threads
 from bridge.conversation.prompt import Item
 from bridge.http import body as request_body
@@ -558,3 +561,48 @@ async def test_a_stream_under_a_key_never_shows_the_key(upstream: Upstream, home
     assert "chat/completions 200" in written
     for secret in (key, "sk-wrong-one", "my very own text"):
         assert secret not in written
+
+
+# ── files that vanish ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("what", ["everything", "home", "cwd", "catalogue"])
+async def test_the_files_of_codex_are_made_again_whenever_they_vanish(bridge: Proxy, what: str) -> None:
+    """A cleaner of old files, or the user, may delete any of them while the server runs."""
+    launcher = Launcher()
+    folder = launcher.cwd.parent
+    targets = {"everything": [state_folder()], "home": [folder / "home"], "cwd": [launcher.cwd]}
+    with anyio.fail_after(60):
+        history = [user("one?")]
+        for question in ("two?", "three?"):
+            answer = await bridge.chat(*history)
+            assert answer.status_code == 200, answer.text
+            history += [answer.json()["choices"][0]["message"], user(question)]
+            for path in targets.get(what, folder.glob("models-*.json")):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            other = await bridge.chat(user(f"not {question}"))
+            assert other.status_code == 200, other.text
+
+
+async def test_a_store_that_is_deleted_is_made_again(upstream: Upstream, home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    async with proxy(upstream, home, store=str(folder / "responses.sqlite3")) as bridge:
+        first = (await bridge.client.post("/responses", json={"model": MODEL, "input": "one?"})).json()
+        shutil.rmtree(folder)
+        assert (await bridge.client.get(f"/responses/{first['id']}")).status_code == 404
+        second = (await bridge.client.post("/responses", json={"model": MODEL, "input": "two?"})).json()
+        assert (await bridge.client.get(f"/responses/{second['id']}")).json() == second
+        assert (folder / "responses.sqlite3").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_folder_of_recordings_that_is_deleted_is_made_again(
+    upstream: Upstream, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cases"
+    async with proxy(upstream, home, record=str(folder)) as bridge:
+        first = await bridge.chat(user("one?"))
+        shutil.rmtree(folder)
+        message = first.json()["choices"][0]["message"]
+        assert (await bridge.chat(user("one?"), message, user("two?"))).status_code == 200
+    (case,) = folder.iterdir()
+    assert len(list(case.glob("request-*.json"))) == 2
