@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import orjson
 from hypothesis import strategies as st
 
+from tests.harness.compression import COMPRESS
 from tests.harness.proxy import MODEL
 
 PATHS = (
@@ -241,5 +242,65 @@ _ANYWHERE = st.builds(
     spoilt() | st.binary(max_size=200) | st.just(b""),
     HEADERS,
 )
-BAD_REQUESTS = st.one_of(_POST, _POST, _POST, _ANYWHERE)
+
+
+@st.composite
+def _compressed(draw: st.DrawFn) -> BadRequest:
+    """Return a request whose body is compressed, once or several times, and perhaps damaged or named wrongly."""
+    bad = draw(_POST)
+    codings = draw(st.lists(st.sampled_from(sorted(COMPRESS)), min_size=1, max_size=3))
+    body = draw(st.sampled_from([bad.body, bad.body, bytes(1 << 24), b""]))
+    for coding in codings:
+        body = COMPRESS[coding][1](body)
+    match draw(st.sampled_from(("whole", "whole", "cut", "more", "other"))):
+        case "cut":
+            body = body[: draw(st.integers(0, len(body)))]
+        case "more":
+            body += draw(st.binary(max_size=20))
+        case "other":
+            codings.reverse()
+        case _:
+            pass
+    names = [COMPRESS[coding][0] for coding in codings] + draw(st.lists(st.sampled_from(["br", "", "*"]), max_size=1))
+    return replace(bad, body=body, headers={**bad.headers, "content-encoding": ", ".join(names)})
+
+
+BAD_REQUESTS = st.one_of(_POST, _POST, _compressed(), _ANYWHERE)
 """Bad requests; three of four go to routes that read bodies."""
+
+FOREIGN_JSON = st.recursive(
+    st.sampled_from(
+        [
+            r'"\ud83d"',
+            r'"\ude00\ud83d"',
+            r'"\ud83d\ude00"',
+            r'"\u0000"',
+            '"\u2028"',
+            "1e400",
+            "-1e400",
+            "1E-400",
+            "9" * 400,
+            "-0.0",
+            "1.0",
+            "NaN",
+            "Infinity",
+            "null",
+            "[" * 100 + "]" * 100,
+            '{"x":' * 127 + "1" + "}" * 127,
+            "[" * 1000 + "]" * 1000,
+            '{"a":1,"a":2}',
+            '{"":1}',
+            "{'a':1}",
+            '"unterminated',
+            "",
+        ]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda texts: f"[{','.join(texts)}]")
+        | st.lists(st.tuples(st.sampled_from(["a", "b", r"\ud83d", r"\u0061"]), inner), max_size=3).map(
+            lambda members: "{" + ",".join(f'"{name}":{text}' for name, text in members) + "}"
+        )
+    ),
+    max_leaves=4,
+)
+"""Texts that a model or client may put in the place of a call's arguments: JSON of all kinds, and almost JSON."""

@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncGenerator, Generator
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -20,9 +21,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.requests import BAD_REQUESTS, BadRequest, dumped
+from tests.fuzz.requests import BAD_REQUESTS, FOREIGN_JSON, TOOL, BadRequest, dumped
 from tests.harness.program import Program, program
-from tests.harness.proxy import MODEL, Proxy, user
+from tests.harness.proxy import MODEL, Proxy, proxy, user
+from tests.harness.script import Call, Received, Reply, reply
 from tests.harness.upstream import Upstream
 
 WANTED = int(os.environ.get("FUZZ", "0"))
@@ -64,6 +66,48 @@ async def test_a_bad_request_is_answered_and_causes_no_server_error(
             headers=[(name.encode(), value.encode("latin-1")) for name, value in bad.headers.items()],
         )
     check(response.status_code, response.headers.get("content-type", ""), response.content, bad)
+
+
+@pytest.fixture
+async def recorded(upstream: Upstream, home: Path, tmp_path: Path) -> AsyncGenerator[Proxy]:
+    """A proxy that stores and records everything."""
+    async with proxy(upstream, home, store=str(tmp_path / "store"), record=str(tmp_path / "cases")) as running:
+        yield running
+
+
+@examples(20, 0.02)
+@given(arguments=FOREIGN_JSON)
+async def test_foreign_json_in_arguments_is_passed_on_stored_and_recorded(
+    recorded: Proxy, no_faults: None, arguments: str
+) -> None:
+    """The model writes it, the client sends it back in both dialects, and sends it in a conversation unknown before."""
+
+    def respond(request: Received) -> Reply:
+        is_answered = request.input[-1]["type"] == "function_call_output"
+        return reply("seen") if is_answered else reply(Call("look", arguments, "c1"))
+
+    async def ask(path: str, **body: Any) -> Any:
+        response = await recorded.client.post(path, json={"model": MODEL, **body})
+        assert response.status_code == 200, (arguments, response.text)
+        return response.json()
+
+    recorded.upstream.respond = respond
+    question, output = user(f"look at {arguments}"), {"role": "tool", "tool_call_id": "c1", "content": "found"}
+    with anyio.fail_after(60):
+        called = (await ask("/chat/completions", messages=[question], tools=[TOOL]))["choices"][0]["message"]
+        sent = called["tool_calls"][0]["function"]["arguments"]
+        assert sent == (arguments or "{}")
+        for first in (question, user(f"edited {arguments}")):
+            answer = await ask("/chat/completions", messages=[first, called, output], tools=[TOOL])
+            assert answer["choices"][0]["message"]["content"] == "seen"
+        tools = [{"type": "function", "name": "look", "parameters": {"type": "object"}}]
+        first = await ask("/responses", input=arguments or "look", tools=tools)
+        result = {"type": "function_call_output", "call_id": "c1", "output": "found"}
+        second = await ask("/responses", input=[result], previous_response_id=first["id"], tools=tools)
+        assert (await recorded.client.get(f"/responses/{second['id']}")).json() == second
+        [call] = [item for item in first["output"] if item["type"] == "function_call"]
+        third = await ask("/responses", input=[user("else"), call, result], tools=tools)
+        assert second["output"][-1]["content"] == third["output"][-1]["content"]
 
 
 def check(status: int, media: str, body: bytes, bad: object) -> None:

@@ -17,9 +17,11 @@ from typing import Any
 
 import anyio
 import httpx2
+import orjson
 import psutil
 
 from tests.harness.codex_home import write_home
+from tests.harness.compression import COMPRESS
 from tests.harness.program import Program, program
 from tests.harness.proxy import MODEL, Stream, user
 from tests.harness.script import Call, Received, Reply, Text, begun, reply
@@ -28,6 +30,17 @@ from tests.harness.upstream import scripted_upstream
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 MEGABYTE = 1 << 20
+FOREIGN = (
+    r'{"q":"\ud83d"}',
+    '{"n":1e400}',
+    '{"n":NaN}',
+    '{"a":1,"a":2}',
+    "[" * 200 + "]" * 200,
+    '{"q":"cut',
+    '{"q":"\u2028\u0085"}',
+)
+"""What the model writes as arguments of a call: JSON that codex or a strict decoder cannot parse, and odd JSON."""
+CODINGS = ("gzip", "zlib", "raw deflate", "zstd")
 
 
 def said_to(request: str) -> str:
@@ -42,11 +55,20 @@ def respond(request: Received) -> Reply:
         return reply(f"seen {last['output']}")
     question = last["content"][0]["text"]
     pieces = Text(tuple(f"{question}/{number} " for number in range(20)))
+    if question.startswith("foreign"):
+        number = int(question.split()[1])
+        return reply(Call("look", FOREIGN[number % len(FOREIGN)], call_id=f"call_{number}"))
     if question.startswith("tool"):
         return reply(Call("look", call_id=f"call_{question.replace(' ', '_')}"))
     if question.startswith("break"):
         return begun(pieces).then(CutOff())
     return reply(pieces)
+
+
+def call_of(message: dict[str, Any]) -> dict[str, Any]:
+    """Return the function of a message's only call."""
+    [call] = message["tool_calls"]
+    return call["function"]
 
 
 @dataclass
@@ -99,6 +121,40 @@ class Soak:
         answer = await self._post([*history, message, result], tools=[TOOL])
         self.check("tools", str(number), answer["choices"][0]["message"]["content"], f"seen result {number}")
 
+    async def foreign(self, number: int) -> None:
+        """Take a call with odd arguments, and send it back with its result."""
+        history = [user(f"foreign {number}")]
+        message = (await self._post(history, tools=[TOOL]))["choices"][0]["message"]
+        self.check("foreign", str(number), call_of(message)["arguments"], FOREIGN[number % len(FOREIGN)])
+        result: dict[str, Any] = {"role": "tool", "tool_call_id": f"call_{number}", "content": f"result {number}"}
+        answer = await self._post([*history, message, result], tools=[TOOL])
+        self.check("foreign", str(number), answer["choices"][0]["message"]["content"], f"seen result {number}")
+
+    async def beside_agent(self, number: int) -> None:
+        """Ask one-shot questions while an agent's turn is suspended, then return the agent's result."""
+        history = [user(f"tool agent {number}")]
+        message = (await self._post(history, tools=[TOOL]))["choices"][0]["message"]
+        for ping in range(4):
+            answer = await self._post([user(f"ping {number} {ping}")])
+            text = answer["choices"][0]["message"]["content"]
+            self.check("one-shot", str(number), text, said_to(f"ping {number} {ping}"))
+        call_id = message["tool_calls"][0]["id"]
+        result: dict[str, Any] = {"role": "tool", "tool_call_id": call_id, "content": f"result {number}"}
+        body = {"model": MODEL, "messages": [*history, message, result], "tools": [TOOL]}
+        response = (await self.client.post("/chat/completions", json=body)).raise_for_status()
+        self.done[f"agents {response.headers['x-codex-proxy-thread'].partition(';')[0]}"] += 1
+        text = response.json()["choices"][0]["message"]["content"]
+        self.check("agents", str(number), text, f"seen result {number}")
+
+    async def compressed(self, number: int) -> None:
+        """Send a compressed question."""
+        question, (coding, compress) = f"compressed {number}", COMPRESS[CODINGS[number % len(CODINGS)]]
+        body = compress(orjson.dumps({"model": MODEL, "messages": [user(question)]}))
+        headers = {"content-encoding": coding, "content-type": "application/json"}
+        response = await self.client.post("/chat/completions", content=body, headers=headers)
+        text = response.raise_for_status().json()["choices"][0]["message"]["content"]
+        self.check("compressed", question, text, said_to(question))
+
     async def broken(self, number: int) -> None:
         """Read an answer that the upstream cuts: its text is right, and its end reports the error."""
         question = f"break {number}"
@@ -122,7 +178,18 @@ class Soak:
 
     def kinds(self) -> tuple[Callable[[int], Awaitable[None]], ...]:
         """Return the actions of clients, weighted by repetition."""
-        return (self.whole, self.streamed, self.streamed, self.tools, self.leaving, self.broken, self.bad)
+        return (
+            self.whole,
+            self.streamed,
+            self.streamed,
+            self.tools,
+            self.leaving,
+            self.broken,
+            self.bad,
+            self.compressed,
+            self.foreign,
+            self.beside_agent,
+        )
 
 
 async def soak(base_url: str, conversations: int, at_once: int, seed: int) -> Soak:

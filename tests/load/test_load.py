@@ -58,7 +58,19 @@ async def test_a_mixture_of_all_clients_gets_right_answers_and_leaves_no_more_me
         server, _ = memory(running)
         run = await soak(running.base_url, 120, 10, seed=2)
         assert run.wrong == []
-        assert {"whole", "streamed", "tools", "leaving", "broken", "bad"} <= set(run.done)
+        kinds = {
+            "whole",
+            "streamed",
+            "tools",
+            "leaving",
+            "broken",
+            "bad",
+            "compressed",
+            "foreign",
+            "one-shot",
+            "agents",
+        }
+        assert kinds <= set(run.done)
         assert memory(running)[0] - server < 32 * 1024 * 1024
 
 

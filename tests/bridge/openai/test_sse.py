@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ def test_the_stream_is_kept_alive_by_a_comment_and_ended_as_openai_ends_it() -> 
 @pytest.mark.parametrize(
     "end", ["\u0085", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r", "\n"], ids=repr
 )
-@pytest.mark.parametrize("written", [sse.data, lambda value: sse.named("x", value)], ids=["data", "named"])
+@pytest.mark.parametrize("written", [sse.data, partial(sse.named, "x")], ids=["data", "named"])
 def test_no_character_of_a_text_ends_a_line_for_any_client(end: str, written: Callable[[Any], bytes]) -> None:
     text = f"“one”{end}two{end}{end}"
     *_, line, empty = written({"text": text, end: 1}).decode().splitlines()
