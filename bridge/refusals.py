@@ -113,8 +113,13 @@ _UPGRADE = re.compile(r", url: wss?://")
 """The upstream refused the WebSocket and not the request, so that codex goes on over HTTP."""
 
 _RATE_PREFIX = re.compile(r"^rate limit exceeded: ")
-_POLICY_WORDS = re.compile(r"^invalid prompt\b|\bflagged\b|\bsafety\b|\b(?:usage|content) polic(?:y|ies)\b", re.I)
-"""Words of a refusal for which codex has no kind and no status, because it came after the stream had begun."""
+_OF_CODEX = re.compile(
+    r"^$|^(?:stream|internal|fatal|unsupported operation|timeout|timed out|interrupted|sandbox|spawn|io|error|failed"
+    r"|missing|codex|thread|session|turn|agent|environment|connection)\b",
+    re.IGNORECASE,
+)
+"""The beginnings of codex's own errors. Any other failure without kind and status is a refusal of the upstream with a
+code for its policies, of which codex passes on the words alone."""
 
 _URL = re.compile(r"[:\s]*\(?\b(?:https?|wss?)://[^\s)]*\)?")
 _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
@@ -194,7 +199,7 @@ def _wait(seconds: float, *, has_date: bool) -> float:
 def _rule(kind: str, said: _Said, status: int | None) -> _Rule:
     if rule := _BY_KIND.get(kind):
         return rule
-    if kind.endswith(_POLICY_KINDS) or (kind == "other" and status is None and _POLICY_WORDS.search(said.words)):
+    if kind.endswith(_POLICY_KINDS) or (kind == "other" and status is None and not _OF_CODEX.search(said.words)):
         return _POLICY
     if status is None or not 400 <= status < 500:
         return _FAILED

@@ -142,6 +142,8 @@ def test_the_upstreams_param_and_code_are_passed_on() -> None:
         CodexFailure("No.", "inferenceHookDenied"),
         CodexFailure("Invalid prompt: we've limited access to this content for safety reasons.", "other"),
         CodexFailure("Your prompt was flagged as potentially violating our usage policy.", "other"),
+        CodexFailure("We cannot help with that.", "other"),
+        CodexFailure("No", "other"),
         body({"error": {"message": "No.", "code": "invalid_prompt"}}),
     ],
     ids=lambda failure: f"{failure.kind} {failure.message[-20:]}",
@@ -160,9 +162,11 @@ def test_a_refusal_of_policy_is_a_content_policy_violation(failure: CodexFailure
         CodexFailure("Oops", "internalServerError"),
         CodexFailure("Oops", "aKindOfTheFuture"),
         CodexFailure("stream disconnected before completion: odd", "other"),
+        CodexFailure("internal error; agent loop died unexpectedly", "other"),
+        CodexFailure("timeout waiting for child process to exit", "other"),
         CodexFailure(""),
     ],
-    ids=["500", "no status", "internal", "unknown kind", "no kind", "no words"],
+    ids=["500", "no status", "internal", "unknown kind", "no kind", "dead loop", "time-out", "no words"],
 )
 def test_any_other_failure_is_the_upstreams(failure: CodexFailure) -> None:
     status, code, message = refused(failure)
