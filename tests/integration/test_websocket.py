@@ -15,7 +15,7 @@ import pytest
 from bridge.http import websocket as websocket_module
 from tests.harness.open_responses import check_stream
 from tests.harness.proxy import BOTH_KINDS, Proxy, proxy
-from tests.harness.script import Call, Hold, Text, begun, reply
+from tests.harness.script import Call, Hold, Reply, Text, begun, reply
 from tests.harness.upstream import Upstream
 from tests.harness.websocket import WebSocket, websocket
 
@@ -183,6 +183,23 @@ async def test_a_client_that_does_not_read_loses_its_socket_and_its_turn(
             await socket.ended.wait()
         await bridge.upstream.wait_until_idle()
     assert "did not take a frame" in caplog.text
+
+
+async def test_silence_is_bridged_by_events(upstream: Upstream, home: Path) -> None:
+    gate = anyio.Event()
+    upstream.will_reply(Reply((Hold(gate), *reply("Hello.").actions)))
+    async with (
+        proxy(upstream, home, head_patience=0.1, keep_alive=0.01) as bridge,
+        websocket(bridge.service.app) as socket,
+    ):
+        socket.send("response.create", model=bridge.model, input="Hi.")
+        with anyio.fail_after(30):
+            silent = [await socket.receive() for _ in range(4)]
+            gate.set()
+            events = [*silent, *await socket.turn()]
+    assert [event["type"] for event in silent] == ["response.created", *["response.in_progress"] * 3]
+    assert events[-1]["type"] == "response.completed"
+    check_stream(events)
 
 
 # ── Warming up ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -384,6 +401,12 @@ async def test_a_handshake_is_refused_like_a_request(
 ) -> None:
     async with websocket(bridge.service.app, path, headers, peer) as socket:
         assert (socket.status, orjson.loads(socket.refusal)["error"]["code"]) == refusal
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1", "/v1/v1", "/openai/v1", "/api/v1"])
+async def test_sockets_are_found_under_each_form_of_the_base_url(bridge: Proxy, prefix: str) -> None:
+    async with websocket(bridge.service.app, f"{prefix}/responses") as socket:
+        assert (await socket.create(model=bridge.model, input="Hi."))["type"] == "response.completed"
 
 
 async def test_a_server_with_a_key_accepts_only_sockets_with_it(upstream: Upstream, home: Path) -> None:
