@@ -154,10 +154,11 @@ class Responses:
         running.cancelled = True
         if running.turn is not None:
             await running.turn.cancel()
-        with anyio.move_on_after(CANCEL_PATIENCE):
+        with anyio.move_on_after(CANCEL_PATIENCE) as reaching:
             await running.ended.wait()
-        running.scope.cancel()
-        await running.ended.wait()
+        if reaching.cancelled_caught:
+            running.scope.cancel()
+            await running.ended.wait()
         if running.output.response["status"] == "in_progress":
             raise upstream_failed(f"The response {response_id!r} ended before it could be cancelled.")
         return JSONResponse(running.output.response)
