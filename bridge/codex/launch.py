@@ -29,7 +29,7 @@ from bridge.codex.home import (
 from bridge.config import state_folder
 from codex_rpc.client.client import Client, connect
 from codex_rpc.errors import CodexError
-from codex_rpc.process.process import ByteStream, check_version, codex_process, find_codex, run_to_end
+from codex_rpc.process.process import ByteStream, check_version, codex_process, find_codex, run_to_end, untested_note
 from codex_rpc.wire.calls import config_read
 
 logger = logging.getLogger(__name__)
@@ -127,6 +127,8 @@ class Launcher:
         env = child_environment(os.environ, home.path, home.variables) | self._trust
         version = await self.version(codex, env)
         check_version(version, codex)
+        if note := untested_note(version):
+            logger.info("%s is %s", version, note)
         features: dict[str, bool] = {}
         if home.obstacle:
             _log_home(home)

@@ -13,7 +13,7 @@ from bridge.doctor.symptoms import LOG_IN
 from bridge.doctor.verdicts import judge_quota
 from bridge.telemetry.report import describe_account
 from codex_rpc.errors import CodexError, CodexNotFoundError, CodexTooOldError, RequestRefusedError
-from codex_rpc.process.process import find_codex
+from codex_rpc.process.process import find_codex, untested_note
 from codex_rpc.wire.calls import account_read, rate_limits_read
 
 INSTALL = "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
@@ -36,6 +36,8 @@ async def codex(subject: Subject) -> Finding:
     except CodexError as error:
         return fail(str(error), "fix what the message names; usually a line of config.toml")
     found = f"{version or 'of an unknown version'} at {executable}"
+    if note := untested_note(version):
+        found += f", {note}"
     if names := " and ".join(home.instructions()):
         return warn(f"{found}; the model sees {names} in {home.path}: {home.obstacle}", f"rename {names} there")
     return ok(found)

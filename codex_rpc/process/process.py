@@ -25,7 +25,10 @@ from codex_rpc.process.group import OWN_GROUP, signal_group
 logger = logging.getLogger(__name__)
 
 FLOOR = (0, 163, 0)
-"""The oldest codex measured to add nothing to what its threads are given."""
+"""The oldest codex measured to add nothing to the model's input: 0.160 adds an item with tools, 0.153 two tools."""
+
+NEWEST_TESTED = (0, 171, 0)
+"""The newest codex with which this program was tested; docs/codex-versions.md has the results."""
 
 WHEEL_MODULE = "codex_cli_bin"
 EXIT_GRACE = 2.0
@@ -120,6 +123,14 @@ def check_version(text: str, codex: Path) -> None:
             f"{codex} is version {_dotted(found)}, but at least {_dotted(FLOOR)} is needed; "
             "update it with `npm install -g @openai/codex@latest` or `pip install -U openai-codex-cli-bin`"
         )
+
+
+def untested_note(text: str) -> str:
+    """Return what to tell the user if a version text names a codex newer than any tested one; empty if it does not."""
+    found = read_version(text)
+    if found is None or found <= NEWEST_TESTED:
+        return ""
+    return f"newer than {_dotted(NEWEST_TESTED)}, the newest version that this program was tested with"
 
 
 def _dotted(version: tuple[int, int, int]) -> str:

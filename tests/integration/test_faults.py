@@ -29,6 +29,7 @@ from bridge.http import stored_responses
 from bridge.recordings.recorder import Recorder
 from bridge.store.sqlite import SqliteStore
 from codex_rpc import supervisor
+from codex_rpc.process import process
 from codex_rpc.wire import calls
 from tests.bridge.http.exchange import Exchange, http_scope
 from tests.harness.codex_home import write_home
@@ -225,6 +226,16 @@ async def test_when_codex_dies_before_the_first_byte_the_next_one_answers(bridge
     assert answers[0].status_code == 200
     assert answers[0].text.count("from the second") == 1
     assert len(bridge.upstream.requests) == 2
+
+
+async def test_a_codex_newer_than_the_tested_ones_is_logged_and_served(
+    upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "NEWEST_TESTED", (0, 1, 0))
+    with caplog.at_level("INFO", "bridge.codex.launch"):
+        async with proxy(upstream, home) as bridge:
+            assert (await bridge.chat(user("hi"))).status_code == 200
+    assert caplog.text.count("is newer than 0.1.0, the newest version that this program was tested with") == 1
 
 
 async def test_a_server_whose_codex_crashes_in_a_loop_is_alive_but_not_ready_and_says_why(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.process.child import Child, spawn
 from codex_rpc.process.process import (
     FLOOR,
+    NEWEST_TESTED,
     WHEEL_MODULE,
     CodexProcess,
     check_version,
@@ -25,6 +26,7 @@ from codex_rpc.process.process import (
     find_codex,
     read_version,
     run_to_end,
+    untested_note,
 )
 
 # Each child prints `up` when it is ready, and writes a file when it ends. It ends soon even if a test fails to stop it.
@@ -567,6 +569,15 @@ def test_an_older_codex_is_refused_with_both_versions_and_the_command_to_update(
         f"/opt/codex is version {version}, but at least {dotted(*FLOOR)} is needed; "
         "update it with `npm install -g @openai/codex@latest` or `pip install -U openai-codex-cli-bin`"
     )
+
+
+def test_a_codex_newer_than_the_tested_ones_is_noted():
+    major, minor, patch = NEWEST_TESTED
+    assert untested_note(f"codex-cli {dotted(major, minor, patch + 1)}") == (
+        f"newer than {dotted(*NEWEST_TESTED)}, the newest version that this program was tested with"
+    )
+    known = (f"codex-cli {dotted(*NEWEST_TESTED)}", f"codex-cli {dotted(*FLOOR)}", "codex-cli 0.0.0", "codex-cli dev")
+    assert [untested_note(version) for version in known] == ["", "", "", ""]
 
 
 async def test_a_command_is_run_to_its_end(tmp_path: Path) -> None:
