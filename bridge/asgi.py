@@ -18,6 +18,7 @@ from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.codex.backend import Backend
+from bridge.codex.models import ModelNames
 from bridge.config import Settings
 from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
@@ -71,7 +72,8 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
             idle_timeout=settings.idle_timeout,
             join_deltas=backend_mode.join_deltas,
         )
-        opener = Opener(backend, threads, backend_mode.exchanges)
+        names = ModelNames(settings.aliases, settings.model_names)
+        opener = Opener(backend, threads, backend_mode.exchanges, names)
         api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now(), catalogue=backend_mode.catalogue)
         responses = Responses(opener, store, admission, threads.owners, settings)
         ledger = Ledger(time.strftime("%Y-%m-%d"))

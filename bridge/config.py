@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 from platformdirs import user_config_path, user_state_path
 
 ReasoningDisplay: TypeAlias = Literal["off", "reasoning_content", "think", "details"]
 """How reasoning summaries are shown: not at all, in a separate field, or inside the text."""
+
+NameStyle: TypeAlias = Literal["reversed", "plain", "both"]
+"""How models are listed; names of both kinds are always accepted."""
 
 LogFormat: TypeAlias = Literal["human", "json"]
 
@@ -55,6 +59,10 @@ class Settings(Struct, frozen=True):
     """How long the model may send nothing, or the client may take nothing, before the answer fails."""
     reasoning: ReasoningDisplay = "off"
     """How reasoning summaries are shown."""
+    model_names: NameStyle = "both"
+    """How models are listed: reversed, which Cursor needs, plain, or both."""
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The user's own model names: name → model, with effort and speed."""
     threads: int = 64
     """How many threads are kept for their conversation to continue; each takes about 1 MB of codex and a connection."""
     spares: int = 2

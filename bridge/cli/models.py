@@ -37,5 +37,7 @@ def models(*, addr: str, certfile: str | None, api_key: str | None, api_key_file
         return
     table = Table.grid(padding=(0, 1))
     for name in names:
+        if reverse(name) in names[: names.index(name)]:
+            continue  # the plain form of a name above
         table.add_row(Text(name, "bold"), reverse(name))
     show(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 from typing import Any, cast
 
 import click
@@ -28,6 +29,8 @@ def show_settings(context: click.Context) -> None:
             continue
         value: object = context.params[param.name]
         source = context.get_parameter_source(param.name)
+        if isinstance(value, Mapping):
+            value = tuple(f"{name}={target}" for name, target in cast("Mapping[str, str]", value).items())
         value = ", ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value
         shown = "***" if value and param.name in SECRETS else "-" if value in {None, ""} else value
         click.echo(f"{param.name:15} {shown!s:30} {SOURCES[source.name] if source else ''}")

@@ -12,7 +12,7 @@ import click
 from bridge.cli import terminal
 from bridge.cli.cursor_values import show_values
 from bridge.cli.server_options import server_options, the_address, the_key
-from bridge.codex.models import NAMED, reverse
+from bridge.codex.models import DEFAULT, reverse
 from bridge.doctor.http import Unreachable, fetch
 from bridge.doctor.subject import Subject
 from bridge.settings.sources import setting
@@ -108,7 +108,7 @@ def _show(key: str | None, *, as_json: bool) -> None:
     hostname = files.read_config(files.CONFIG).hostname if files.existing_config() else None
     url = f"https://{hostname}" if hostname else None
     if as_json:
-        click.echo(json.dumps({"api_key": key, "base_url": url, "model": reverse(NAMED[0])}))
+        click.echo(json.dumps({"api_key": key, "base_url": url, "model": reverse(DEFAULT)}))
         return
     if key is None and url is None:
         raise click.ClickException("nothing is set up yet: codex-openai-proxy tunnel --hostname HOSTNAME --setup")

@@ -10,13 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from bridge.config import NameStyle
 from codex_rpc.wire.calls import Model
 
 NAMED = ("gpt-5.2-codex", "gpt-5.1-codex-max", "gpt-5.1-codex-mini", "gpt-5.2")
-"""The models that are always listed, in this order; the first is the default."""
+"""The models that are always listed, first and in this order; current versions of codex do not know them."""
+
+DEFAULT = "codex"
+"""The name that always means the default model of the login, because named models retire."""
 
 FAST = "fast"
 """The suffix for the model's fast service tier."""
+
+_SUFFIXES = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "ultra", FAST})
+"""What is a suffix in every name. (`max` may be a part of a model's name.)"""
+
+PROVIDER = "openai/"
+"""A prefix that some clients put before a model's name."""
 
 
 class ModelChoice(Struct, frozen=True):
@@ -36,36 +46,100 @@ def reverse(name: str) -> str:
     return name[::-1]
 
 
-def listed(models: Sequence[Model]) -> list[str]:
-    """Return the names to show to clients, all reversed: the named models, then those that codex lists."""
-    more = (model.slug for model in models if not model.hidden)
-    return [reverse(slug) for slug in dict.fromkeys((*NAMED, *more))]
+def default_model(models: Sequence[Model]) -> Model | None:
+    """Return the model that codex marks as default, else the first named one that it lists; None without models."""
+    marked = [model for model in models if model.is_default]
+    named = [model for slug in NAMED for model in models if model.slug == slug]
+    return next(iter((*marked, *named, *models)), None)
 
 
-def choose(name: str, models: Sequence[Model]) -> ModelChoice | None:
-    """Return the model that a name means; None if there is none.
+class ModelNames(Struct, frozen=True):
+    """The names under which this server offers models; `aliases` are the user's own: name → what it stands for."""
 
-    A whole name takes precedence over one with a suffix, a plain one over a reversed one: `gpt-5.1-codex-max` is a
-    model, not `gpt-5.1-codex` with an effort.
-    """
-    return _choose(name, {model.slug: model for model in models}, most_suffixes=2)
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    style: NameStyle = "both"
+
+    def listed(self, models: Sequence[Model]) -> list[str]:
+        """Return the names to show to clients: the named models, `codex`, the aliases, then what codex lists.
+
+        With the style `both`, the reversed names come first, then the same names plain.
+        """
+        plain = list(dict.fromkeys((*NAMED, *self.offered(models))))
+        turned = [reverse(name) for name in plain]
+        return {"reversed": turned, "plain": plain, "both": [*turned, *plain]}[self.style]
+
+    def offered(self, models: Sequence[Model]) -> list[str]:
+        """Return the plain names of what this login has: `codex`, the aliases, and the models that codex knows."""
+        more = (model.slug for model in models if not model.hidden and model.slug not in NAMED)
+        return list(dict.fromkeys((DEFAULT, *self.aliases, *more)))
+
+    def choose(self, name: str, models: Sequence[Model]) -> ModelChoice | None:
+        """Return the model that a name means, in any case and with or without `openai/`; None if there is none.
+
+        A whole name takes precedence over one with a suffix, a plain one over a reversed one: `gpt-5.1-codex-max` is a
+        model, not `gpt-5.1-codex` with an effort.
+        """
+        known = {model.slug.lower(): _choice(model) for model in models}
+        if (default := default_model(models)) is not None:
+            known.setdefault(DEFAULT, _choice(default))
+        targets = {name.lower(): target for name, target in self.aliases.items()}
+        return _choose(_normal(name), known, targets, most_suffixes=2)
 
 
-def _choose(name: str, models: Mapping[str, Model], most_suffixes: int) -> ModelChoice | None:
-    for slug in (name, reverse(name)):
-        if slug in models:
-            return ModelChoice(slug, tiers=models[slug].tiers, efforts=models[slug].efforts)
+def looping_alias(aliases: Mapping[str, str]) -> str | None:
+    """Return an alias whose target leads back to it, with or without suffixes; None if there is none."""
+    targets = {name.lower(): _normal(target) for name, target in aliases.items()}
+    for alias, target in targets.items():
+        passed, following = {alias}, _alias_in(target, targets)
+        while following is not None:
+            if following in passed:
+                return alias
+            passed.add(following)
+            following = _alias_in(targets[following], targets)
+    return None
+
+
+def _alias_in(name: str, aliases: Mapping[str, str]) -> str | None:
+    """Return the alias that a name means, if it means one."""
+    return next((one for one in _readings(name, most_suffixes=2) if one in aliases), None)
+
+
+def _readings(name: str, most_suffixes: int) -> Iterator[str]:
+    """Yield the names that may be meant: the whole name, plain and reversed, then those without suffixes."""
+    yield from (name, reverse(name))
+    if most_suffixes:
+        for rest, suffix in _splits(name):
+            if suffix in _SUFFIXES:
+                yield from _readings(rest, most_suffixes - 1)
+
+
+def _normal(name: str) -> str:
+    return name.strip().lower().removeprefix(PROVIDER)
+
+
+def _choice(model: Model) -> ModelChoice:
+    return ModelChoice(model.slug, tiers=model.tiers, efforts=model.efforts)
+
+
+def _choose(
+    name: str, known: Mapping[str, ModelChoice], aliases: Mapping[str, str], most_suffixes: int
+) -> ModelChoice | None:
+    for one in (name, reverse(name)):
+        if one in aliases:
+            others = {alias: target for alias, target in aliases.items() if alias != one}
+            return _choose(_normal(aliases[one]), known, others, most_suffixes=2)
+        if one in known:
+            return known[one]
     if not most_suffixes:
         return None
     for rest, suffix in _splits(name):
-        choice = _choose(rest, models, most_suffixes - 1)
+        choice = _choose(rest, known, aliases, most_suffixes - 1)
         if choice is None:
             continue
-        model = models[choice.slug]
-        if suffix in model.efforts and choice.effort is None:
+        if suffix in choice.efforts and choice.effort is None:
             return replace(choice, effort=suffix)
-        if suffix == FAST and FAST in model.tiers and choice.tier is None:
-            return replace(choice, tier=model.tiers[FAST])
+        if suffix == FAST and FAST in choice.tiers and choice.tier is None:
+            return replace(choice, tier=choice.tiers[FAST])
     return None
 
 

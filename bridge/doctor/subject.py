@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bridge.codex.models import NAMED, reverse
+from bridge.codex.models import DEFAULT, reverse
 
 SILENCE = 130.0
 """Seconds of silence in the long check; Cloudflare cuts a stream after about 100 silent seconds."""
@@ -26,7 +26,7 @@ class Subject(Struct, frozen=True):
     cloudflared: str | None = None
     tunnel_config: Path | None = None
     """The tunnel's configuration file; None when there is none."""
-    model: str = reverse(NAMED[0])
+    model: str = reverse(DEFAULT)
     silence: float = SILENCE
     """Seconds for which the stream of the long check is silent."""
 

@@ -17,7 +17,6 @@ from starlette.types import ASGIApp
 
 from bridge.codex.backend import Backend
 from bridge.codex.catalogue import client_models
-from bridge.codex.models import choose, listed
 from bridge.config import Settings
 from bridge.errors import (
     ApiError,
@@ -90,7 +89,7 @@ class Api:
 
     async def models(self, request: Request) -> Response:
         """GET /models. The Codex CLI names its version, and takes its own kind of description from `models`."""
-        models = model_list(listed(await self._backend.models()), self._started)
+        models = model_list(self._opener.names.listed(await self._backend.models()), self._started)
         if "client_version" in request.query_params:
             models["models"] = client_models(self._catalogue())
         return Response(orjson.dumps(models), media_type="application/json")
@@ -99,7 +98,7 @@ class Api:
         """GET /models/{id}."""
         name: str = request.path_params["name"]
         models = await self._backend.models()
-        if name not in (names := listed(models)) and choose(name, models) is None:
+        if name not in (names := self._opener.names.listed(models)) and self._opener.names.choose(name, models) is None:
             raise model_not_found(name, names)
         return JSONResponse(model_object(name, self._started))
 

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 
 from bridge.codex.backend import Backend, Session
-from bridge.codex.models import NAMED, ModelChoice, choose, listed, reverse
+from bridge.codex.models import DEFAULT, ModelChoice, ModelNames, reverse
 from bridge.conversation.expected_history import Dialect
 from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.threads import Threads
@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 class Opener:
     """Begins exchanges and opens turns for both dialects, chat completions and responses."""
 
-    def __init__(self, backend: Backend, threads: Threads, exchanges: Exchanges) -> None:
+    def __init__(self, backend: Backend, threads: Threads, exchanges: Exchanges, names: ModelNames) -> None:
+        self.names = names
         self._backend = backend
         self._threads = threads
         self._exchanges = exchanges
@@ -50,7 +51,8 @@ class Opener:
         """
         recorded = RecordedRequest(request.scope["path"], body, is_cursor(request.headers))
         return self._exchanges.begin(
-            recorded, lambda models: settings.prompt(items, _choice(settings, models, {}, fall_back=fall_back), summary)
+            recorded,
+            lambda models: settings.prompt(items, self._choice(settings, models, {}, fall_back=fall_back), summary),
         )
 
     def unrecorded(self) -> Exchange:
@@ -116,23 +118,21 @@ class Opener:
         fall_back: bool = False,
     ) -> tuple[Session, Prompt]:
         session = await self._backend.ready_session()
-        choice = _choice(settings, session.models, headers, fall_back=fall_back)
+        choice = self._choice(settings, session.models, headers, fall_back=fall_back)
         if settings.tier is not None and not settings.has_tier(choice):
             ignored = (*ignored, "service_tier")
         if ignored:
             headers["x-codex-proxy-ignored"] = ", ".join(ignored)
         return session, settings.prompt(items, choice, summary)
 
-
-def _choice(
-    settings: ModelSettings, models: Sequence[Model], headers: dict[str, str], *, fall_back: bool
-) -> ModelChoice:
-    choice = choose(settings.model, models)
-    if choice is None and fall_back:
-        choice = ModelChoice(NAMED[0])
-        headers["x-codex-proxy-model"] = reverse(choice.slug)
-        logger.warning("the model %r does not exist; using %s instead", settings.model, choice.slug)
-    if choice is None:
-        raise model_not_found(settings.model, listed(models))
-    settings.check_effort(choice)
-    return choice
+    def _choice(
+        self, settings: ModelSettings, models: Sequence[Model], headers: dict[str, str], *, fall_back: bool
+    ) -> ModelChoice:
+        choice = self.names.choose(settings.model, models)
+        if choice is None and fall_back and (choice := self.names.choose(DEFAULT, models)):
+            headers["x-codex-proxy-model"] = reverse(choice.slug)
+            logger.warning("the model %r does not exist; using %s instead", settings.model, choice.slug)
+        if choice is None:
+            raise model_not_found(settings.model, self.names.listed(models))
+        settings.check_effort(choice)
+        return choice

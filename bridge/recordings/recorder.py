@@ -269,6 +269,7 @@ def _read_fields(model: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": model["model"],
         "hidden": model["hidden"],
+        "isDefault": model.get("isDefault", False),
         "supportedReasoningEfforts": [
             {"reasoningEffort": option["reasoningEffort"]} for option in model["supportedReasoningEfforts"]
         ],

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import click
 
@@ -14,6 +14,7 @@ from bridge.config import (
     DEFAULT_ADDRESS,
     DEFAULTS,
     LogFormat,
+    NameStyle,
     ReasoningDisplay,
     Settings,
     parse_address,
@@ -50,6 +51,29 @@ def key_from_file(path: Path, given: str | None) -> str:
         return read_key(path)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--api-key-file") from None
+
+
+class Aliases(click.ParamType[Mapping[str, str]]):
+    """Model names and what they stand for: a table of the TOML file, or a text of the form `NAME=MODEL,…`."""
+
+    name = "aliases"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Mapping[str, str]:
+        """Return the mapping of names."""
+        if isinstance(value, str):
+            pairs = [one.partition("=") for one in value.split(",") if one.strip()]
+            value = {name.strip(): target.strip() for name, _, target in pairs}
+        if not isinstance(value, Mapping):
+            self.fail("expected a table of names", param, ctx)
+        table = cast("Mapping[str, object]", value)
+        aliases = {name.strip(): target.strip() for name, target in table.items() if isinstance(target, str)}
+        if len(aliases) < len(table) or not all((*aliases, *aliases.values())):
+            self.fail("each alias must be a name that stands for a model's name", param, ctx)
+        from bridge.codex.models import looping_alias  # noqa: PLC0415 - it loads the client of codex
+
+        if (loop := looping_alias(aliases)) is not None:
+            self.fail(f"the alias {loop!r} stands for itself", param, ctx)
+        return aliases
 
 
 OPTIONS: Sequence[Callable[[Any], Any]] = (
@@ -129,6 +153,18 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         default=DEFAULTS.reasoning,
         type=click.Choice(get_args(ReasoningDisplay)),
     ),
+    setting(
+        "--model-names",
+        "How `/models` lists names; reversed and plain ones are always accepted.",
+        default=DEFAULTS.model_names,
+        type=click.Choice(get_args(NameStyle)),
+    ),
+    setting(
+        "--aliases",
+        "Your own model names, as NAME=MODEL,…; in the TOML file, a table [aliases].",
+        type=Aliases(),
+        metavar="NAME=MODEL,…",
+    ),
     count("--threads", "How many threads are kept for their conversation to continue.", DEFAULTS.threads),
     count(
         "--spares",
@@ -205,6 +241,7 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
         raise click.BadParameter(str(error), param_hint="--addr") from None
     if rest["record"] is not None and rest["replay"] is not None:
         raise click.UsageError("--record and --replay exclude each other: a replay has nothing new to record.")
+    rest["aliases"] = rest["aliases"] or {}
     file = None if store == IN_MEMORY else store or str(STORE_FILE)
     if rest["replay"] is not None:
         file = None  # do not mix recorded responses with the user's own

@@ -98,6 +98,8 @@ class Model(Struct, frozen=True):
     tiers: Mapping[str, str]
     """The service tiers, display name in lower case → id."""
     hidden: bool
+    is_default: bool = False
+    """Whether codex uses it when the user names no model."""
 
 
 def initialize(name: str, version: str) -> Call[str]:
@@ -154,6 +156,7 @@ def model_list() -> Call[tuple[Model, ...]]:
                 efforts=tuple(option["reasoningEffort"] for option in model["supportedReasoningEfforts"]),
                 tiers={tier["name"].lower(): tier["id"] for tier in model.get("serviceTiers", ())},
                 hidden=model["hidden"],
+                is_default=model.get("isDefault", False),
             )
             for model in result["data"]
         )

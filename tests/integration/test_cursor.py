@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bridge.codex.models import NAMED, reverse
 from tests.harness.proxy import BOTH_KINDS, Proxy, Stream, user
 from tests.harness.script import Call, Cut, Received, Reply, Text, Usage, begun, failed, http_error, reply
 
@@ -131,8 +132,9 @@ async def test_verify_and_side_requests_with_names_of_cursors_own_get_the_defaul
     sent = {"model": name, "messages": [user("Testing. Just say hi and nothing else.")]}
     response = await bridge.client.post("/chat/completions", json=sent, headers=headers)
     assert (response.status_code, response.json()["model"]) == (200, name)
-    assert response.headers["x-codex-proxy-model"] == "xedoc-2.5-tpg"
-    assert bridge.upstream.requests[0].body["model"] == "gpt-5.2-codex"
+    model = bridge.upstream.requests[0].body["model"]
+    assert response.headers["x-codex-proxy-model"] == reverse(model)
+    assert model not in NAMED
     assert (await bridge.client.get("/models", headers=headers)).status_code == 200
 
 

@@ -72,7 +72,7 @@ def faults(found: dict[str, dict[str, Any]]) -> set[str]:
 async def test_a_running_server_has_no_faults(server: Program) -> None:
     found = await doctor(port=server.port)
     assert faults(found) == set()
-    assert found["chat"]["reason"].startswith("xedoc-2.5-tpg said 'ok', the first word after ")
+    assert found["chat"]["reason"].startswith("xedoc said 'ok', the first word after ")
     assert found["port"]["reason"] == f"{server.port} is used by this server"
     assert found["models"]["reason"].endswith("the first is xedoc-2.5-tpg")
     assert {name for name, check in found.items() if check["status"] == "skip"} == {

@@ -66,7 +66,7 @@ async def test_the_page_shows_account_quota_checks_and_what_to_paste(page: Page,
     assert [await page.text(f"#value-{name}") for name in ("key", "url", "model")] == [
         "any",
         server.url,
-        "xedoc-2.5-tpg",
+        "xedoc",
     ]
     checks = await page.text("#checks")
     assert "ChatGPT Plus, a…@example.com" in checks
@@ -90,7 +90,7 @@ async def test_the_box_streams_and_the_request_appears_with_its_figures(
     assert "1000 tokens in and 20 out, new thread" in await page.text("#answer-note")
     await page.until("document.querySelector('#entries .good')")
     row = (await page.text("#entries tr")).split("\t")
-    assert (row[0], row[1], row[5], row[6]) == ("xedoc-2.5-tpg", "new", "75 %", "done")
+    assert (row[0], row[1], row[5], row[6]) == ("xedoc", "new", "75 %", "done")
     assert await page.text("#requests") == "1"
     await page.until("document.querySelector('#chart-latency .dot')")
 
@@ -114,7 +114,7 @@ async def test_a_button_copies_its_value(page: Page, server: Program) -> None:
     await shown(page, server)
     await page.evaluate("document.querySelector('[data-copy=value-model]').click()")
     await page.until("document.querySelector('[data-copy=value-model].done')")
-    assert await page.evaluate("navigator.clipboard.readText()") == "xedoc-2.5-tpg"
+    assert await page.evaluate("navigator.clipboard.readText()") == "xedoc"
 
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1160, True)])

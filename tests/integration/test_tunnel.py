@@ -67,7 +67,7 @@ async def test_setting_up_again_keeps_tunnel_and_key(own_folder: Path, tmp_path:
     assert key.startswith("sk-")
     assert len(key) == 51
     shown = json.loads((await run("tunnel", "--show", "--json")).stdout)
-    assert shown == {"api_key": key, "base_url": f"https://{HOSTNAME}", "model": "xedoc-2.5-tpg"}
+    assert shown == {"api_key": key, "base_url": f"https://{HOSTNAME}", "model": "xedoc"}
     assert f"OpenAI API Key            {key}\n" in (await run("tunnel", "--show")).stdout
 
 

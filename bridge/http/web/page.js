@@ -116,7 +116,9 @@ function showCharts(usage, now) {
 async function showModels() {
   const names = (await (await ask("/v1/models")).json()).data.map((model) => model.id);
   byId("model").replaceChildren(...names.map((name) => make("option", {}, name)));
-  byId("value-model").textContent = names[0];
+  const preferred = names.find((name) => name === "xedoc") ?? names.find((name) => name === "codex") ?? names[0];
+  byId("model").value = preferred;
+  byId("value-model").textContent = preferred;
 }
 
 function showValues(url) {

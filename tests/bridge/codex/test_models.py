@@ -1,21 +1,26 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from bridge.codex.models import NAMED, ModelChoice, choose, listed, reverse
+from bridge.codex.models import NAMED, ModelChoice, ModelNames, looping_alias, reverse
+from bridge.config import NameStyle
 from codex_rpc.wire.calls import Model
 
 EFFORTS = ("low", "medium", "high", "xhigh")
 MODELS = (
-    Model("gpt-6", ("none", *EFFORTS), {"fast": "priority", "slow": "flex"}, hidden=False),
+    Model("gpt-6", ("none", *EFFORTS), {"fast": "priority", "slow": "flex"}, hidden=False, is_default=True),
     Model("gpt-5.2-codex", EFFORTS, {"fast": "priority"}, hidden=False),
     Model("gpt-5.1-codex", EFFORTS, {}, hidden=True),
     Model("gpt-5.1-codex-max", (*EFFORTS, "max"), {}, hidden=False),
     Model("gpt-5.1-codex-mini", ("medium", "high"), {}, hidden=False),
     Model("gpt-5.2", EFFORTS, {}, hidden=False),
 )
+NAMES = ModelNames()
 PIECES = ("gpt", "tpg", "5.2", "2.5", "5.1", "1.5", "6", "codex", "xedoc", "max", "xam", "mini", "inim")
 SUFFIXES = ("high", "hgih", "low", "wol", "fast", "tsaf", "none", "enon", "", "slow")
 
@@ -46,12 +51,22 @@ MEANINGS = {
     "gpt-5.1-codex": means("gpt-5.1-codex"),
     "gpt-6-none": means("gpt-6", "none"),
     "enon-6-tpg": means("gpt-6", "none"),
+    "codex": means("gpt-6"),
+    "xedoc": means("gpt-6"),
+    "xedoc-high": means("gpt-6", "high"),
+    "hgih-xedoc": means("gpt-6", "high"),
+    "codex-fast-low": means("gpt-6", "low", "priority"),
+    "openai/gpt-5.2-codex": means("gpt-5.2-codex"),
+    "openai/codex-high": means("gpt-6", "high"),
+    "GPT-5.2": means("gpt-5.2"),
+    " Gpt-5.2-Codex-High ": means("gpt-5.2-codex", "high"),
+    "XEDOC-2.5-TPG\n": means("gpt-5.2-codex"),
 }
 
 
 @pytest.mark.parametrize(("name", "choice"), MEANINGS.items(), ids=MEANINGS.keys())
 def test_a_name_means_a_model_its_effort_and_its_speed(name: str, choice: ModelChoice) -> None:
-    assert choose(name, MODELS) == choice
+    assert NAMES.choose(name, MODELS) == choice
 
 
 @pytest.mark.parametrize(
@@ -60,7 +75,9 @@ def test_a_name_means_a_model_its_effort_and_its_speed(name: str, choice: ModelC
         "",
         "-",
         "gpt-4o",
-        "GPT-5.2",
+        "openai/",
+        "openai/gpt-4o",
+        "gpt-codex",
         "gpt-5.2-codex-",
         "-gpt-5.2-codex",
         "gpt-5.2-codex-hgih",
@@ -77,11 +94,11 @@ def test_a_name_means_a_model_its_effort_and_its_speed(name: str, choice: ModelC
     ],
 )
 def test_an_unknown_name_means_no_model(name: str) -> None:
-    assert choose(name, MODELS) is None
+    assert NAMES.choose(name, MODELS) is None
 
 
 def test_no_name_means_a_model_before_codex_has_listed_its_models() -> None:
-    assert choose(NAMED[0], ()) is None
+    assert NAMES.choose(NAMED[0], ()) is None
 
 
 @st.composite
@@ -95,7 +112,7 @@ def names(draw: st.DrawFn) -> str:
 @settings(deadline=None)
 @given(st.text() | st.lists(st.sampled_from((*PIECES, *SUFFIXES)), max_size=6).map("-".join) | names())
 def test_a_reversed_name_means_the_same_model(name: str) -> None:
-    assert choose(reverse(name), MODELS) == choose(name, MODELS)
+    assert NAMES.choose(reverse(name), MODELS) == NAMES.choose(name, MODELS)
 
 
 @settings(deadline=None)
@@ -107,18 +124,85 @@ def test_every_model_takes_each_of_its_efforts_and_its_speed_in_any_order(
     fast = data.draw(st.sampled_from([None, "fast"])) if "fast" in model.tiers else None
     suffixes = [suffix for suffix in ({"effort": effort, "fast": fast}[kind] for kind in order) if suffix]
     slug = reverse(model.slug) if turned else model.slug
-    assert choose("-".join([slug, *suffixes]), MODELS) == means(model.slug, effort, "priority" if fast else None)
+    assert NAMES.choose("-".join([slug, *suffixes]), MODELS) == means(model.slug, effort, "priority" if fast else None)
 
 
-def test_the_list_has_the_named_models_first_then_codexs_all_reversed() -> None:
-    assert listed(MODELS) == ["xedoc-2.5-tpg", "xam-xedoc-1.5-tpg", "inim-xedoc-1.5-tpg", "2.5-tpg", "6-tpg"]
+FOUR = ["xedoc-2.5-tpg", "xam-xedoc-1.5-tpg", "inim-xedoc-1.5-tpg", "2.5-tpg"]
+
+
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        ("reversed", [*FOUR, "xedoc", "tsaf", "6-tpg"]),
+        ("plain", [*NAMED, "codex", "fast", "gpt-6"]),
+        ("both", [*FOUR, "xedoc", "tsaf", "6-tpg", *NAMED, "codex", "fast", "gpt-6"]),
+    ],
+)
+def test_the_list_has_the_named_models_first_then_codex_the_aliases_and_the_others(
+    style: NameStyle, expected: list[str]
+) -> None:
+    names = ModelNames({"fast": "gpt-6-low"}, style)
+    assert names.listed(MODELS) == expected
+    assert None not in [names.choose(name, MODELS) for name in expected]
 
 
 def test_the_named_models_are_listed_before_codex_has_listed_its_models() -> None:
-    assert listed(()) == ["xedoc-2.5-tpg", "xam-xedoc-1.5-tpg", "inim-xedoc-1.5-tpg", "2.5-tpg"]
+    assert NAMES.listed(())[:5] == [*FOUR, "xedoc"]
 
 
-def test_every_listed_name_means_a_model() -> None:
-    assert [choose(name, MODELS) for name in listed(MODELS)] == [
-        means(slug) for slug in ("gpt-5.2-codex", "gpt-5.1-codex-max", "gpt-5.1-codex-mini", "gpt-5.2", "gpt-6")
-    ]
+def test_only_what_the_login_has_is_offered() -> None:
+    assert ModelNames({"fast": "codex"}).offered(MODELS) == ["codex", "fast", "gpt-6"]
+
+
+@pytest.mark.parametrize(
+    ("models", "slug"),
+    [
+        (MODELS, "gpt-6"),
+        ([replace(model, is_default=False) for model in MODELS], "gpt-5.2-codex"),
+        ([replace(MODELS[0], is_default=False)], "gpt-6"),
+    ],
+    ids=["marked", "none marked", "none marked or named"],
+)
+def test_codex_means_the_model_that_is_marked_as_default(models: Sequence[Model], slug: str) -> None:
+    assert NAMES.choose("codex", models) == means(slug)
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("fast", means("gpt-6", "low")),
+        ("tsaf", means("gpt-6", "low")),
+        ("fast-fast", means("gpt-6", "low", "priority")),
+        ("fast-high", None),
+        ("GPT-4o", means("gpt-6")),
+        ("o4-tpg-high", means("gpt-6", "high")),
+        ("through", means("gpt-6", "low")),
+        ("gpt-5.2", means("gpt-5.2-codex")),
+        ("nothing", None),
+    ],
+)
+def test_an_alias_means_its_model_with_effort_and_speed(name: str, choice: ModelChoice | None) -> None:
+    aliases = {
+        "fast": "gpt-6-low",
+        "gpt-4o": "codex",
+        "through": "FAST",
+        "gpt-5.2": "openai/xedoc-2.5-tpg",
+        "nothing": "gpt-1",
+    }
+    assert ModelNames(aliases).choose(name, MODELS) == choice
+
+
+@pytest.mark.parametrize(
+    ("aliases", "loops"),
+    [
+        ({"a": "b", "b": "c"}, False),
+        ({"gpt-5.1-codex": "gpt-5.1-codex-max"}, False),
+        ({"a": "a"}, True),
+        ({"a": "b", "b": "A-high"}, True),
+        ({"ab": "ba"}, True),
+        ({"a": "hgih-b", "b": "openai/c", "c": "a-fast-low"}, True),
+    ],
+)
+def test_aliases_that_lead_back_to_themselves_are_found(aliases: dict[str, str], loops: bool) -> None:
+    assert (looping_alias(aliases) is not None) == loops
+    assert ModelNames(aliases).choose("a", MODELS) is None

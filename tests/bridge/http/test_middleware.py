@@ -13,6 +13,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.codex.backend import Backend
+from bridge.codex.models import ModelNames
 from bridge.config import Settings
 from bridge.conversation.reasoning_owners import ReasoningOwners
 from bridge.conversation.threads import Threads
@@ -59,7 +60,7 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     threads = Threads("/nowhere", most=0, longest=1, idle_timeout=1)
     supervisor, admission, ledger = Supervisor(no_codex), Admission(), Ledger()
     backend = Backend(supervisor, patience=0)
-    opener = Opener(backend, threads, Exchanges(IdsAndClock(unique=lambda: "0", now=lambda: 0)))
+    opener = Opener(backend, threads, Exchanges(IdsAndClock(unique=lambda: "0", now=lambda: 0)), ModelNames())
     no_store = cast("ResponseStore", None)
     responses = Responses(opener, no_store, admission, ReasoningOwners(), settings)
     status = Status(supervisor, backend, threads, admission, ledger)
