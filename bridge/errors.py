@@ -22,6 +22,7 @@ from codex_rpc.errors import (
 
 TOO_MANY = 429
 USAGE_LIMIT = "usage_limit_reached"
+MODEL_NOT_FOUND = "model_not_found"
 CONTEXT_TOO_LONG = "context_length_exceeded"
 
 CODINGS = ("gzip", "deflate", "zstd", "identity")
@@ -106,7 +107,16 @@ def not_logged_in() -> ApiError:
 def model_not_found(name: str, available: list[str]) -> ApiError:
     """Return a 404: the requested model does not exist."""
     message = f"The model {name!r} does not exist. This server has: {', '.join(available)}."
-    return ApiError(404, "invalid_request_error", "model_not_found", message, "model")
+    return ApiError(404, "invalid_request_error", MODEL_NOT_FOUND, message, "model")
+
+
+def model_refused(name: str, slug: str, available: list[str]) -> ApiError:
+    """Return a 404: the upstream refuses the requested model for this login."""
+    message = (
+        f"The upstream refuses the model {name!r} ({slug} in Codex) for this login. It has: {', '.join(available)}; "
+        "reversed names mean the same models."
+    )
+    return ApiError(404, "invalid_request_error", MODEL_NOT_FOUND, message, "model")
 
 
 def route_not_found(path: str) -> ApiError:

@@ -10,13 +10,13 @@ from typing import Any
 from starlette.requests import Request
 
 from bridge.codex.backend import Backend, Session
-from bridge.codex.models import DEFAULT, ModelChoice, ModelNames, reverse
+from bridge.codex.models import DEFAULT, ModelChoice, ModelNames, refuses_model, reverse
 from bridge.conversation.expected_history import Dialect
 from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.threads import Threads
 from bridge.conversation.turns import Turn
 from bridge.conversation.warm_up import WarmUp
-from bridge.errors import model_not_found
+from bridge.errors import MODEL_NOT_FOUND, ApiError, model_not_found, model_refused
 from bridge.openai.clients import is_cursor
 from bridge.openai.model_settings import ModelSettings
 from bridge.recordings.exchanges import Exchange, Exchanges, RecordedRequest
@@ -84,7 +84,13 @@ class Opener:
         session, prompt = await self._prompt(settings, items, headers, summary, ignored, fall_back=fall_back)
         async with self._threads.answer(session, prompt, settings.limits, dialect) as turn:
             exchange.runs_on(turn.thread_id)
-            yield turn
+            try:
+                yield turn
+            except ApiError as error:
+                if error.code != MODEL_NOT_FOUND and not refuses_model(error.message):
+                    raise
+                offered = self.names.offered(session.models)
+                raise model_refused(settings.model, prompt.model, offered) from error
 
     @asynccontextmanager
     async def warm_up(
