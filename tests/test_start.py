@@ -22,10 +22,12 @@ UNASKED = {
     "bridge.tunnel.cloudflared",
     "bridge.telemetry.metrics",
     "codex_rpc.recording.player",
+    "cryptography",
     "httpx2",
     "prometheus_client",
     "redis",
     "rich",
+    "tiktoken",
     "yaml",
 }
 """Modules that a server needs only with certain settings or requests."""

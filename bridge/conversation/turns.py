@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-import orjson
 from msgspec import Struct, field
 
 from bridge.conversation.events import Failed, Finished, ItemDone, TextDelta, ToolCall, TurnEvent, Used
 from bridge.conversation.expected_history import Dialect, ExpectedHistory
 from bridge.conversation.limits import Limiter, Limits
 from bridge.conversation.prompt import Item, Prompt
+from bridge.conversation.token_estimate import estimate_tokens
+from bridge.conversation.tools import Toolbox
 from bridge.conversation.translate import Translator
 from bridge.errors import ApiError, upstream_timeout
 from codex_rpc.client.client import Client
@@ -39,9 +40,6 @@ logger = logging.getLogger(__name__)
 CALLS_WITHOUT_END = 30.0
 """Seconds of silence after which an incomplete upstream response with calls counts as cut. The next parallel call may
 take the model long to write, while codex requests the first one at once."""
-
-BYTES_PER_TOKEN = 4
-"""Rough estimate, used only when upstream reports no usage."""
 
 BLANK_LINE = "\n\n"
 """Separates the messages of one answer in the chat dialect, which has a single message per answer."""
@@ -101,6 +99,7 @@ class Turn:
         self._has_text = self._message_ended = False
         self._calls: list[ToolCall] = []
         self._cancelled = False
+        self._first: list[TurnEvent] = []
         self._is_over = False
         """Whether codex has ended the turn or has been asked to."""
         self._reported_usage = False
@@ -118,6 +117,9 @@ class Turn:
             ApiError: 504, the model sent nothing for too long.
             CodexError: codex ended, or its events were not read in time.
         """
+        if self._first:
+            events, self._first = self._first, []
+            return events
         if self._thread.held_calls and not self._calls:
             return self._passed_on(
                 [self._thread.held_calls.pop(0), Used(TokenUsage(0, 0, 0, 0)), Finished("tool_calls")]
@@ -139,6 +141,10 @@ class Turn:
                 return events
             if now() >= deadline:
                 raise upstream_timeout(self._idle_timeout)
+
+    def begin_with(self, events: Iterable[TurnEvent]) -> None:
+        """Return these events before those of the turn; they tell what happened before it."""
+        self._first = list(events)
 
     async def cancel(self) -> None:
         """Stop the model; the turn then ends with `Finished("cancelled")`, unless it has ended already.
@@ -286,10 +292,8 @@ class Turn:
 
     def _estimate(self) -> TokenUsage:
         """Estimate the usage of an upstream response that was cut off before it reported its usage."""
-        sent = len(orjson.dumps([list(self.prompt.items), self.prompt.toolbox.specs()]))
-        answer = len(orjson.dumps(self.expected_history()))
-        output_tokens = self._limiter.tokens if self._limiter else answer // BYTES_PER_TOKEN
-        return TokenUsage(sent // BYTES_PER_TOKEN, 0, output_tokens, 0)
+        answer = self._limiter.tokens if self._limiter else estimate_tokens(self.expected_history(), Toolbox())
+        return TokenUsage(estimate_tokens(self.prompt.items, self.prompt.toolbox), 0, answer, 0)
 
     def _ended(self, end: Finished | Failed) -> None:
         """Set the outcome by codex's own end of the answer; an end at a limit leaves the turn running."""

@@ -161,6 +161,8 @@ def build_app(
         Route("/metrics", status.metrics, methods=["GET"]),
         Route("/models", api.models, methods=["GET"]),
         Route("/models/{name:path}", api.model, methods=["GET"]),
+        Route("/responses/compact", responses.compact, methods=["POST"]),
+        Route("/responses/input_tokens", responses.input_tokens, methods=["POST"]),
         Route("/responses/{id:response_id}", responses.retrieve, methods=["GET"]),
         Route("/responses/{id:response_id}", responses.delete, methods=["DELETE"]),
         Route("/responses/{id:response_id}/cancel", responses.cancel, methods=["POST"]),

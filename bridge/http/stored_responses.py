@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -13,25 +14,34 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.config import Settings
+from bridge.conversation.prompt import Item
 from bridge.conversation.reasoning_owners import ReasoningOwners
 from bridge.conversation.turns import Turn
 from bridge.conversation.warm_up import WarmUp
 from bridge.errors import ApiError, invalid_request, response_not_found, store_failed, upstream_failed
 from bridge.http.admission import Admission
-from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan
+from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan, Writer
 from bridge.http.body import read_json
+from bridge.http.compaction import Sealing, compacted_first, exceeds_threshold
+from bridge.http.token_counter import TokenCounter
 from bridge.http.turn_opener import Opener
+from bridge.openai.model_settings import ModelSettings
 from bridge.openai.responses import request as response_request
-from bridge.openai.responses.fields import read_body
+from bridge.openai.responses.compaction import needs_key, summary_settings, to_summarise
+from bridge.openai.responses.compaction_writers import CompactionWriter, SummaryAsItem
+from bridge.openai.responses.fields import CompactFields, CountFields, ResponseBody, read_body
 from bridge.openai.responses.input import Recent
 from bridge.openai.responses.input_items import Page, input_items, page
 from bridge.openai.responses.object import ENCRYPTED, PREFIX, Object, key_of
 from bridge.openai.responses.output import ResponseOutput
 from bridge.openai.responses.writers import EventStream, ResponseFrames, ResponseStream, ResponseWhole
+from bridge.openai.shapes import body_object
 from bridge.recordings.exchanges import Exchange
 from bridge.store.histories import Histories
 from bridge.store.last_responses import LastResponses
-from bridge.store.response import ResponseStore, Stored, StoreError
+from bridge.store.open import Store
+from bridge.store.response import Stored, StoreError
+from bridge.store.seal import Seal
 from bridge.telemetry.ledger import entry_of
 
 logger = logging.getLogger(__name__)
@@ -40,6 +50,12 @@ T = TypeVar("T")
 
 CANCEL_PATIENCE = 5.0
 """Seconds that a cancelled response may take to reach its client, which may have stopped reading."""
+
+ESTIMATE_HEADER = "x-codex-proxy-estimate"
+"""Says that a number of tokens is an estimate, and how it was made."""
+
+NO_SUMMARY = "none"
+"""A summary of reasoning, which the turn that summarises a conversation does not need."""
 
 
 class _Running:
@@ -53,6 +69,12 @@ class _Running:
         self.ended = anyio.Event()
         self.scope = anyio.CancelScope()
         """Cancels the answer."""
+
+    async def runs(self, turn: Turn | WarmUp) -> None:
+        """Note the turn that generates it; a turn of a cancelled response is cancelled."""
+        self.turn = turn
+        if self.cancelled:
+            await turn.cancel()
 
 
 class OnSocket:
@@ -86,7 +108,7 @@ class Responses:
     def __init__(
         self,
         opener: Opener,
-        store: ResponseStore,
+        store: Store,
         admission: Admission,
         owners: ReasoningOwners,
         settings: Settings,
@@ -98,6 +120,8 @@ class Responses:
         self._owners = owners
         self._histories = Histories(store, settings.store_age, anyio.current_time, note=self._note_reasoning)
         self._recent = Recent()
+        self._sealing = Sealing(store)
+        self._token_counter = TokenCounter()
         self._running: dict[str, _Running] = {}
 
     async def create(self, request: Request) -> ASGIApp:
@@ -110,15 +134,51 @@ class Responses:
         Raises:
             ApiError: the request cannot be answered.
         """
-        sent = read_body(body)
-        history = await self._history(sent.fields.previous_response_id, socket)
-        half_parsed = response_request.begin(sent, history, self._recent)
-        parsed = half_parsed.read(await self._items(half_parsed.input.references()))
+        parsed, history = await self._read(read_body(body), socket)
         entry_of(request.scope).model = parsed.settings.model
         if not parsed.generate:
             return self._answer(parsed, self._opener.unrecorded(), history, socket)
-        exchange = self._opener.begin(request, body, parsed.settings, parsed.items, summary=parsed.summary)
-        return exchange.around(self._answer(parsed, exchange, history, socket))
+        exchange = self._opener.begin(request, body, *_turn_of(parsed), summary=parsed.summary)
+        seal = await self._sealing.get() if parsed.compacts or exceeds_threshold(parsed) else None
+        return exchange.around(self._answer(parsed, exchange, history, socket, seal))
+
+    async def compact(self, request: Request) -> ASGIApp:
+        """POST /responses/compact."""
+        body = await read_json(request, self._settings)
+        parsed, _ = await self._read(read_body(body, CompactFields))
+        entry_of(request.scope).model = parsed.settings.model
+        settings, items = summary_settings(parsed.settings), to_summarise(parsed.items)
+        exchange = self._opener.begin(request, body, settings, items, summary=NO_SUMMARY)
+        seal, headers = await self._sealing.get(), dict[str, str]()
+        key, created = exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now()
+        plan = AnswerPlan(
+            run=partial(
+                self._opener.open,
+                settings,
+                items,
+                headers,
+                exchange,
+                summary=NO_SUMMARY,
+                dialect="responses",
+                ignored=parsed.ignored,
+            ),
+            new_writer=lambda: CompactionWriter(key, created, parsed.conversation, seal.close),
+            headers=headers,
+            patience=WHOLE_PATIENCE,
+            pause=self._settings.keep_alive,
+        )
+        return exchange.around(Answer(plan, self._admission))
+
+    async def input_tokens(self, request: Request) -> Response:
+        """POST /responses/input_tokens."""
+        sent = body_object(await read_json(request, self._settings))
+        body = {name: value for name, value in sent.items() if value is not None}
+        parsed, _ = await self._read(read_body(body, CountFields))
+        tokens, how = await self._token_counter.count(parsed.items, parsed.settings.toolbox)
+        headers = {ESTIMATE_HEADER: how}
+        if parsed.ignored:
+            headers["x-codex-proxy-ignored"] = ", ".join(parsed.ignored)
+        return JSONResponse({"object": "response.input_tokens", "input_tokens": tokens}, headers=headers)
 
     async def retrieve(self, request: Request) -> Response:
         """GET /responses/{id}."""
@@ -181,7 +241,9 @@ class Responses:
         exchange: Exchange,
         history: Sequence[Object],
         socket: OnSocket | None,
+        seal: Seal | None = None,
     ) -> ASGIApp:
+        """Return the answer; `seal` is given if it contains a compaction."""
         frame = parsed.frame(exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now)
         headers: dict[str, str] = {}
         running = _Running()
@@ -190,29 +252,42 @@ class Responses:
             socket.response_id = frame.id
 
         events = EventStream()
+        compaction_id = frame.item_id("cmp", 0)
 
-        def new_writer() -> ResponseStream | ResponseWhole | ResponseFrames:
+        def new_writer() -> Writer:
             if socket is not None:
                 writer = ResponseFrames(frame, socket.stream_id, events)
             else:
                 writer = ResponseStream(frame, events) if parsed.stream else ResponseWhole(frame)
             running.output = writer.output
-            return writer
+            if not parsed.compacts or seal is None:
+                return writer
+            return SummaryAsItem(writer, parsed.conversation, compaction_id, seal.close)
+
+        def open_turn(settings: ModelSettings, items: tuple[Item, ...]) -> AbstractAsyncContextManager[Turn]:
+            return self._opener.open(
+                settings,
+                items,
+                headers,
+                exchange,
+                summary=parsed.summary,
+                dialect="responses",
+                ignored=parsed.ignored,
+            )
+
+        def opened() -> AbstractAsyncContextManager[Turn | WarmUp]:
+            settings, items = _turn_of(parsed)
+            if not parsed.generate:
+                return self._opener.warm_up(settings, items, headers, summary=parsed.summary, ignored=parsed.ignored)
+            if seal is None or parsed.compacts:
+                return open_turn(settings, items)
+            return compacted_first(parsed, open_turn, running.runs, compaction_id, seal)
 
         @asynccontextmanager
         async def run() -> AsyncGenerator[Turn | WarmUp]:
-            settings, items, summary, ignored = parsed.settings, parsed.items, parsed.summary, parsed.ignored
-            if parsed.generate:
-                opened = self._opener.open(
-                    settings, items, headers, exchange, summary=summary, dialect="responses", ignored=ignored
-                )
-            else:
-                opened = self._opener.warm_up(settings, items, headers, summary=summary, ignored=ignored)
-            async with opened as turn:
+            async with opened() as turn:
                 running.output.run_in(turn.prompt.tier)
-                running.turn = turn
-                if running.cancelled:
-                    await turn.cancel()
+                await running.runs(turn)
                 yield turn
 
         async def settle() -> None:
@@ -260,6 +335,16 @@ class Responses:
         if stored.owner is not None:
             self._owners.note(stored.output, stored.owner)
 
+    async def _read(
+        self, sent: ResponseBody, socket: OnSocket | None = None
+    ) -> tuple[response_request.ResponseRequest, Sequence[Object]]:
+        """Read a request together with the responses that it continues or refers to; return it and their items."""
+        history = await self._history(sent.fields.previous_response_id, socket)
+        values = (*history, *response_request.own_values(sent))
+        unseal = (await self._sealing.get()).open if needs_key(values) else None
+        half_parsed = response_request.begin(sent, history, self._recent, unseal)
+        return half_parsed.read(await self._items(half_parsed.input.references())), history
+
     # ── looking up ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _stored(self, response_id: str) -> Stored:
@@ -303,3 +388,10 @@ class Responses:
             self._note_reasoning(stored)
             found |= {item["id"]: item for item in input_items([stored])}
         return {item_id: found[item_id] for item_id in ids if item_id in found}
+
+
+def _turn_of(parsed: response_request.ResponseRequest) -> tuple[ModelSettings, tuple[Item, ...]]:
+    """Return the settings and the items of the turn that answers a request."""
+    if parsed.compacts:
+        return summary_settings(parsed.settings), to_summarise(parsed.items)
+    return parsed.settings, parsed.items

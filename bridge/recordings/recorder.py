@@ -73,10 +73,13 @@ class Recorder(Exchanges):
         return RecordedStream(stream, partial(self._note, Splitter()))
 
     def begin(self, request: RecordedRequest, prompt_of: PromptOf) -> Exchange:
-        """Return a recording exchange unless the request wants several choices, whose order would be lost."""
+        """Return a recording exchange unless the request may run several turns: a case holds one turn for each."""
         del prompt_of
         if request.body.get("n") not in {None, 1}:
             logger.warning("a request for several choices is not recorded")
+            return Exchange(self.ids_and_clock)
+        if request.body.get("context_management"):
+            logger.warning("a request that may compact its conversation first is not recorded")
             return Exchange(self.ids_and_clock)
         return _Recording(self, request)
 

@@ -6,16 +6,22 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 from bridge.config import Settings
 from bridge.store.response import ResponseStore, StoreError
+from bridge.store.seal import KeyStore
 from bridge.store.sqlite import sqlite_store
 
 REDIS = ("redis://", "rediss://")
 
 
+class Store(ResponseStore, KeyStore, Protocol):
+    """All that a server stores."""
+
+
 @asynccontextmanager
-async def open_store(settings: Settings) -> AsyncGenerator[ResponseStore]:
+async def open_store(settings: Settings) -> AsyncGenerator[Store]:
     """Open a file, a Redis that several servers may share, or memory, for the duration of the block.
 
     Raises:

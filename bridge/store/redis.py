@@ -14,10 +14,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bridge.store.response import Stored, StoreError
+from bridge.store.seal import new_key
 
 T = TypeVar("T")
 
 PREFIX = "codex-openai-proxy:"
+KEY = f"{PREFIX}key"
 PATIENCE = 5.0
 """Seconds for Redis to answer."""
 
@@ -97,6 +99,15 @@ class RedisStore:
         await _result(self._redis.set(_deleted(response_id), 1, ex=self._longest))
         await self._remove_unneeded(stored)
         return True
+
+    async def key(self) -> bytes:
+        """Return the key of `Seal` that all servers share; the first one to ask creates it. It never expires.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+        """
+        await _result(self._redis.set(KEY, new_key(), nx=True))
+        return await _result(self._redis.get(KEY))
 
     def _keep(self, pipe: Any, response_id: str) -> None:
         for key in (_record(response_id), _later(response_id), _deleted(response_id)):

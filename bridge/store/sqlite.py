@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from bridge.store.response import Stored, StoreError
+from bridge.store.seal import key_in_file, new_key
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ class SqliteStore:
         self._longest = longest
         self._now = now
         self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._key_file = path.with_suffix(".key") if path else None
+        self._key = b""
         try:
             self._database = _open(path)
         except (sqlite3.Error, OSError) as error:
@@ -130,6 +133,16 @@ class SqliteStore:
             StoreError: the store cannot be written.
         """
         return await self._run(lambda: self._delete(response_id))
+
+    async def key(self) -> bytes:
+        """Return the key of `Seal`: in a file next to the database, or in memory like the store itself.
+
+        Raises:
+            StoreError: the file cannot be read or written.
+        """
+        if not self._key:
+            self._key = await self._run(self._read_key)
+        return self._key
 
     def close(self) -> None:
         """Close the file."""
@@ -188,6 +201,13 @@ class SqliteStore:
 
     def _chain(self, response_id: str) -> list[tuple[str, str | None, bytes]]:
         return self._database.execute(_CHAIN, {"id": response_id}).fetchall() if self._use(response_id) else []
+
+    def _read_key(self) -> bytes:
+        if self._key_file is None:
+            return new_key()
+        with self._database as database:
+            database.execute("BEGIN IMMEDIATE")  # only one of the servers that share the file creates the key
+            return key_in_file(self._key_file)
 
     def _delete(self, response_id: str) -> bool:
         with self._database as database:

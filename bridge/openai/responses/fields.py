@@ -11,13 +11,28 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from bridge.json_values import check_size
-from bridge.openai.model_settings import SharedFields
+from bridge.openai.model_settings import SharedFields, Tokens
 from bridge.openai.responses.object import ENCRYPTED
-from bridge.openai.shapes import Refused, body_object, decode, lost, wrong_type
+from bridge.openai.shapes import Refused, Shape, body_object, decode, lost, wrong_type
 from bridge.openai.tool_specs import DeclaredTool, read_tools
 
 IGNORED = ("max_tool_calls", "safety_identifier", "temperature", "top_p", "user")
 """Parameters that tune or label an answer and that it repeats; codex has no place for them."""
+
+NOT_FOR_A_SUMMARY = (
+    *IGNORED,
+    "context_management",
+    "include",
+    "max_output_tokens",
+    "metadata",
+    "parallel_tool_calls",
+    "store",
+    "stream",
+    "text",
+    "tool_choice",
+    "truncation",
+)
+"""Parameters of an answer that mean nothing for a summary."""
 
 UNSUPPORTED = {
     "conversation": "use 'previous_response_id', or send the items in 'input'",
@@ -29,6 +44,16 @@ LOGPROBS = "message.output_text.logprobs"
 
 _Included: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z_.]{1,64}\Z")]
 """What is unknown is no error, but has to look like a name."""
+
+
+class ContextManagement(Shape, frozen=True):
+    """An element of `context_management`."""
+
+    type: str
+    compact_threshold: Tokens | None = None
+
+    def without_effect(self) -> Iterable[str]:
+        return () if self.type == "compaction" and self.compact_threshold else ("type",)
 
 
 class ResponseFields(SharedFields, frozen=True):
@@ -48,6 +73,7 @@ class ResponseFields(SharedFields, frozen=True):
     temperature: float | None = None
     top_p: float | None = None
     user: str | None = None
+    context_management: list[ContextManagement] | None = None
     conversation: Any = None
     prompt: Any = None
 
@@ -64,6 +90,17 @@ class ResponseFields(SharedFields, frozen=True):
                 raise wrong_type(f"metadata.{name}", value, "a string")
 
     @property
+    def needs_input(self) -> bool:
+        """Whether there must be something to answer."""
+        return self.generate is not False
+
+    @property
+    def compact_threshold(self) -> int | None:
+        """The number of input tokens from which on the conversation is compacted first; None if it never is."""
+        wanted = (one.compact_threshold for one in self.context_management or () if one.type == "compaction")
+        return min(filter(None, wanted), default=None)
+
+    @property
     def summary(self) -> str:
         """Whether the model tells about its reasoning: only when it is asked to, as in the API."""
         return (self.reasoning and (self.reasoning.summary or self.reasoning.generate_summary)) or "none"
@@ -75,6 +112,24 @@ class ResponseFields(SharedFields, frozen=True):
         yield from (f"include[{name}]" for name in self.include or () if name != ENCRYPTED)
 
 
+class CompactFields(ResponseFields, frozen=True):
+    """The body of a request to /responses/compact: of its tools, only the names in old calls matter."""
+
+    def without_effect(self) -> Iterable[str]:
+        yield from (name for name in NOT_FOR_A_SUMMARY if getattr(self, name) is not None)
+
+
+class CountFields(ResponseFields, frozen=True):
+    """The body of a request to /responses/input_tokens: the model and the input may be missing."""
+
+    model: str = ""
+
+    @property
+    def needs_input(self) -> bool:
+        """Tools and instructions count as well."""
+        return False
+
+
 class ResponseBody(Struct, frozen=True):
     """The body of a request, decoded but for the items in it, and the paths of what has no effect in it."""
 
@@ -83,7 +138,7 @@ class ResponseBody(Struct, frozen=True):
     lost: tuple[str, ...]
 
 
-def read_body(body: object) -> ResponseBody:
+def read_body(body: object, shape: type[ResponseFields] = ResponseFields) -> ResponseBody:
     """Read a decoded JSON body.
 
     Raises:
@@ -91,6 +146,6 @@ def read_body(body: object) -> ResponseBody:
     """
     raw = body_object(body)
     check_size({name: value for name, value in raw.items() if name != "input"})
-    fields = decode(raw, ResponseFields)
+    fields = decode(raw, shape)
     tools = read_tools(fields.tools)
     return ResponseBody(fields, tools.entries, (*lost(raw, fields), *tools.lost))

@@ -23,6 +23,7 @@ from bridge.errors import invalid_request
 from bridge.json_values import check_size, memory_of
 from bridge.openai.history import settled
 from bridge.openai.reasoning_text import without_blocks
+from bridge.openai.responses.compaction import Unseal, condensed
 from bridge.openai.responses.items import read_input, with_declared
 from bridge.openai.shapes import Object
 
@@ -70,10 +71,19 @@ class Input(Struct, frozen=True):
     recent: Recent
     before: Prefix[Reading] | None
     """What is known of them."""
+    unseal: Unseal | None = None
+    """Opens compaction items."""
 
     @classmethod
     def begin(
-        cls, earlier: Sequence[Object], own: Sequence[Any], tools: Toolbox, instructions: str | None, recent: Recent
+        cls,
+        earlier: Sequence[Object],
+        own: Sequence[Any],
+        tools: Toolbox,
+        instructions: str | None,
+        recent: Recent,
+        *,
+        unseal: Unseal | None = None,
     ) -> Input:
         """Look for what is known.
 
@@ -82,7 +92,7 @@ class Input(Struct, frozen=True):
         """
         values = [*earlier, *own]
         before = recent.find(circumstances("input", tools, instructions), values)
-        begun = cls(values, len(earlier), tools, instructions, recent, before)
+        begun = cls(values, len(earlier), tools, instructions, recent, before, unseal)
         check_size({"input": values[begun.unread :]})
         return begun
 
@@ -116,12 +126,15 @@ class Input(Struct, frozen=True):
             found |= _found(self.values[self.unread :], self.unread, self.own, stored)
         values = self._with(found)
         known = before.value.toolbox if before else self.tools
-        shapes = read_input(values[self.known :], self.known - self.own)
+        shapes = read_input(values[self.known :], self.known - self.own, self.unseal)
         toolbox = with_declared(known, shapes)
         if before and toolbox != known:
-            before, shapes = None, read_input(values, -self.own)
+            before, shapes = None, read_input(values, -self.own, self.unseal)
         head = before.value.items if before else instructions_as_items(self.instructions)
         items = [item for shape in shapes if (item := shape.item.item(toolbox)) is not None]
+        if any(item["type"] == "compaction" for item in items):
+            fixed = instructions_as_items(self.instructions)
+            head, items = fixed, condensed([*head[len(fixed) :], *items])
         new, differs = settled(items, head, "input")
         lost = (before.value.lost if before else frozenset[str]()).union(*[shape.lost for shape in shapes])
         lost |= {"input[].output"} if differs else set[str]()

@@ -22,6 +22,7 @@ _PREFIXES = {
     "custom_tool_call_output": "ctco",
     "reasoning": "rs",
     "web_search_call": "ws",
+    "compaction": "cmp",
 }
 
 MOST = 100

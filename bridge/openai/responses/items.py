@@ -16,6 +16,7 @@ from bridge.conversation.tools import TOOL_SEARCH, Toolbox
 from bridge.errors import invalid_request
 from bridge.openai.content import Content, input_parts, output_parts, refuse_images, tool_output
 from bridge.openai.history import short_id
+from bridge.openai.responses.compaction import TRIGGER, Compacted, Unseal, placeholder
 from bridge.openai.responses.object import source_of
 from bridge.openai.shapes import Object, Refused, Shape, decode, lost
 from bridge.openai.tool_specs import read_tools, toolbox_of
@@ -135,6 +136,26 @@ class WebSearchCall(InputItem, frozen=True):
         return {"type": "web_search_call", "status": "completed", **action}
 
 
+class Compaction(InputItem, frozen=True):
+    silent = InputItem.silent | {"created_by"}
+
+    encrypted_content: str
+
+
+class OpenedCompaction(InputItem, frozen=True):
+    """A compaction item whose content could be read; no request holds one."""
+
+    content: Compacted
+
+    def item(self, toolbox: Toolbox) -> Item:
+        return placeholder(self.content)
+
+
+class CompactionTrigger(InputItem, frozen=True):
+    def __post_init__(self) -> None:
+        raise Refused("type", f"A {TRIGGER} must be the last item of 'input'.")
+
+
 _ITEMS: Mapping[str, type[InputItem]] = {
     "message": Message,
     "function_call": FunctionCall,
@@ -146,6 +167,8 @@ _ITEMS: Mapping[str, type[InputItem]] = {
     "additional_tools": AdditionalTools,
     "reasoning": Reasoning,
     "web_search_call": WebSearchCall,
+    "compaction": Compaction,
+    TRIGGER: CompactionTrigger,
 }
 
 
@@ -158,23 +181,28 @@ class Numbered(Struct, frozen=True):
     """The paths of what has no effect in it, without its number."""
 
 
-def read_input(values: Sequence[Any], first: int = 0) -> list[Numbered]:
+def read_input(values: Sequence[Any], first: int = 0, unseal: Unseal | None = None) -> list[Numbered]:
     """Read values of the `input`, of which errors call the first one by this number.
+
+    Without `unseal`, compaction items are not supported.
 
     Raises:
         ApiError: 400, `param` leads to the fault.
     """
-    return [_read(value, f"input[{number}]") for number, value in enumerate(values, first)]
+    return [_read(value, f"input[{number}]", unseal) for number, value in enumerate(values, first)]
 
 
-def _read(value: Object, where: str) -> Numbered:
+def _read(value: Object, where: str, unseal: Unseal | None) -> Numbered:
     kind = (value.get("type") if isinstance(value, dict) else None) or "message"
     shape = _ITEMS.get(kind) if isinstance(kind, str) else None
-    if shape is None:
+    if shape is None or (shape is Compaction and unseal is None):
         message = f"Items of the type {kind!r} are not supported."
         raise invalid_request(message, f"{where}.type", "unsupported_content")
     item = decode(value, shape, where)
-    return Numbered(where, item, lost(value, item, "input[]"))
+    paths = lost(value, item, "input[]")
+    if isinstance(item, Compaction) and unseal is not None:
+        item = OpenedCompaction(Compacted.opened(item.encrypted_content, unseal, f"{where}.encrypted_content"))
+    return Numbered(where, item, paths)
 
 
 def with_declared(toolbox: Toolbox, items: Sequence[Numbered]) -> Toolbox:

@@ -83,8 +83,8 @@ class ResponseFrame(Struct, frozen=True):
 
 
 def without_encrypted(item: Object) -> Object:
-    """Return an item without what only the upstream can read."""
-    if "encrypted_content" not in item:
+    """Return an item without what only the upstream can read; a compaction item would be nothing without it."""
+    if "encrypted_content" not in item or item["type"] == "compaction":
         return item
     return {name: value for name, value in item.items() if name != "encrypted_content"}
 

@@ -144,6 +144,10 @@ class ResponseOutput:
                 yield from self._open_reasoning(source)
                 yield from self._reasoning().is_really(item)
                 yield from self._close()
+            case "compaction":
+                yield from self._close()
+                yield self._added({**item, "encrypted_content": ""})
+                yield self._done(item)
             case _:
                 yield from self._close()
                 yield from self._searched(item)

@@ -6,14 +6,16 @@ Source: the OpenAI API reference, "Create a model response".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
 from bridge.conversation.prompt import Item
 from bridge.errors import ApiError, invalid_request
 from bridge.openai.model_settings import ModelSettings
+from bridge.openai.responses.compaction import Unseal, is_trigger
 from bridge.openai.responses.fields import ResponseBody
-from bridge.openai.responses.input import Input, Recent, input_values
+from bridge.openai.responses.input import Input, Recent, input_values, instructions_as_items
 from bridge.openai.responses.object import ENCRYPTED, ResponseFrame
 from bridge.openai.responses.repeated import repeated
 from bridge.openai.shapes import Object, listed
@@ -26,6 +28,8 @@ class ResponseRequest(Struct, frozen=True):
     settings: ModelSettings
     items: tuple[Item, ...]
     """Everything that the model is to see, the earlier responses included."""
+    fixed: int
+    """How many items at their beginning come from `instructions`, which a compaction leaves out."""
     input: Sequence[Object]
     """The request's own input items as the client wrote them."""
     summary: str
@@ -38,6 +42,15 @@ class ResponseRequest(Struct, frozen=True):
     repeated: Object
     """The fields of the request as the response repeats them."""
     ignored: tuple[str, ...]
+    compacts: bool = False
+    """Whether the answer is a compaction of the conversation."""
+    compact_threshold: int | None = None
+    """The number of input tokens from which on the conversation is compacted before it is answered."""
+
+    @property
+    def conversation(self) -> tuple[Item, ...]:
+        """The items without those of `instructions`."""
+        return self.items[self.fixed :]
 
     def frame(self, key: str, now: Callable[[], int]) -> ResponseFrame:
         """Return the frame of a response that is created now; `now` returns the time in epoch seconds."""
@@ -49,6 +62,7 @@ class HalfParsedRequest(Struct, frozen=True):
 
     body: ResponseBody
     input: Input
+    compacts: bool
 
     def read(self, stored: Mapping[str, Object]) -> ResponseRequest:
         """Read it; `stored` holds the items that it refers to, by id.
@@ -62,6 +76,7 @@ class HalfParsedRequest(Struct, frozen=True):
         return ResponseRequest(
             settings=settings,
             items=reading.items,
+            fixed=len(instructions_as_items(fields.instructions)),
             input=self.input.resolved(reading),
             summary=fields.summary,
             stream=fields.stream or False,
@@ -71,20 +86,36 @@ class HalfParsedRequest(Struct, frozen=True):
             encrypted=ENCRYPTED in (fields.include or ()),
             repeated=repeated(fields, self.body.tools, settings),
             ignored=listed([*self.body.lost, *reading.lost]),
+            compacts=self.compacts,
+            compact_threshold=fields.compact_threshold,
         )
 
 
-def begin(body: ResponseBody, history: Sequence[Object] = (), recent: Recent | None = None) -> HalfParsedRequest:
-    """Begin to read the items; `history` holds those of the responses before it.
+def own_values(body: ResponseBody) -> list[Any]:
+    """Return the request's own input values."""
+    return input_values(body.fields.input)
+
+
+def begin(
+    body: ResponseBody,
+    history: Sequence[Object] = (),
+    recent: Recent | None = None,
+    unseal: Unseal | None = None,
+) -> HalfParsedRequest:
+    """Begin to read the items; `history` holds those of the responses before it, `unseal` opens compaction items.
 
     Raises:
         ApiError: 400, `param` names the field.
     """
     fields, tools = body.fields, toolbox_of(body.tools)
-    values = input_values(fields.input)
-    if not values and not history and fields.generate is not False:
+    values = own_values(body)
+    compacts = any(map(is_trigger, values[-1:]))
+    if compacts:
+        values = values[:-1]
+    if not values and not history and fields.needs_input:
         raise invalid_request("'input' must hold at least one item.", "input", "empty_array")
-    return HalfParsedRequest(body, Input.begin(history, values, tools, fields.instructions, recent or Recent()))
+    read = Input.begin(history, values, tools, fields.instructions, recent or Recent(), unseal=unseal)
+    return HalfParsedRequest(body, read, compacts)
 
 
 def previous_not_found(previous: str) -> ApiError:

@@ -17,6 +17,7 @@ from bridge.conversation.events import Failed, Finished, ItemDone, TextDelta, To
 from bridge.conversation.expected_history import Dialect
 from bridge.conversation.limits import Limits
 from bridge.conversation.prompt import Prompt, function_call, function_call_output, message
+from bridge.conversation.token_estimate import estimate_tokens
 from bridge.conversation.tools import Tool, Toolbox, codex_name
 from bridge.conversation.turns import LivingThread, Turn
 from bridge.errors import ApiError, upstream_failed
@@ -410,8 +411,8 @@ async def test_an_answer_that_ends_at_a_limit_has_an_estimated_usage(
     scripted.say(*letters("abcd"), *end)
     *out, usage, finished = await read(turn)
     assert "".join(event.text for event in out if isinstance(event, TextDelta)) == text
-    sent = len(orjson.dumps([list(PROMPT.items), PROMPT.toolbox.specs()]))
-    assert (usage, finished) == (Used(TokenUsage(sent // 4, 0, tokens, 0)), Finished(reason))
+    sent = estimate_tokens(PROMPT.items, PROMPT.toolbox)
+    assert (usage, finished) == (Used(TokenUsage(sent, 0, tokens, 0)), Finished(reason))
     assert (turn.outcome, scripted.thread.turn_id, turn.expected_history()) == (
         "running",
         TURN,

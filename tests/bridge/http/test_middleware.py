@@ -27,7 +27,7 @@ from bridge.http.stored_responses import Responses
 from bridge.http.turn_opener import Opener
 from bridge.http.websocket import Sockets
 from bridge.recordings.exchanges import Exchanges, IdsAndClock
-from bridge.store.response import ResponseStore
+from bridge.store.open import Store
 from bridge.telemetry.ledger import Ledger, entry_of
 from codex_rpc.client.client import Client
 from codex_rpc.supervisor import Supervisor
@@ -61,7 +61,7 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     supervisor, admission, ledger = Supervisor(no_codex), Admission(), Ledger()
     backend = Backend(supervisor, patience=0)
     opener = Opener(backend, threads, Exchanges(IdsAndClock(unique=lambda: "0", now=lambda: 0)), ModelNames())
-    no_store = cast("ResponseStore", None)
+    no_store = cast("Store", None)
     responses = Responses(opener, no_store, admission, ReasoningOwners(), settings)
     status = Status(supervisor, backend, threads, admission, ledger)
     sockets = Sockets(responses, admission, ledger, settings)

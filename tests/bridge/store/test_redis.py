@@ -122,3 +122,10 @@ async def test_the_server_does_not_start_without_its_redis(url: str) -> None:
     with pytest.raises(StoreError):
         async with redis_store(url, longest=60):
             pass
+
+
+async def test_all_servers_have_the_same_key_and_it_does_not_expire(store: RedisStore, url: str) -> None:
+    key = await store.key()
+    async with redis_store(url, longest=60) as other, connect(url) as redis:
+        assert await other.key() == key
+        assert await redis.ttl(PREFIX + "key") == -1

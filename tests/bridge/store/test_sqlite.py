@@ -375,3 +375,21 @@ async def test_a_database_locked_for_too_long_is_a_store_error(tmp_path: Path, m
 def test_closing_twice_is_allowed() -> None:
     with opened() as store:
         store.close()
+
+
+async def test_stores_of_one_file_share_a_key_next_to_it_and_one_in_memory_has_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "responses.sqlite3"
+    with opened(path) as one, opened(path) as two, opened() as other:
+        key = await one.key()
+        assert key == await two.key() == await one.key() == (tmp_path / "responses.key").read_bytes()
+        assert key != await other.key() == await other.key()
+    with opened(path) as later:
+        assert await later.key() == key
+
+
+async def test_a_key_that_cannot_be_read_is_a_failure_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "responses.key").mkdir()
+    with opened(tmp_path / "responses.sqlite3") as store:
+        with pytest.raises(StoreError, match=r"responses\.key"):
+            await store.key()
+        await store.put(stored("a"))
