@@ -22,6 +22,7 @@ from bridge.codex.models import ModelNames
 from bridge.config import Settings
 from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
+from bridge.http.background import Background
 from bridge.http.page import Page
 from bridge.http.routes import Api, build_app
 from bridge.http.status import Status
@@ -46,6 +47,13 @@ class Service(Struct, frozen=True):
     supervisor: Supervisor
     threads: Threads
     admission: Admission
+    background: Background
+
+    async def stop(self, grace: float) -> None:
+        """Admit no more answers, give the open ones up to `grace` seconds, then end the rest."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.admission.stop, grace)
+            tasks.start_soon(self.background.stop, grace)
 
 
 @asynccontextmanager
@@ -75,13 +83,15 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
         names = ModelNames(settings.aliases, settings.model_names)
         opener = Opener(backend, threads, backend_mode.exchanges, names)
         api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now(), catalogue=backend_mode.catalogue)
-        responses = Responses(opener, store, admission, threads.owners, settings)
         ledger = Ledger(time.strftime("%Y-%m-%d"))
+        background = Background(ledger)
+        responses = Responses(opener, store, admission, background, threads.owners, settings=settings)
         sockets = Sockets(responses, admission, ledger, settings)
         status = Status(supervisor, backend, threads, admission, ledger)
         app = build_app(api, responses, sockets, status, page=Page(settings), settings=settings)
-        async with running(supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares):
-            yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission)
+        tasks = (supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares)
+        async with running(*tasks), running(background.run):
+            yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission, background)
 
 
 class Application:

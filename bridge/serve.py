@@ -148,7 +148,7 @@ async def serve(
         async with running(partial(watch, stop), codex, stop_when_the_lifespan_fails, *beside):
             announce()
             await stop.wait()
-            await service.admission.stop(settings.grace)
+            await service.stop(settings.grace)
 
     async def stop_when_the_lifespan_fails() -> None:
         await app.failed.wait()

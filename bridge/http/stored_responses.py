@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -21,6 +22,7 @@ from bridge.conversation.warm_up import WarmUp
 from bridge.errors import ApiError, invalid_request, response_not_found, store_failed, upstream_failed
 from bridge.http.admission import Admission
 from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan, Writer
+from bridge.http.background import Background, Job
 from bridge.http.body import read_json
 from bridge.http.compaction import Sealing, compacted_first, exceeds_threshold
 from bridge.http.token_counter import TokenCounter
@@ -32,7 +34,7 @@ from bridge.openai.responses.compaction_writers import CompactionWriter, Summary
 from bridge.openai.responses.fields import CompactFields, CountFields, ResponseBody, read_body
 from bridge.openai.responses.input import Recent
 from bridge.openai.responses.input_items import Page, input_items, page
-from bridge.openai.responses.object import ENCRYPTED, PREFIX, Object, key_of
+from bridge.openai.responses.object import ACTIVE, ENCRYPTED, PREFIX, Object, key_of
 from bridge.openai.responses.output import ResponseOutput
 from bridge.openai.responses.writers import EventStream, ResponseFrames, ResponseStream, ResponseWhole
 from bridge.openai.shapes import body_object
@@ -42,7 +44,7 @@ from bridge.store.last_responses import LastResponses
 from bridge.store.open import Store
 from bridge.store.response import Stored, StoreError
 from bridge.store.seal import Seal
-from bridge.telemetry.ledger import entry_of
+from bridge.telemetry.ledger import RequestLogEntry, entry_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class _Running:
 
     output: ResponseOutput
     turn: Turn | WarmUp | None = None
+    job: Job | None = None
+    """Its job if it runs in the background."""
     cancelled = False
 
     def __init__(self) -> None:
@@ -110,12 +114,15 @@ class Responses:
         opener: Opener,
         store: Store,
         admission: Admission,
+        background: Background,
         owners: ReasoningOwners,
+        *,
         settings: Settings,
     ) -> None:
         self._opener = opener
         self._store = store
         self._admission = admission
+        self._background = background
         self._settings = settings
         self._owners = owners
         self._histories = Histories(store, settings.store_age, anyio.current_time, note=self._note_reasoning)
@@ -135,12 +142,18 @@ class Responses:
             ApiError: the request cannot be answered.
         """
         parsed, history = await self._read(read_body(body), socket)
-        entry_of(request.scope).model = parsed.settings.model
         if not parsed.generate:
+            entry_of(request.scope).model = parsed.settings.model
             return self._answer(parsed, self._opener.unrecorded(), history, socket)
         exchange = self._opener.begin(request, body, *_turn_of(parsed), summary=parsed.summary)
         seal = await self._sealing.get() if parsed.compacts or exceeds_threshold(parsed) else None
-        return exchange.around(self._answer(parsed, exchange, history, socket, seal))
+        if parsed.background:
+            if socket is not None:
+                message = "A background response is created over HTTP: over a WebSocket 'background' must be false."
+                raise invalid_request(message, "background", "unsupported_value")
+            return self._in_background(request, parsed, exchange, seal)
+        entry_of(request.scope).model = parsed.settings.model
+        return exchange.around(self._answer(parsed, exchange, history, socket, seal=seal))
 
     async def compact(self, request: Request) -> ASGIApp:
         """POST /responses/compact."""
@@ -180,12 +193,11 @@ class Responses:
             headers["x-codex-proxy-ignored"] = ", ".join(parsed.ignored)
         return JSONResponse({"object": "response.input_tokens", "input_tokens": tokens}, headers=headers)
 
-    async def retrieve(self, request: Request) -> Response:
+    async def retrieve(self, request: Request) -> ASGIApp:
         """GET /responses/{id}."""
-        if request.query_params.get("stream") == "true":
-            message = "A stored response cannot be streamed again; omit 'stream'."
-            raise invalid_request(message, "stream", "unsupported_value")
         response_id: str = request.path_params["id"]
+        if request.query_params.get("stream") == "true":
+            return await self._follow(response_id, request.query_params.get("starting_after", "-1"))
         if running := self._running.get(response_id):
             return JSONResponse(running.output.response)
         return JSONResponse((await self._stored(response_id)).response)
@@ -201,6 +213,7 @@ class Responses:
             raise store_failed(str(error)) from error
         if not existed:
             raise response_not_found(response_id)
+        self._background.forget(response_id)
         self._recent.clear()  # item references to it are invalid now
         return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
@@ -208,18 +221,23 @@ class Responses:
         """POST /responses/{id}/cancel."""
         response_id: str = request.path_params["id"]
         running = self._running.get(response_id)
-        if running is None:
-            status = (await self._stored(response_id)).response["status"]
-            raise invalid_request(f"The response {response_id!r} is already {status}.", code="not_running")
+        if running is None or running.output.response["status"] not in ACTIVE:
+            response = running.output.response if running else (await self._stored(response_id)).response
+            if response["background"] and response["status"] == "cancelled":
+                return JSONResponse(response)  # as the API has it, to cancel twice is no error
+            message = f"The response {response_id!r} is already {response['status']}."
+            raise invalid_request(message, code="not_running")
         running.cancelled = True
         if running.turn is not None:
             await running.turn.cancel()
+        elif running.job is not None:
+            running.scope.cancel()  # a response that waits in the background has no turn that could end it
         with anyio.move_on_after(CANCEL_PATIENCE) as reaching:
             await running.ended.wait()
         if reaching.cancelled_caught:
             running.scope.cancel()
             await running.ended.wait()
-        if running.output.response["status"] == "in_progress":
+        if running.output.response["status"] in ACTIVE:
             raise upstream_failed(f"The response {response_id!r} ended before it could be cancelled.")
         return JSONResponse(running.output.response)
 
@@ -235,15 +253,42 @@ class Responses:
 
     # ── generating ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _in_background(
+        self, request: Request, parsed: response_request.ResponseRequest, exchange: Exchange, seal: Seal | None
+    ) -> ASGIApp:
+        """Start a response in the background; return its events, or its state."""
+        job = self._background.new_job(self._settings.keep_alive)
+        answer = self._answer(parsed, exchange, (), None, seal=seal, job=job)
+        entry = RequestLogEntry(entry_of(request.scope).id, model=parsed.settings.model)
+        self._background.start(job, exchange.around(answer), request.scope, entry)
+        if parsed.stream:
+            return job.follow(-1)
+        ignored = {"x-codex-proxy-ignored": ", ".join(parsed.ignored)} if parsed.ignored else None
+        return JSONResponse(job.writer.output.response, headers=ignored)
+
+    async def _follow(self, response_id: str, after: str) -> ASGIApp:
+        """Return the events of a background response after the one with a number."""
+        if re.fullmatch(r"-1|\d{1,9}", after, re.ASCII) is None:
+            message = f"Invalid value for 'starting_after': {after!r}; use the number of an event."
+            raise invalid_request(message, "starting_after", "invalid_value")
+        if (job := self._background.find(response_id)) is not None:
+            return job.follow(int(after))
+        if response_id not in self._running:
+            await self._stored(response_id)
+        message = "Only the events of background responses are kept, for a while; omit 'stream' to get the response."
+        raise invalid_request(message, "stream", "events_not_kept")
+
     def _answer(
         self,
         parsed: response_request.ResponseRequest,
         exchange: Exchange,
         history: Sequence[Object],
         socket: OnSocket | None,
+        *,
         seal: Seal | None = None,
+        job: Job | None = None,
     ) -> ASGIApp:
-        """Return the answer; `seal` is given if it contains a compaction."""
+        """Return the answer; `seal` is given if it contains a compaction, `job` if it runs in the background."""
         frame = parsed.frame(exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now)
         headers: dict[str, str] = {}
         running = _Running()
@@ -257,6 +302,8 @@ class Responses:
         def new_writer() -> Writer:
             if socket is not None:
                 writer = ResponseFrames(frame, socket.stream_id, events)
+            elif job is not None:
+                writer = job.new_writer(frame)
             else:
                 writer = ResponseStream(frame, events) if parsed.stream else ResponseWhole(frame)
             running.output = writer.output
@@ -287,6 +334,8 @@ class Responses:
         async def run() -> AsyncGenerator[Turn | WarmUp]:
             async with opened() as turn:
                 running.output.run_in(turn.prompt.tier)
+                if job is not None:
+                    job.start()
                 await running.runs(turn)
                 yield turn
 
@@ -308,6 +357,10 @@ class Responses:
             pause=self._settings.keep_alive,
             settle=settle,
         )
+        if job is not None:
+            self._running[frame.id], running.job, job.settle = running, job, settle
+            running.scope = job.scope
+            return Answer(plan, self._background.admission)
         answer = Answer(plan, self._admission)
 
         async def answer_and_forget(scope: Scope, receive: Receive, send: Send) -> None:

@@ -143,9 +143,6 @@ class SharedFields(Shape, frozen=True):
         if self.logprobs:
             message = "Codex reports no log probabilities: '{where}' must be false."
             raise Refused("logprobs", message, "unsupported_value")
-        if self.background:
-            message = "This server has no background mode: '{where}' must be false."
-            raise Refused("background", message, "unsupported_value")
 
     def choice(self, toolbox: Toolbox) -> ToolChoice:
         """Return the choice of a tool; raises ApiError as `settings` does."""

@@ -81,6 +81,9 @@ class Recorder(Exchanges):
         if request.body.get("context_management"):
             logger.warning("a request that may compact its conversation first is not recorded")
             return Exchange(self.ids_and_clock)
+        if request.body.get("background"):
+            logger.warning("a background response is not recorded")
+            return Exchange(self.ids_and_clock)
         return _Recording(self, request)
 
     def thread(self, thread_id: str) -> _Thread:

@@ -39,6 +39,9 @@ class ChatFields(SharedFields, frozen=True):
         super().__post_init__()
         if self.n is not None and not 1 <= self.n <= MOST_CHOICES:
             raise Refused("n", f"'{{where}}' must be between 1 and {MOST_CHOICES}.", "unsupported_value")
+        if self.background:
+            message = "Only the Responses API has a background mode: '{where}' must be false."
+            raise Refused("background", message, "unsupported_value")
 
     @property
     def old_calls(self) -> bool:

@@ -6,7 +6,7 @@ Source: the OpenAI API reference, "Compact a response".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -15,7 +15,6 @@ from bridge.conversation.prompt import Item
 from bridge.errors import ApiError, upstream_failed
 from bridge.openai.responses.compaction import Compacted, compaction_item, kept_messages
 from bridge.openai.responses.object import PREFIX, response_usage
-from bridge.openai.responses.writers import ResponseStream, ResponseWhole
 from bridge.openai.usage import NO_USAGE
 
 
@@ -57,11 +56,23 @@ class Summary:
                     pass
 
 
+class ResponseWriter(Protocol):
+    """Writes a response."""
+
+    media: Mapping[str, str]
+
+    def feed(self, events: Iterable[TurnEvent], choice: int = 0) -> bytes: ...
+
+    def keep_alive(self) -> bytes: ...
+
+    def fail(self, error: ApiError) -> bytes: ...
+
+
 class SummaryAsItem:
     """Writes the turn that writes a summary as a response with a compaction item, by the writer of that response."""
 
     def __init__(
-        self, writer: ResponseStream | ResponseWhole, items: Sequence[Item], item_id: str, close: Callable[[str], str]
+        self, writer: ResponseWriter, items: Sequence[Item], item_id: str, close: Callable[[str], str]
     ) -> None:
         """`items` are those of the conversation, `close` seals a text."""
         self.media = writer.media

@@ -21,6 +21,7 @@ IGNORED = ("max_tool_calls", "safety_identifier", "temperature", "top_p", "user"
 
 NOT_FOR_A_SUMMARY = (
     *IGNORED,
+    "background",
     "context_management",
     "include",
     "max_output_tokens",
@@ -79,6 +80,8 @@ class ResponseFields(SharedFields, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.background and self.store is False:
+            raise Refused("store", "A background response must be stored: '{where}' must not be false.")
         for name, instead in UNSUPPORTED.items():
             if getattr(self, name) is not None:
                 raise Refused(name, f"'{{where}}' is not supported; {instead}.", "unsupported_parameter")

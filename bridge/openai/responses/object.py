@@ -15,8 +15,11 @@ from msgspec.structs import replace
 from bridge.errors import CONTEXT_TOO_LONG, ApiError
 from codex_rpc.wire.protocol import TokenUsage
 
-Status: TypeAlias = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
+Status: TypeAlias = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 Object: TypeAlias = Mapping[str, Any]
+
+ACTIVE = frozenset({"queued", "in_progress"})
+"""The statuses of a response that is not final."""
 
 ENCRYPTED = "reasoning.encrypted_content"
 """What `include` names when the client wants to send the model's reasoning back itself."""

@@ -63,6 +63,12 @@ class ResponseOutput:
         yield {"type": "response.created", "response": self.response}
         yield self.still_in_progress()
 
+    def queue(self) -> Iterator[Event]:
+        """Yield what the stream of a response begins with that waits; `still_in_progress` follows when it runs."""
+        self.response = self.frame.response("queued")
+        yield {"type": "response.created", "response": self.response}
+        yield {"type": "response.queued", "response": self.response}
+
     def feed(self, events: Iterable[TurnEvent]) -> Iterator[Event]:
         """Yield what the events of the turn are in this dialect. To be exhausted."""
         for event in events:
@@ -106,6 +112,11 @@ class ResponseOutput:
             for _ in self.feed([Finished("cancelled")]):
                 pass
         return running
+
+    def stop(self, error: ApiError) -> Iterator[Event]:
+        """Yield the end of a response that the server stopped; `error` says why."""
+        yield from self._close("incomplete")
+        yield self._end("incomplete", error=error)
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -26,6 +26,7 @@ def repeated(fields: ResponseFields, tools: Sequence[DeclaredTool], settings: Mo
     """
     text, reasoning = fields.text or Text(), fields.reasoning or Reasoning()
     known: dict[str, Any] = {
+        "background": fields.background or False,
         "model": settings.model,
         "frequency_penalty": 0.0,
         "instructions": fields.instructions,

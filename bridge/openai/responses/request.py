@@ -37,6 +37,7 @@ class ResponseRequest(Struct, frozen=True):
     store: bool
     generate: bool
     """Whether the model is asked; a request without that prepares a conversation."""
+    background: bool
     previous: str | None
     encrypted: bool
     repeated: Object
@@ -82,6 +83,7 @@ class HalfParsedRequest(Struct, frozen=True):
             stream=fields.stream or False,
             store=fields.store is not False,
             generate=fields.generate is not False,
+            background=fields.background or False,
             previous=fields.previous_response_id,
             encrypted=ENCRYPTED in (fields.include or ()),
             repeated=repeated(fields, self.body.tools, settings),

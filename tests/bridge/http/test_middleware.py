@@ -19,6 +19,7 @@ from bridge.conversation.reasoning_owners import ReasoningOwners
 from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
 from bridge.http.answer import response_start
+from bridge.http.background import Background
 from bridge.http.middleware import SENT_PATH, Access, CleanPath, Envelope
 from bridge.http.page import Page
 from bridge.http.routes import Api, build_app
@@ -62,7 +63,8 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     backend = Backend(supervisor, patience=0)
     opener = Opener(backend, threads, Exchanges(IdsAndClock(unique=lambda: "0", now=lambda: 0)), ModelNames())
     no_store = cast("Store", None)
-    responses = Responses(opener, no_store, admission, ReasoningOwners(), settings)
+    background = Background(ledger)
+    responses = Responses(opener, no_store, admission, background, ReasoningOwners(), settings=settings)
     status = Status(supervisor, backend, threads, admission, ledger)
     sockets = Sockets(responses, admission, ledger, settings)
     api = Api(backend, opener, admission, settings, 0)
