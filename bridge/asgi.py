@@ -23,6 +23,7 @@ from bridge.config import Settings
 from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
 from bridge.http.background import Background
+from bridge.http.conversations import Conversations
 from bridge.http.page import Page
 from bridge.http.routes import Api, build_app
 from bridge.http.status import Status
@@ -88,7 +89,8 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
         responses = Responses(opener, store, admission, background, threads.owners, settings=settings)
         sockets = Sockets(responses, admission, ledger, settings)
         status = Status(supervisor, backend, threads, admission, ledger)
-        app = build_app(api, responses, sockets, status, page=Page(settings), settings=settings)
+        conversations = Conversations(store, IDS_AND_CLOCK.unique, IDS_AND_CLOCK.now, settings)
+        app = build_app(api, responses, conversations, sockets, status, page=Page(settings), settings=settings)
         tasks = (supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares)
         async with running(*tasks), running(background.run):
             yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission, background)

@@ -54,7 +54,7 @@ class Sealing:
 
 def exceeds_threshold(parsed: ResponseRequest) -> bool:
     """Return whether the client wants the conversation to be compacted before it is answered."""
-    if parsed.compact_threshold is None or not any(map(may_be_dropped, parsed.conversation)):
+    if parsed.compact_threshold is None or not any(map(may_be_dropped, parsed.history)):
         return False
     return estimate_tokens(parsed.items, parsed.settings.toolbox) >= parsed.compact_threshold
 
@@ -78,8 +78,8 @@ async def compacted_first(
             summary.feed(await turn.next_events())
     items, first = parsed.items, list[ItemDone | Used]()
     if summary.text is not None:
-        content = Compacted(summary.text, kept_messages(parsed.conversation))
-        shown = condensed([*parsed.conversation, placeholder(content)])
+        content = Compacted(summary.text, kept_messages(parsed.history))
+        shown = condensed([*parsed.history, placeholder(content)])
         items = (*parsed.items[: parsed.fixed], *shown)
         first = [ItemDone(compaction_item(item_id, seal.close(content.dumped()))), Used(summary.usage)]
     async with open_turn(parsed.settings, items) as turn:

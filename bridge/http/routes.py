@@ -30,6 +30,7 @@ from bridge.errors import (
 from bridge.http.admission import Admission
 from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan
 from bridge.http.body import read_json
+from bridge.http.conversations import Conversations
 from bridge.http.middleware import SENT_PATH, Access, CleanPath, Envelope
 from bridge.http.page import Page
 from bridge.http.status import Status
@@ -143,7 +144,14 @@ class Api:
 
 
 def build_app(
-    api: Api, responses: Responses, sockets: Sockets, status: Status, *, page: Page, settings: Settings
+    api: Api,
+    responses: Responses,
+    conversations: Conversations,
+    sockets: Sockets,
+    status: Status,
+    *,
+    page: Page,
+    settings: Settings,
 ) -> ASGIApp:
     """Return the application with its middleware."""
     routes = [
@@ -167,6 +175,14 @@ def build_app(
         Route("/responses/{id:response_id}", responses.delete, methods=["DELETE"]),
         Route("/responses/{id:response_id}/cancel", responses.cancel, methods=["POST"]),
         Route("/responses/{id:response_id}/input_items", responses.input_items, methods=["GET"]),
+        Route("/conversations", conversations.create, methods=["POST"]),
+        Route("/conversations/{id}", conversations.retrieve, methods=["GET"]),
+        Route("/conversations/{id}", conversations.update, methods=["POST"]),
+        Route("/conversations/{id}", conversations.delete, methods=["DELETE"]),
+        Route("/conversations/{id}/items", conversations.list_items, methods=["GET"]),
+        Route("/conversations/{id}/items", conversations.add_items, methods=["POST"]),
+        Route("/conversations/{id}/items/{item}", conversations.retrieve_item, methods=["GET"]),
+        Route("/conversations/{id}/items/{item}", conversations.delete_item, methods=["DELETE"]),
         Route("/openai/deployments/{deployment}/chat/completions", api.chat_completions, methods=["POST"]),
     ]
 

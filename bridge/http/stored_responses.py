@@ -27,11 +27,12 @@ from bridge.http.body import read_json
 from bridge.http.compaction import Sealing, compacted_first, exceeds_threshold
 from bridge.http.token_counter import TokenCounter
 from bridge.http.turn_opener import Opener
+from bridge.openai.conversations import conversation_not_found
 from bridge.openai.model_settings import ModelSettings
 from bridge.openai.responses import request as response_request
 from bridge.openai.responses.compaction import needs_key, summary_settings, to_summarise
 from bridge.openai.responses.compaction_writers import CompactionWriter, SummaryAsItem
-from bridge.openai.responses.fields import CompactFields, CountFields, ResponseBody, read_body
+from bridge.openai.responses.fields import CompactFields, CountFields, ResponseBody, ResponseFields, read_body
 from bridge.openai.responses.input import Recent
 from bridge.openai.responses.input_items import Page, input_items, page
 from bridge.openai.responses.object import ACTIVE, ENCRYPTED, PREFIX, Object, key_of
@@ -175,7 +176,7 @@ class Responses:
                 dialect="responses",
                 ignored=parsed.ignored,
             ),
-            new_writer=lambda: CompactionWriter(key, created, parsed.conversation, seal.close),
+            new_writer=lambda: CompactionWriter(key, created, parsed.history, seal.close),
             headers=headers,
             patience=WHOLE_PATIENCE,
             pause=self._settings.keep_alive,
@@ -309,7 +310,7 @@ class Responses:
             running.output = writer.output
             if not parsed.compacts or seal is None:
                 return writer
-            return SummaryAsItem(writer, parsed.conversation, compaction_id, seal.close)
+            return SummaryAsItem(writer, parsed.history, compaction_id, seal.close)
 
         def open_turn(settings: ModelSettings, items: tuple[Item, ...]) -> AbstractAsyncContextManager[Turn]:
             return self._opener.open(
@@ -344,6 +345,8 @@ class Responses:
             stored = Stored(running.output.response, parsed.input, running.output.items, owner)
             if parsed.store:
                 await self._keep(stored)
+            if parsed.conversation_id is not None:
+                await self._add_to(parsed.conversation_id, stored)
             if socket is not None:
                 socket.settle(stored, history)
             self._running.pop(frame.id, None)
@@ -388,11 +391,24 @@ class Responses:
         if stored.owner is not None:
             self._owners.note(stored.output, stored.owner)
 
+    async def _add_to(self, conversation_id: str, response: Stored) -> None:
+        """Add the input and output of a response to its conversation; a failure is only logged, as above.
+
+        A failed or cancelled response adds nothing, so that the client can repeat it.
+        """
+        if response.response["status"] not in {"completed", "incomplete"}:
+            return
+        try:
+            if not await self._store.conversations.add(conversation_id, list(input_items([response]))):
+                logger.warning("conversation %s was deleted before its response was complete", conversation_id)
+        except StoreError as error:
+            logger.error("response %s is not added to conversation %s: %s", response.id, conversation_id, error)
+
     async def _read(
         self, sent: ResponseBody, socket: OnSocket | None = None
     ) -> tuple[response_request.ResponseRequest, Sequence[Object]]:
         """Read a request together with the responses that it continues or refers to; return it and their items."""
-        history = await self._history(sent.fields.previous_response_id, socket)
+        history = await self._history(sent.fields, socket)
         values = (*history, *response_request.own_values(sent))
         unseal = (await self._sealing.get()).open if needs_key(values) else None
         half_parsed = response_request.begin(sent, history, self._recent, unseal)
@@ -409,10 +425,23 @@ class Responses:
             raise response_not_found(response_id)
         return stored
 
-    async def _history(self, previous: str | None, socket: OnSocket | None) -> Sequence[Object]:
+    async def _history(self, fields: ResponseFields, socket: OnSocket | None) -> Sequence[Object]:
+        """Return the items of the conversation, or of the responses, that a request continues."""
+        if fields.conversation_id is not None:
+            return await self._items_of(fields.conversation_id)
+        previous = fields.previous_response_id
         if previous is not None and socket is not None and (kept := socket.last.history(previous)) is not None:
             return kept
         return await self._all_before(previous, self._histories.of)
+
+    async def _items_of(self, conversation_id: str) -> Sequence[Object]:
+        try:
+            items = await self._store.conversations.items(conversation_id)
+        except StoreError as error:
+            raise store_failed(str(error)) from error
+        if items is None:
+            raise conversation_not_found(conversation_id)
+        return items
 
     async def _chain(self, previous: str | None) -> Sequence[Stored]:
         return await self._all_before(previous, self._store.chain)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bridge.config import Settings
+from bridge.store.conversations import ConversationStore
 from bridge.store.response import ResponseStore, StoreError
 from bridge.store.seal import KeyStore
 from bridge.store.sqlite import sqlite_store
@@ -18,6 +19,11 @@ REDIS = ("redis://", "rediss://")
 
 class Store(ResponseStore, KeyStore, Protocol):
     """All that a server stores."""
+
+    @property
+    def conversations(self) -> ConversationStore:
+        """The conversations, which share the bounds of the store."""
+        ...
 
 
 @asynccontextmanager

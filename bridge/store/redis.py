@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from bridge.store.redis_conversations import RedisConversations
 from bridge.store.response import Stored, StoreError
 from bridge.store.seal import new_key
 
@@ -30,6 +31,7 @@ class RedisStore:
     def __init__(self, redis: Redis, longest: float) -> None:
         self._redis = redis
         self._longest = int(longest)
+        self.conversations = RedisConversations(redis, PREFIX, self._longest, _result)
 
     async def put(self, stored: Stored) -> None:
         """Store a response, and keep the one that it continues for as long.

@@ -16,8 +16,10 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from bridge.store import sqlite_conversations
 from bridge.store.response import Stored, StoreError
 from bridge.store.seal import key_in_file, new_key
+from bridge.store.sqlite_conversations import SqliteConversations
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +62,17 @@ AND NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses.i
 """
 
 _LONGEST_UNUSED = """
-SELECT number, size FROM responses
+SELECT number, size, used FROM responses
 WHERE NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses.id)
 ORDER BY used, number LIMIT 1
 """
+
+_TOTAL = "SELECT (SELECT TOTAL(size) FROM responses) + (SELECT TOTAL(size) FROM conversations)"
+
+_REMOVABLE = (
+    (_LONGEST_UNUSED, "DELETE FROM responses WHERE number = ?"),
+    (sqlite_conversations.LONGEST_UNUSED, sqlite_conversations.REMOVE),
+)
 
 _USE = "UPDATE responses SET used = :now WHERE id = :id AND NOT deleted"
 
@@ -88,6 +97,7 @@ class SqliteStore:
             self._database = _open(path)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"the store of responses {path} cannot be opened: {error}") from error
+        self.conversations = SqliteConversations(lambda: self._database, self._run, now, self._make_room)
 
     async def put(self, stored: Stored) -> None:
         """Store a response; older ones are removed if the store is full.
@@ -171,16 +181,26 @@ class SqliteStore:
                 "INSERT INTO responses (id, previous, used, size, record) VALUES (?, ?, ?, ?, ?)",
                 (stored.id, stored.previous, now, len(record), record),
             )
-            self._remove(_OLD, oldest=now - self._longest)
-            (total,) = database.execute("SELECT SUM(size) FROM responses").fetchone()
-            if total > self._most:
-                self._shrink(total - self._most)
+            self._make_room()
 
-    def _shrink(self, excess: int) -> None:
-        while excess > 0:
-            number, size = self._database.execute(_LONGEST_UNUSED).fetchone()
-            self._database.execute("DELETE FROM responses WHERE number = ?", (number,))
-            excess -= size
+    def _make_room(self) -> None:
+        """Remove what is too old, then the longest unused responses and conversations until the rest is small enough.
+
+        Part of a transaction that the caller has begun.
+        """
+        database, oldest = self._database, self._now() - self._longest
+        self._remove(_OLD, oldest=oldest)
+        database.execute(sqlite_conversations.REMOVE_OLD, (oldest,))
+        (total,) = database.execute(_TOTAL).fetchone()
+        while total > self._most:
+            candidates = [
+                (used, remove, number, size)
+                for select, remove in _REMOVABLE
+                for number, size, used in database.execute(select)
+            ]
+            _, remove, number, size = min(candidates, key=lambda one: one[0])
+            database.execute(remove, (number,))
+            total -= size
 
     def _remove(self, selection: str, **parameters: float) -> None:
         """Remove the selected responses without continuations, and repeat for the ones before them."""
@@ -238,7 +258,8 @@ def _connect(name: str) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        database.executescript(_SCHEMA)
+        database.execute("PRAGMA foreign_keys = ON")
+        database.executescript(_SCHEMA + sqlite_conversations.SCHEMA)
     except sqlite3.Error:
         database.close()
         raise

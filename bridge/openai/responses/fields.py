@@ -36,7 +36,6 @@ NOT_FOR_A_SUMMARY = (
 """Parameters of an answer that mean nothing for a summary."""
 
 UNSUPPORTED = {
-    "conversation": "use 'previous_response_id', or send the items in 'input'",
     "prompt": "send its text in 'instructions' or 'input'",
 }
 """Parameters that stand for something that only the upstream stores."""
@@ -57,6 +56,12 @@ class ContextManagement(Shape, frozen=True):
         return () if self.type == "compaction" and self.compact_threshold else ("type",)
 
 
+class ConversationId(Shape, frozen=True):
+    """The longer form of `conversation`."""
+
+    id: str
+
+
 class ResponseFields(SharedFields, frozen=True):
     """The body of a request."""
 
@@ -75,13 +80,16 @@ class ResponseFields(SharedFields, frozen=True):
     top_p: float | None = None
     user: str | None = None
     context_management: list[ContextManagement] | None = None
-    conversation: Any = None
+    conversation: str | ConversationId | None = None
     prompt: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.background and self.store is False:
             raise Refused("store", "A background response must be stored: '{where}' must not be false.")
+        if self.conversation is not None and self.previous_response_id is not None:
+            message = "'{where}' and 'previous_response_id' exclude each other: each names what comes before the input."
+            raise Refused("conversation", message)
         for name, instead in UNSUPPORTED.items():
             if getattr(self, name) is not None:
                 raise Refused(name, f"'{{where}}' is not supported; {instead}.", "unsupported_parameter")
@@ -96,6 +104,11 @@ class ResponseFields(SharedFields, frozen=True):
     def needs_input(self) -> bool:
         """Whether there must be something to answer."""
         return self.generate is not False
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The id of the conversation that the response belongs to."""
+        return self.conversation.id if isinstance(self.conversation, ConversationId) else self.conversation
 
     @property
     def compact_threshold(self) -> int | None:

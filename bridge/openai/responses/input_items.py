@@ -56,14 +56,24 @@ def input_items(chain: Iterable[Stored], *, output: bool = True) -> Iterator[Obj
     for stored in chain:
         key = key_of(stored.id)
         for number, item in enumerate(stored.input):
-            kind = item.get("type") or "message"
-            whole = {"id": f"{_PREFIXES.get(kind, 'item')}_{key}_in{number}", "type": kind, "status": "completed"}
-            whole |= {name: value for name, value in item.items() if value is not None}
-            if kind == "message":
-                whole["content"] = list(_parts(item))
-            yield whole
+            yield listed_item(item, f"{id_prefix(item)}_{key}_in{number}")
         if output:
             yield from stored.output
+
+
+def id_prefix(item: Object) -> str:
+    """Return the beginning of an item's id, which tells its type."""
+    return _PREFIXES.get(item.get("type") or "message", "item")
+
+
+def listed_item(item: Object, item_id: str) -> Object:
+    """Return an input item as the API lists it, with all its fields; `item_id` is for one that has no id."""
+    kind = item.get("type") or "message"
+    whole = {"id": item_id, "type": kind, "status": "completed"}
+    whole |= {name: value for name, value in item.items() if value is not None}
+    if kind == "message":
+        whole["content"] = list(_parts(item))
+    return whole
 
 
 def _parts(message: Object) -> Iterator[Object]:

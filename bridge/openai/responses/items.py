@@ -181,15 +181,17 @@ class Numbered(Struct, frozen=True):
     """The paths of what has no effect in it, without its number."""
 
 
-def read_input(values: Sequence[Any], first: int = 0, unseal: Unseal | None = None) -> list[Numbered]:
-    """Read values of the `input`, of which errors call the first one by this number.
+def read_input(
+    values: Sequence[Any], first: int = 0, unseal: Unseal | None = None, *, field: str = "input"
+) -> list[Numbered]:
+    """Read values of the `field`, of which errors call the first one by this number.
 
     Without `unseal`, compaction items are not supported.
 
     Raises:
         ApiError: 400, `param` leads to the fault.
     """
-    return [_read(value, f"input[{number}]", unseal) for number, value in enumerate(values, first)]
+    return [_read(value, f"{field}[{number}]", unseal) for number, value in enumerate(values, first)]
 
 
 def _read(value: Object, where: str, unseal: Unseal | None) -> Numbered:

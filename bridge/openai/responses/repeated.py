@@ -54,6 +54,8 @@ def repeated(fields: ResponseFields, tools: Sequence[DeclaredTool], settings: Mo
     }
     if text.verbosity is not None:
         known["text"]["verbosity"] = text.verbosity
+    if fields.conversation_id is not None:
+        known["conversation"] = {"id": fields.conversation_id}
     return known
 
 

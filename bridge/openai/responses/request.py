@@ -39,6 +39,8 @@ class ResponseRequest(Struct, frozen=True):
     """Whether the model is asked; a request without that prepares a conversation."""
     background: bool
     previous: str | None
+    conversation_id: str | None
+    """The conversation whose items come first, and to which the input and the output are added."""
     encrypted: bool
     repeated: Object
     """The fields of the request as the response repeats them."""
@@ -49,7 +51,7 @@ class ResponseRequest(Struct, frozen=True):
     """The number of input tokens from which on the conversation is compacted before it is answered."""
 
     @property
-    def conversation(self) -> tuple[Item, ...]:
+    def history(self) -> tuple[Item, ...]:
         """The items without those of `instructions`."""
         return self.items[self.fixed :]
 
@@ -85,6 +87,7 @@ class HalfParsedRequest(Struct, frozen=True):
             generate=fields.generate is not False,
             background=fields.background or False,
             previous=fields.previous_response_id,
+            conversation_id=fields.conversation_id,
             encrypted=ENCRYPTED in (fields.include or ()),
             repeated=repeated(fields, self.body.tools, settings),
             ignored=listed([*self.body.lost, *reading.lost]),

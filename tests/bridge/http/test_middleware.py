@@ -20,6 +20,7 @@ from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
 from bridge.http.answer import response_start
 from bridge.http.background import Background
+from bridge.http.conversations import Conversations
 from bridge.http.middleware import SENT_PATH, Access, CleanPath, Envelope
 from bridge.http.page import Page
 from bridge.http.routes import Api, build_app
@@ -67,8 +68,9 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     responses = Responses(opener, no_store, admission, background, ReasoningOwners(), settings=settings)
     status = Status(supervisor, backend, threads, admission, ledger)
     sockets = Sockets(responses, admission, ledger, settings)
+    conversations = Conversations(no_store, lambda: "0", lambda: 0, settings)
     api = Api(backend, opener, admission, settings, 0)
-    return build_app(api, responses, sockets, status, page=Page(settings), settings=settings)
+    return build_app(api, responses, conversations, sockets, status, page=Page(settings), settings=settings)
 
 
 async def ask(app: ASGIApp, scope: Scope, body: bytes = b"") -> Exchange:
