@@ -303,4 +303,4 @@ FOREIGN_JSON = st.recursive(
     ),
     max_leaves=4,
 )
-"""Texts that a model or client may put in the place of a call's arguments: JSON of all kinds, and almost JSON."""
+"""Texts that a model or client may put as a call's arguments: JSON of all kinds, and almost JSON."""
