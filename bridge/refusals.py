@@ -115,7 +115,7 @@ _UPGRADE = re.compile(r", url: wss?://")
 _RATE_PREFIX = re.compile(r"^rate limit exceeded: ")
 _OF_CODEX = re.compile(
     r"^$|^(?:stream|internal|fatal|unsupported operation|timeout|timed out|interrupted|sandbox|spawn|io|error|failed"
-    r"|missing|codex|thread|session|turn|agent|environment|connection)\b",
+    r"|incomplete|missing|codex|thread|session|turn|agent|environment|connection)\b",
     re.IGNORECASE,
 )
 """The beginnings of codex's own errors. Any other failure without kind and status is a refusal of the upstream with a

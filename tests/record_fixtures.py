@@ -98,7 +98,7 @@ def assistant(stream: str) -> dict[str, Any]:
             for choice in json.loads(line.removeprefix("data: ")).get("choices", ()):
                 content += choice["delta"].get("content") or ""
                 calls += choice["delta"].get("tool_calls") or ()
-    calls = [{name: call[name] for name in ("id", "type", "function")} for call in calls]
+    calls = [{name: call[name] for name in ("id", "type", call["type"])} for call in calls]
     message: dict[str, Any] = {"role": "assistant", "content": content or None}
     return {**message, "tool_calls": calls} if calls else message
 

@@ -230,7 +230,7 @@ async def test_unknown_routes_and_wrong_methods_are_named(bridge: Proxy) -> None
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
     for method, path in (
         ("GET", "/v1/v1/nowhere"),
-        ("POST", "/responses/compact"),
+        ("POST", "/responses/compacted"),
         ("DELETE", "/v1/responses/nothing"),
         ("POST", "/api/embeddings"),
     ):

@@ -70,7 +70,7 @@ async def test_an_upstream_refusal_keeps_its_status_streamed_or_not(
 
 
 PERMANENT: dict[str, tuple[Reply, int, str]] = {
-    "400": (http_error(400, {"detail": "The model is not supported."}), 400, "The model is not supported."),
+    "400": (http_error(400, {"detail": "That is not supported."}), 400, "That is not supported."),
     "403": (http_error(403, {"error": {"message": "Not in your country"}}), 403, "Not in your country."),
     "404": (http_error(404, {"detail": "Not Found"}), 404, "Not Found."),
     "422": (http_error(422, {"detail": [{"loc": ["body", "x"], "msg": "too odd"}]}), 422, "body.x: too odd."),

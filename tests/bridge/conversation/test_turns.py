@@ -438,7 +438,10 @@ INCOMPLETE = CodexFailure("Incomplete response returned, reason: max_output_toke
 @pytest.mark.parametrize(
     ("end", "last"),
     [
-        (ended("failed", CodexFailure("Broke.")), upstream_failed("Broke. Try again in a moment.")),
+        (
+            ended("failed", CodexFailure("Broke.", "internalServerError")),
+            upstream_failed("Broke. Try again in a moment."),
+        ),
         (ended("interrupted"), upstream_failed("The turn was interrupted.")),
         (ended("failed", INCOMPLETE), Finished("length")),
     ],

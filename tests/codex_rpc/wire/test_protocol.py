@@ -125,7 +125,7 @@ CALLS: list[tuple[Call[Any], str, dict[str, Any], Any, Any]] = [
             "nextCursor": None,
         },
         (
-            Model("gpt-x-codex", ("low", "xhigh"), {"fast": "priority"}, hidden=False),
+            Model("gpt-x-codex", ("low", "xhigh"), {"fast": "priority"}, hidden=False, is_default=True),
             Model("bare", (), {}, hidden=True),
         ),
     ),
