@@ -150,9 +150,7 @@ class SqliteStore:
         Raises:
             StoreError: the file cannot be read or written.
         """
-        if not self._key:
-            self._key = await self._run(self._read_key)
-        return self._key
+        return await self._run(self._read_key)
 
     def close(self) -> None:
         """Close the file."""
@@ -223,11 +221,15 @@ class SqliteStore:
         return self._database.execute(_CHAIN, {"id": response_id}).fetchall() if self._use(response_id) else []
 
     def _read_key(self) -> bytes:
+        if self._key:
+            return self._key
         if self._key_file is None:
-            return new_key()
-        with self._database as database:
-            database.execute("BEGIN IMMEDIATE")  # only one of the servers that share the file creates the key
-            return key_in_file(self._key_file)
+            self._key = new_key()
+        else:
+            with self._database as database:
+                database.execute("BEGIN IMMEDIATE")  # only one of the servers that share the file creates the key
+                self._key = key_in_file(self._key_file)
+        return self._key
 
     def _delete(self, response_id: str) -> bool:
         with self._database as database:

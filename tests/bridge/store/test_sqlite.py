@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -393,3 +394,18 @@ async def test_a_key_that_cannot_be_read_is_a_failure_of_the_store(tmp_path: Pat
         with pytest.raises(StoreError, match=r"responses\.key"):
             await store.key()
         await store.put(stored("a"))
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+async def test_all_that_ask_for_the_key_at_once_get_the_same(tmp_path: Path, *, in_file: bool) -> None:
+    keys: list[bytes] = []
+    with opened(tmp_path / "store" if in_file else None) as store:
+
+        async def ask() -> None:
+            keys.append(await store.key())
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(ask)
+    assert len(keys) == 10
+    assert len(set(keys)) == 1
