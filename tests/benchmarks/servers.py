@@ -81,10 +81,10 @@ class HeardOverHttp(Heard):
                     break
                 if isinstance(event, h11.Data):
                     rest += event.data
-            *whole, rest = rest.split(b"\n\n")
-            for one in whole:
-                if one.startswith(b"data: {"):
-                    deltas += [(at, choice["delta"]) for choice in orjson.loads(one[6:])["choices"]]
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                if line.startswith(b"data: {"):
+                    deltas += [(at, choice["delta"]) for choice in orjson.loads(line[6:])["choices"]]
         return deltas
 
 
