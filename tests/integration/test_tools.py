@@ -438,7 +438,8 @@ async def test_a_model_that_keeps_calling_a_tool_that_does_not_exist_is_stopped(
     response = await bridge.chat(user("Go."), tools=TOOLS)
     assert response.status_code == 502
     assert response.json()["error"]["message"] == "The model keeps calling tools that do not exist: no_such_tool."
-    assert len(bridge.upstream.requests) <= UNDECLARED_CALLS + 1
+    # Over WebSocket codex may have sent one more request before the interrupt arrives.
+    assert len(bridge.upstream.requests) <= UNDECLARED_CALLS + 2
 
 
 async def test_a_call_of_an_undeclared_tool_is_left_to_codex(bridge: Proxy) -> None:
