@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -127,7 +127,8 @@ async def machine(tmp_path: Path, upstream: Upstream, home: Path) -> AsyncGenera
     finally:
         mine = [process for process in psutil.process_iter() if _home_of(process) == str(tmp_path)]
         for process in mine:
-            process.terminate()
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
         await anyio.to_thread.run_sync(psutil.wait_procs, mine, 20)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +38,10 @@ needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv
 
 PATIENCE = 60.0
 """Time limit for a command or a start, in seconds."""
+
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_BLOCK = range(22_000 + _WORKER % 10 * 1000, 23_000 + _WORKER % 10 * 1000)
+_PORTS = itertools.cycle(random.sample(_BLOCK, len(_BLOCK)))
 
 STOPPING = 20.0
 """Seconds for the program to end after a signal."""
@@ -76,10 +82,16 @@ class Outcome:
 
 
 def free_port() -> int:
-    """Return a port that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port that is free, and that no other test process is given.
+
+    The system hands out ports from 32,768 on to connections and to servers on port 0; one of those could be taken again
+    before the program listens on it. Each test process therefore counts through a block of its own below them.
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def command(*arguments: str) -> list[str]:
@@ -175,7 +187,8 @@ async def survivors(family: Sequence[psutil.Process]) -> list[psutil.Process]:
     """Wait for these processes to end; kill and return those that do not."""
     _, alive = await anyio.to_thread.run_sync(psutil.wait_procs, family, STOPPING)
     for process in alive:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     return alive
 
 

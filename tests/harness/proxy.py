@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,20 @@ class Proxy:
 
     def codex_children(self) -> list[psutil.Process]:
         """The running codex processes that this process has started."""
-        return [child for child in psutil.Process().children(recursive=True) if "codex" in child.name()]
+        return [child for child in psutil.Process().children(recursive=True) if _is_codex(child)]
+
+    def kill_codex(self) -> None:
+        """Kill every codex process that this process has started."""
+        for child in self.codex_children():
+            with suppress(psutil.NoSuchProcess):  # it may end with its parent, which is killed first
+                child.kill()
+
+
+def _is_codex(process: psutil.Process) -> bool:
+    try:
+        return "codex" in process.name()
+    except psutil.NoSuchProcess:
+        return False
 
 
 @dataclass

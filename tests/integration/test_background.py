@@ -240,8 +240,7 @@ async def test_codex_that_dies_before_the_first_byte_is_replaced_without_repeate
     with anyio.fail_after(40):
         created = await client.responses.create(model=bridge.model, input="Hi.", background=True)
         await bridge.upstream.wait_for_requests(1)
-        for child in bridge.codex_children():
-            child.kill()
+        bridge.kill_codex()
         response = await ended(client, created.id)
         assert (response.status, response.output_text) == ("completed", "Hello.")
         kinds = [event["type"] for event in await followed(client, created.id)]

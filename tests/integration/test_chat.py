@@ -394,8 +394,7 @@ async def test_codex_that_dies_mid_stream_gives_an_error_and_comes_back(bridge: 
     with anyio.fail_after(20):
         async with bridge.stream(user("tell me a story")) as stream:
             async for _ in stream:
-                for child in bridge.codex_children():
-                    child.kill()
+                bridge.kill_codex()
         assert stream.text == "Once upon"
         assert stream.chunks[-1]["error"]["code"] == "codex_unavailable"
         assert (await bridge.chat(user("hi"))).status_code == 200

@@ -12,8 +12,7 @@ import pytest
 from rich.console import Console
 
 from bridge.cli.status import status_parts
-from tests.harness.program import closed_pipe, program, run, run_into
-from tests.harness.services import free_port
+from tests.harness.program import closed_pipe, free_port, program, run, run_into
 
 
 @pytest.fixture(autouse=True)

@@ -17,10 +17,9 @@ from bridge.tunnel.config import NamedTunnel, config_text
 from tests.harness.account_server import AccountServer, account_server
 from tests.harness.cloudflared import write_stand_in
 from tests.harness.codex_home import write_home
-from tests.harness.program import Program, program, run
+from tests.harness.program import Program, free_port, program, run
 from tests.harness.public_front import Front, public_front
 from tests.harness.script import http_error
-from tests.harness.services import free_port
 from tests.harness.upstream import Upstream
 
 ON_LOOPBACK = {"base-url"}

@@ -38,12 +38,6 @@ from tests.harness.proxy import BOTH_KINDS, LITE, MODEL, Proxy, Stream, proxy, u
 from tests.harness.script import Call, Hold, Reply, Text, begun, failed, http_error, reply
 from tests.harness.upstream import Upstream
 
-
-def kill_codex(bridge: Proxy) -> None:
-    for child in bridge.codex_children():
-        child.kill()
-
-
 # ── the upstream ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -203,7 +197,7 @@ async def test_without_a_network_the_client_gets_an_error_in_time(upstream: Upst
 
 async def test_codex_that_dies_while_idle_is_back_for_the_next_request(bridge: Proxy) -> None:
     first = await bridge.chat(user("one?"))
-    kill_codex(bridge)
+    bridge.kill_codex()
     answer = first.json()["choices"][0]["message"]
     second = await bridge.chat(user("one?"), answer, user("two?"))
     assert second.status_code == 200
@@ -222,7 +216,7 @@ async def test_when_codex_dies_before_the_first_byte_the_next_one_answers(bridge
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
             await bridge.upstream.wait_for_requests(1)
-            kill_codex(bridge)
+            bridge.kill_codex()
     assert answers[0].status_code == 200
     assert answers[0].text.count("from the second") == 1
     assert len(bridge.upstream.requests) == 2
@@ -271,7 +265,7 @@ async def test_while_codex_is_down_for_longer_than_a_request_waits_the_request_f
     monkeypatch.setattr(supervisor, "FIRST_PAUSE", 3600.0)
     async with proxy(upstream, home, start_patience=600) as bridge:
         await bridge.chat(user("one?"))
-        kill_codex(bridge)
+        bridge.kill_codex()
         with anyio.fail_after(20):
             refused = await bridge.chat(user("two?"))
             not_ready = await bridge.client.get("/readyz")

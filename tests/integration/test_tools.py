@@ -127,8 +127,7 @@ async def test_killing_codex_between_two_steps_rebuilds_the_exact_input(bridge: 
     messages: list[dict[str, Any]] = [user("Go.")]
     choice, _ = await whole(bridge, messages)
     messages += [choice["message"], tool("c1", "one"), tool("c2", "two")]
-    for child in bridge.codex_children():
-        child.kill()
+    bridge.kill_codex()
     choice, outcome = await whole(bridge, messages)
     assert (choice["message"]["content"], choice["finish_reason"], outcome) == ("Done.", "stop", "rebuilt")
     assert bridge.upstream.requests[-1].conversation == [

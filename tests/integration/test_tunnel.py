@@ -16,8 +16,7 @@ import pytest
 from bridge.doctor.subject import Subject
 from bridge.doctor.tunnel_checks import url_of_the_tunnel
 from tests.harness.cloudflared import QUICK, write_stand_in
-from tests.harness.program import closed_pipe, program, run, survivors
-from tests.harness.services import free_port
+from tests.harness.program import PATIENCE, closed_pipe, free_port, program, run, survivors
 
 HOSTNAME = "codex.example.com"
 
@@ -34,11 +33,13 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def until(log: Path, words: str) -> str:
     """Wait until a log contains the words; return its text."""
-    with anyio.fail_after(30):
+    text = ""
+    with anyio.move_on_after(PATIENCE):
         while True:
             if words in (text := log.read_text()):
                 return text
             await anyio.sleep(0.02)
+    pytest.fail(f"the log lacks {words!r}:\n{text}")
 
 
 async def test_setting_up_creates_tunnel_name_configuration_and_key(own_folder: Path, tmp_path: Path) -> None:

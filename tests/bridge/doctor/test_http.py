@@ -11,7 +11,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from bridge.doctor.http import Unreachable, fetch
-from tests.harness.services import free_port
+from tests.harness.program import free_port
 
 HEAD = b"HTTP/1.1 200 OK\r\nX-Kind: test\r\ntransfer-encoding: chunked\r\n\r\n"
 
