@@ -112,6 +112,14 @@ _ADDED = re.compile(r", (?:url|cf-ray|request id|auth error): .*", re.DOTALL)
 _UPGRADE = re.compile(r", url: wss?://")
 """The upstream refused the WebSocket and not the request, so that codex goes on over HTTP."""
 
+_REFUSES_MODEL = re.compile(
+    r"\bmodel is not supported\b"
+    r"|\bmodel\b[^\n]{0,80}\b(does not exist|was not found|not found)\b"
+    r"|\bnot have access to (the |this )?model\b",
+    re.IGNORECASE,
+)
+_REFUSES_REASONING = re.compile(r"encrypted content\b.*\bcould not be (verified|decrypted)", re.DOTALL | re.IGNORECASE)
+
 _RATE_PREFIX = re.compile(r"^rate limit exceeded: ")
 _OF_CODEX = re.compile(
     r"^$|^(?:stream|internal|fatal|unsupported operation|timeout|timed out|interrupted|sandbox|spawn|io|error|failed"
@@ -140,8 +148,23 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def is_permanent(failure: CodexFailure) -> bool:
-    """Return whether the upstream refuses the request, so that codex should not repeat it."""
-    return failure.http_status in _PERMANENT and not _UPGRADE.search(failure.reason)
+    """Return whether the upstream refuses the request, so that codex should not repeat it.
+
+    Codex takes a `response.failed` whose code it does not know for a cut stream; only the words tell the two apart.
+    """
+    words = failure.reason
+    is_refusal = failure.http_status in _PERMANENT or refuses_model(words) or refuses_reasoning(words)
+    return is_refusal and not _UPGRADE.search(words)
+
+
+def refuses_model(words: str) -> bool:
+    """Return whether the upstream's words say that the login does not have the model."""
+    return bool(_REFUSES_MODEL.search(words))
+
+
+def refuses_reasoning(words: str) -> bool:
+    """Return whether the upstream's words say that it cannot read the encrypted reasoning of the request."""
+    return bool(_REFUSES_REASONING.search(words))
 
 
 def from_codex_failure(failure: CodexFailure) -> ApiError:

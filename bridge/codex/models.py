@@ -5,7 +5,6 @@ Names may be reversed because Cursor uses its own backend for a name that contai
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
@@ -28,13 +27,6 @@ _SUFFIXES = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "ult
 
 PROVIDER = "openai/"
 """A prefix that some clients put before a model's name."""
-
-_REFUSED = re.compile(
-    r"\bmodel is not supported\b"
-    r"|\bmodel\b[^\n]{0,80}\b(does not exist|was not found|not found)\b"
-    r"|\bnot have access to (the |this )?model\b",
-    re.IGNORECASE,
-)
 
 
 class ModelChoice(Struct, frozen=True):
@@ -59,11 +51,6 @@ def default_model(models: Sequence[Model]) -> Model | None:
     marked = [model for model in models if model.is_default]
     named = [model for slug in NAMED for model in models if model.slug == slug]
     return next(iter((*marked, *named, *models)), None)
-
-
-def refuses_model(message: str) -> bool:
-    """Return whether an upstream's error says that the login does not have the model."""
-    return bool(_REFUSED.search(message))
 
 
 class ModelNames(Struct, frozen=True):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import OrderedDict
 from collections.abc import Iterable
 
 from bridge.conversation.prompt import Item
 from bridge.errors import ApiError
+from bridge.refusals import refuses_reasoning
 
 MOST = 65_536
 """Number of reasoning items whose owner is remembered; an entry takes about 150 bytes."""
 
 NO_OWNER = ""
 """The owner of reasoning that the upstream has refused."""
-
-_REFUSED = re.compile(r"encrypted content\b.*\bcould not be (verified|decrypted)", re.DOTALL | re.IGNORECASE)
 
 
 class ReasoningOwners:
@@ -60,4 +58,4 @@ def digest_reasoning(items: Iterable[Item]) -> frozenset[bytes]:
 
 def is_reasoning_refused(error: ApiError) -> bool:
     """Return whether the upstream could not read the encrypted reasoning of the request."""
-    return error.code == "invalid_encrypted_content" or bool(_REFUSED.search(error.message))
+    return error.code == "invalid_encrypted_content" or refuses_reasoning(error.message)

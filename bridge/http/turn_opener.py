@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 
 from bridge.codex.backend import Backend, Session
-from bridge.codex.models import DEFAULT, ModelChoice, ModelNames, refuses_model, reverse
+from bridge.codex.models import DEFAULT, ModelChoice, ModelNames, reverse
 from bridge.conversation.expected_history import Dialect
 from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.threads import Threads
@@ -20,6 +20,7 @@ from bridge.errors import MODEL_NOT_FOUND, ApiError, model_not_found, model_refu
 from bridge.openai.clients import is_cursor
 from bridge.openai.model_settings import ModelSettings
 from bridge.recordings.exchanges import Exchange, Exchanges, RecordedRequest
+from bridge.refusals import refuses_model
 from codex_rpc.wire.calls import Model
 
 logger = logging.getLogger(__name__)

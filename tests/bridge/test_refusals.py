@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import HOW_TO_LOG_IN, USAGE_LIMIT
-from bridge.refusals import from_codex_failure, is_permanent, seconds_named
+from bridge.refusals import from_codex_failure, is_permanent, refuses_model, seconds_named
 from codex_rpc.wire.protocol import CodexFailure, FailureDetails
 
 URL = ", url: http://127.0.0.1:9999/v1/responses, cf-ray: 8f2-FRA, request id: req_1"
 CHANGE = "Change the request before you repeat it."
 ACCOUNT = "Check the plan, the billing and the workspace of Codex's account."
 LATER = "Try again later."
+CUT = "stream disconnected before completion: "
+NO_MODEL = "The model `gpt-5.1` does not exist or you do not have access to it."
+UNREADABLE = "The encrypted content gAAA could not be verified."
 USED_UP = "You\u2019ve hit your usage limit."
 SHOP = "Upgrade to Pro (https://chatgpt.com/x), visit https://chatgpt.com/settings/usage to purchase more credits"
 
@@ -277,12 +280,35 @@ def test_the_time_that_a_message_names_is_found(message: str, seconds: float | N
         (CodexFailure("", {"responseStreamDisconnected": details(500)}), False),
         (CodexFailure("", {"responseStreamDisconnected": details(None)}), False),
         (CodexFailure("", "other"), False),
+        (CodexFailure("Reconnecting... 2/5", {"responseStreamDisconnected": details(None)}, f"{CUT}{NO_MODEL}"), True),
+        (
+            CodexFailure("Reconnecting... 2/5", {"responseStreamDisconnected": details(None)}, f"{CUT}{UNREADABLE}"),
+            True,
+        ),
+        (CodexFailure("Reconnecting... 2/5", {"responseStreamDisconnected": details(None)}, f"{CUT}closed"), False),
     ],
 )
 def test_a_refused_request_is_permanent_and_a_refused_websocket_is_not(
     failure: CodexFailure, *, permanent: bool
 ) -> None:
     assert is_permanent(failure) is permanent
+
+
+@pytest.mark.parametrize(
+    ("message", "refuses"),
+    [
+        ("The 'gpt-5.2-codex' model is not supported when using Codex with a ChatGPT account.", True),
+        (NO_MODEL, True),
+        ("The requested model 'gpt-5.2' does not exist.", True),
+        ("Model gpt-5.2 not found", True),
+        ("Your project does not have access to model gpt-5.2", True),
+        ("You do not have access to the model gpt-5.2", True),
+        ("Unsupported value: 'high' is not supported with the 'gpt-5.2' model.", False),
+        ("Image input is not supported by this model.", False),
+    ],
+)
+def test_the_refusal_of_a_model_is_known_by_its_text(message: str, refuses: bool) -> None:
+    assert refuses_model(message) == refuses
 
 
 @settings(deadline=None)

@@ -20,8 +20,8 @@ NOT_THERE = "The model `gpt-5.2-codex` does not exist or you do not have access 
 
 @pytest.fixture
 async def bridge(upstream: Upstream, home: Path) -> AsyncGenerator[Proxy]:
-    """The running proxy with aliases; codex repeats some refused requests over WebSocket for many seconds."""
-    async with proxy(upstream, home, head_patience=60, aliases={"quick": "codex-low", "gpt-4o": "codex"}) as running:
+    """The running proxy with aliases."""
+    async with proxy(upstream, home, aliases={"quick": "codex-low", "gpt-4o": "codex"}) as running:
         yield running
 
 

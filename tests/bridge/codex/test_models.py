@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bridge.codex.models import NAMED, ModelChoice, ModelNames, looping_alias, refuses_model, reverse
+from bridge.codex.models import NAMED, ModelChoice, ModelNames, looping_alias, reverse
 from bridge.config import NameStyle
 from codex_rpc.wire.calls import Model
 
@@ -206,20 +206,3 @@ def test_an_alias_means_its_model_with_effort_and_speed(name: str, choice: Model
 def test_aliases_that_lead_back_to_themselves_are_found(aliases: dict[str, str], loops: bool) -> None:
     assert (looping_alias(aliases) is not None) == loops
     assert ModelNames(aliases).choose("a", MODELS) is None
-
-
-@pytest.mark.parametrize(
-    ("message", "refuses"),
-    [
-        ("The 'gpt-5.2-codex' model is not supported when using Codex with a ChatGPT account.", True),
-        ("The model `gpt-5.1` does not exist or you do not have access to it.", True),
-        ("The requested model 'gpt-5.2' does not exist.", True),
-        ("Model gpt-5.2 not found", True),
-        ("Your project does not have access to model gpt-5.2", True),
-        ("You do not have access to the model gpt-5.2", True),
-        ("Unsupported value: 'high' is not supported with the 'gpt-5.2' model.", False),
-        ("Image input is not supported by this model.", False),
-    ],
-)
-def test_the_refusal_of_a_model_is_known_by_its_text(message: str, refuses: bool) -> None:
-    assert refuses_model(message) == refuses
