@@ -81,11 +81,6 @@ class HistoryHashes:
         return history_hash
 
 
-def history_hash_of(prompt: Prompt) -> HistoryHash:
-    """Return the history hash of a prompt, computed from all of its items."""
-    return HistoryHashes().of(prompt)
-
-
 def advance(start: bytes, items: Sequence[Item]) -> bytes:
     """Return the hash of the history that continues `start` with these items."""
     *_, end = _chain(start, items)

@@ -22,7 +22,6 @@ integration tests run with that version.
 """
 
 NOTES: Mapping[str, str] = {
-    "`input[].content[].detail`": "[errors](errors.md) says which detail of an image reaches the model",
     "`input`": "a Responses-Lite model is warmed up without tools, and its first request brings them: nothing to do",
 }
 """Where a request changed → what was done about it."""

@@ -15,11 +15,11 @@ from bridge.conversation.plan import (
     CachedThread,
     Continue,
     Conversations,
+    HistoryHash,
     HistoryHashes,
     NewThread,
     ThreadPlan,
     advance,
-    history_hash_of,
 )
 from bridge.conversation.prompt import Item, Prompt, function_call, function_call_output, message
 from bridge.conversation.reasoning_owners import digest_reasoning
@@ -36,6 +36,11 @@ PLAIN = Prompt("gpt", ())
 
 def prompt(*items: Item, of: Prompt = PLAIN) -> Prompt:
     return replace(of, items=items)
+
+
+def history_hash_of(prompt: Prompt) -> HistoryHash:
+    """Return the history hash of a prompt, computed from all of its items."""
+    return HistoryHashes().of(prompt)
 
 
 def thread(handle: str, *items: Item, of: Prompt = PLAIN, awaits: Sequence[str] = ()) -> CachedThread[str]:
