@@ -27,6 +27,7 @@ class Check(Struct, frozen=True):
 CHECKS = (
     Check("codex", "Codex", codex_checks.codex),
     Check("login", "Codex login", codex_checks.login, ("codex",)),
+    Check("login-models", "Models of the login", codex_checks.models, ("codex", "login")),
     Check("quota", "Quota of the plan", codex_checks.quota, ("codex", "login")),
     Check("port", "Port", server_checks.port),
     Check("models", "Local /models", server_checks.local_models, ("port",)),
@@ -45,7 +46,7 @@ CHECKS = (
 LONG_CHECKS = (Check("silence", "Public stream in silence", server_checks.silence, ("public-models", "stream")),)
 """Checks that take minutes."""
 
-INSIDE = frozenset({"codex", "login", "quota", "cloudflared", "tunnel-config", "tunnel"})
+INSIDE = frozenset({"codex", "login", "login-models", "quota", "cloudflared", "tunnel-config", "tunnel"})
 """Ids of the checks that a running server can make itself."""
 
 

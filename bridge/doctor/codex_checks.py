@@ -10,11 +10,11 @@ from bridge.codex.launch import Launcher, account_client
 from bridge.doctor.findings import Finding, fail, ok, skip, warn
 from bridge.doctor.subject import Subject
 from bridge.doctor.symptoms import LOG_IN
-from bridge.doctor.verdicts import judge_quota
+from bridge.doctor.verdicts import judge_models, judge_quota
 from bridge.telemetry.report import describe_account
 from codex_rpc.errors import CodexError, CodexNotFoundError, CodexTooOldError, RequestRefusedError
 from codex_rpc.process.process import find_codex, untested_note
-from codex_rpc.wire.calls import account_read, rate_limits_read
+from codex_rpc.wire.calls import account_read, model_list, rate_limits_read
 
 INSTALL = "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
 UPDATE = "npm install -g @openai/codex@latest    (or: pip install -U openai-codex-cli-bin)"
@@ -53,6 +53,16 @@ async def login(subject: Subject) -> Finding:
     except CodexError as error:
         return fail(f"codex does not start: {error}", "fix what the message names; usually a line of config.toml")
     return ok(describe_account(account)) if account.ready else fail("Codex is not logged in", LOG_IN)
+
+
+async def models(subject: Subject) -> Finding:
+    """Check that codex lists models for this login; the finding names those that the upstream may refuse."""
+    try:
+        async with account_client(subject.codex) as client:
+            listed = await client.call(model_list())
+    except CodexError as error:
+        return fail(f"the models cannot be read: {error}", REACH_CHATGPT)
+    return judge_models(listed)
 
 
 async def quota(subject: Subject) -> Finding:

@@ -1,4 +1,4 @@
-"""Turns observations into findings: the typed base URL, stream arrivals, a preflight, the quota."""
+"""Turns observations into findings: the typed base URL, stream arrivals, a preflight, the models, the quota."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from bridge.codex.models import DEFAULT, NAMED, default_model
 from bridge.doctor.findings import Finding, fail, ok, skip, warn
 from codex_rpc.quota import RateLimit, Window
+from codex_rpc.wire.calls import Model
 
 ORIGIN = "vscode-file://vscode-app"
 """The origin of requests from Cursor's own window."""
@@ -124,6 +126,17 @@ def judge_quota(limits: Iterable[RateLimit], epoch: float) -> Finding:
     if fullest.used_percent >= SCARCE:
         return warn(f"little quota left; {words}", "wait for the reset, or use a smaller model or effort")
     return ok("; ".join(f"{_limit(window)}: {window.used_percent:g}% used" for window in windows))
+
+
+def judge_models(listed: Sequence[Model]) -> Finding:
+    """Say what the default model is, and which named models are not among those that codex lists for the login."""
+    default = default_model(listed)
+    if default is None:
+        return fail("codex lists no model for this login", "log in with another account, or update codex")
+    found = f"{len(listed)}, `{DEFAULT}` means {default.slug}"
+    if missing := [name for name in NAMED if name not in {model.slug for model in listed}]:
+        found += f"; not for this login, and perhaps refused: {', '.join(missing)}"
+    return ok(found)
 
 
 def _limit(window: Window) -> str:

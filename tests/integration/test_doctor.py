@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bridge.codex.models import NAMED
 from bridge.doctor.checks import CHECKS
 from bridge.tunnel.config import NamedTunnel, config_text
 from tests.harness.account_server import AccountServer, account_server
@@ -74,6 +75,7 @@ async def test_a_running_server_has_no_faults(server: Program) -> None:
     assert found["chat"]["reason"].startswith("xedoc said 'ok', the first word after ")
     assert found["port"]["reason"] == f"{server.port} is used by this server"
     assert found["models"]["reason"].endswith("the first is xedoc-2.5-tpg")
+    assert found["login-models"]["reason"].endswith(f"not for this login, and perhaps refused: {', '.join(NAMED)}")
     assert {name for name, check in found.items() if check["status"] == "skip"} == {
         "quota", "cloudflared", "tunnel-config", "tunnel", "base-url", "public-models", "public-cors", "stream",
     }  # fmt: skip
