@@ -29,10 +29,10 @@ ANSWER = (
     "Sunlight is made of all colours, and the air scatters the short, blue waves far more than the long, red ones. ",
     "So blue light reaches your eyes from every part of the sky, while the rest comes straight from the sun.",
 )
-CONVERSATIONS = (("xedoc-2.5-tpg", 5), ("2.5-tpg", 2), ("xam-xedoc-1.5-tpg", 2))
+CONVERSATIONS = (("xedoc", 5), ("los-1.6-tpg", 2), ("5.5-tpg-low", 2))
 
 
-PICTURES = (("light", 1160, False, 1), ("dark", 1160, True, 1), ("phone", 390, False, 2))
+PICTURES = (("light", 1160, False, 1), ("dark", 1160, True, 1))
 """Name, width, theme and scale of each picture."""
 SPREAD = """{
   const ask = fetch;
@@ -93,7 +93,7 @@ async def _work(server: Program, upstream: Upstream, key: str) -> None:
 
 
 async def take_pictures(target: Path) -> None:
-    """Write light.png, dark.png and phone.png."""
+    """Write status-light.png and status-dark.png."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         async with demo_server(folder) as server, browser_page(folder / "profile") as page:
@@ -113,7 +113,7 @@ async def take_pictures(target: Path) -> None:
                 await anyio.sleep(2.5)  # the charts are redrawn for the new width
                 height = await page.evaluate("document.documentElement.scrollHeight")
                 await page.show_as(width, height, dark=dark, scale=scale)
-                await page.screenshot(target / f"{name}.png")
+                await page.screenshot(target / f"status-{name}.png")
 
 
 if __name__ == "__main__":
