@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -44,6 +44,39 @@ class ToolCall(Struct, frozen=True):
     namespace: str | None = None
 
 
+class MessageBegun(Struct, frozen=True):
+    """A message of an agent begins; `phase` is `commentary`, `final_answer` or unknown. Chat mode has no such event."""
+
+    phase: str | None
+
+
+class StepBegun(Struct, frozen=True):
+    """An agent begins to do something, such as to run a command; several steps may run at once.
+
+    `arguments` is any JSON value, and `server` is the MCP server that has the tool `name`, or `codex`.
+    """
+
+    step_id: str
+    server: str
+    name: str
+    arguments: Any
+
+
+class StepDone(Struct, frozen=True):
+    """A step is over; it was begun before, with the same first fields.
+
+    `error` says why it failed. A step that is not complete was still running when the answer ended.
+    """
+
+    step_id: str
+    server: str
+    name: str
+    arguments: Any
+    output: str = ""
+    error: str | None = None
+    is_complete: bool = True
+
+
 class ItemDone(Struct, frozen=True):
     """A message, a reasoning item or a web search of the model is complete: the item as upstream sent it.
 
@@ -71,5 +104,17 @@ class Failed(Struct, frozen=True):
     error: ApiError
 
 
-TurnEvent: TypeAlias = TextDelta | ReasoningPart | ReasoningDelta | ToolCall | ItemDone | Used | Finished | Failed
+TurnEvent: TypeAlias = (
+    TextDelta
+    | ReasoningPart
+    | ReasoningDelta
+    | MessageBegun
+    | StepBegun
+    | StepDone
+    | ToolCall
+    | ItemDone
+    | Used
+    | Finished
+    | Failed
+)
 """One event of a turn."""

@@ -94,7 +94,7 @@ class Translator:
                 case MessageDelta(item_id=item_id, text=text, pieces=pieces):
                     out += self._delta(item_id, text, pieces)
                 case protocol.ReasoningDelta(item_id=item_id, text=text):
-                    out += self._reasoned(item_id, text)
+                    out += [] if self._messages.is_partial else reasoned(self._reasoning, item_id, text)
                 case RawItemCompleted(item=item):
                     out += self._item_completed(item)
                 case ResponseCompleted(usage=usage):
@@ -111,7 +111,7 @@ class Translator:
                 case CompactionStarted():
                     out.append(Failed(upstream_failed("Codex started to compact the conversation.")))
                 case TurnCompleted(turn=FinishedTurn(status=status, failure=failure)):
-                    out += self._codex_stopped() or [_ending(status, failure)]
+                    out += self._codex_stopped() or [ending(status, failure)]
                 case _:
                     pass
             if out and isinstance(out[-1], Finished | Failed):
@@ -129,18 +129,8 @@ class Translator:
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
         new = self._messages.more(item_id, text)
         if new is None:
-            return [_text_changed()]
+            return [text_changed()]
         return [TextDelta(new, pieces)] if new else []
-
-    def _reasoned(self, item_id: str, text: str) -> list[TurnEvent]:
-        if self._messages.is_partial:
-            return []
-        if not text:
-            return [] if self._reasoning.repeats(item_id) else [ReasoningPart(item_id)]
-        new = self._reasoning.more(item_id, text)
-        if new is None:
-            return [ReasoningPart(item_id), ReasoningDelta(self._reasoning.restart(text), item_id)]
-        return [ReasoningDelta(new, item_id)] if new else []
 
     def _item_completed(self, item: Mapping[str, Any]) -> list[TurnEvent]:
         kind = item.get("type")
@@ -209,7 +199,7 @@ class Translator:
         whole = "".join(part.get("text", "") for part in item["content"])
         rest = self._messages.complete(whole)
         if rest is None:
-            return [_text_changed()]
+            return [text_changed()]
         if isinstance(rest, Repeated):
             return []
         self.items.append(item)
@@ -232,11 +222,23 @@ def _queries(searches: object) -> Iterator[str]:
                 pass
 
 
-def _text_changed() -> Failed:
+def reasoned(summary: Summary, item_id: str, text: str) -> list[TurnEvent]:
+    """Return what is new of a piece of reasoning; an empty one begins a part of the summary."""
+    if not text:
+        return [] if summary.repeats(item_id) else [ReasoningPart(item_id)]
+    new = summary.more(item_id, text)
+    if new is None:
+        return [ReasoningPart(item_id), ReasoningDelta(summary.restart(text), item_id)]
+    return [ReasoningDelta(new, item_id)] if new else []
+
+
+def text_changed() -> Failed:
+    """Return the end of an answer whose text a retry does not repeat."""
     return Failed(upstream_failed("The model's stream was interrupted, and the repeated text differed."))
 
 
-def _ending(status: str, failure: CodexFailure | None) -> TurnEvent:
+def ending(status: str, failure: CodexFailure | None) -> TurnEvent:
+    """Return the end of an answer whose turn ended with this status."""
     if status == "completed":
         return Finished("stop")
     if failure is None:

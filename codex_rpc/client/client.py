@@ -7,9 +7,9 @@ the connection ends, everything that waits on it fails at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 from msgspec import ValidationError
@@ -28,6 +28,7 @@ from codex_rpc.wire.messages import ErrorResponse, Notification, Request, Respon
 from codex_rpc.wire.peer import Peer
 from codex_rpc.wire.protocol import (
     AccountChanged,
+    Event,
     LoginCompleted,
     MessageDelta,
     QuotaReported,
@@ -37,6 +38,9 @@ from codex_rpc.wire.protocol import (
 
 logger = logging.getLogger(__name__)
 
+ReadEvent: TypeAlias = Callable[[str, Any], Event | None]
+"""Reads a notification by its method and parameters: `read_event` or `read_agent_event`."""
+
 LAST_OUTPUT = 1.0
 """Seconds. When codex stops reading, the process has usually ended and its output ends within this time."""
 
@@ -44,9 +48,10 @@ LAST_OUTPUT = 1.0
 class Client(Caller):
     """The calls and the events of one byte stream. Made by `connect`."""
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: ByteStream, read: ReadEvent = read_event) -> None:
         super().__init__(Peer(), Outgoing(stream))
         self._stream = stream
+        self._read_event = read
         self._inboxes: dict[str, Inbox] = {}
         self._delta_lines = DeltaLines()
         self._ended = anyio.Event()
@@ -174,7 +179,7 @@ class Client(Caller):
 
     def _notified(self, method: str, params: Any, line: bytes) -> None:
         try:
-            event = read_event(method, params)
+            event = self._read_event(method, params)
         except ValidationError as error:
             logger.warning("skipped a %s notification from codex: %s", method, error)
             return
@@ -213,13 +218,17 @@ class Client(Caller):
 
 
 @asynccontextmanager
-async def connect(stream: ByteStream, name: str, version: str) -> AsyncGenerator[Client]:
+async def connect(
+    stream: ByteStream, name: str, version: str, *, read: ReadEvent = read_event
+) -> AsyncGenerator[Client]:
     """Shake hands over `stream` and yield a client that lives as long as the block.
+
+    `read` decides which notifications become events of a thread.
 
     Raises:
         CodexError: codex refused the handshake, or ended during it.
     """
-    client = Client(stream)
+    client = Client(stream, read)
     async with running(client.read_to_the_end, client.write_forever):
         client.start_session(await client.call(initialize(name, version)))
         yield client

@@ -15,6 +15,7 @@ from msgspec.structs import astuple
 
 from codex_rpc.quota import RateLimit
 from codex_rpc.shape import Shape
+from codex_rpc.wire.agent_items import AgentItem, read_item
 from codex_rpc.wire.calls import Params
 from codex_rpc.wire.messages import Request
 
@@ -134,6 +135,44 @@ class CompactionStarted(_OfTurn, frozen=True):
     """Codex has begun to replace the thread's history with a summary that the model writes."""
 
 
+class ItemStarted(_OfTurn, frozen=True):
+    """Codex begins to say or to do something."""
+
+    item: AgentItem
+
+
+class ItemCompleted(_OfTurn, frozen=True):
+    """Codex has said or done something; it may come after the end of its turn."""
+
+    item: AgentItem
+
+
+class CommandOutput(_OfItem, frozen=True):
+    """More output of a command that runs; the first output of a command is missing."""
+
+    text: str = field(name="delta")
+
+
+class PlanStep(Shape, frozen=True):
+    """One step of the model's plan; `status` is `pending`, `inProgress` or `completed`."""
+
+    step: str
+    status: str
+
+
+class PlanUpdated(_OfTurn, frozen=True):
+    """The model has written its plan, or a new version of it."""
+
+    plan: tuple[PlanStep, ...]
+    explanation: str | None = None
+
+
+class UsageUpdated(_OfTurn, frozen=True):
+    """What the last upstream response cost; it comes after the commands of that response."""
+
+    usage: TokenUsage
+
+
 class ModelRerouted(_OfTurn, frozen=True):
     """The upstream answers with another model than the requested one."""
 
@@ -196,6 +235,11 @@ ThreadEvent: TypeAlias = (
     | ErrorReported
     | TurnCompleted
     | CompactionStarted
+    | ItemStarted
+    | ItemCompleted
+    | CommandOutput
+    | PlanUpdated
+    | UsageUpdated
     | ModelRerouted
     | Warned
     | ToolCallAsked
@@ -216,6 +260,19 @@ def read_event(method: str, params: Any) -> Event | None:
         return convert(params, event)
     reader = _READERS.get(method)
     return reader(params) if reader else None
+
+
+def read_agent_event(method: str, params: Any) -> Event | None:
+    """Read a notification of a codex that works as an agent; one that we do not use becomes None.
+
+    Raises:
+        ValidationError: the parameters do not fit the schema.
+    """
+    if event := _AGENT_EVENTS.get(method):
+        return convert(params, event)
+    if reader := _AGENT_READERS.get(method):
+        return reader(params)
+    return read_event(method, params)
 
 
 def read_request(request: Request) -> ToolCallAsked | None:
@@ -250,6 +307,18 @@ class _Item(Shape, frozen=True):
     type: str
 
 
+class _OfAnyItem(_OfTurn, frozen=True):
+    item: Mapping[str, Any]
+
+
+class _Usages(Shape, frozen=True):
+    last: TokenUsage
+
+
+class _UsageUpdated(_OfTurn, frozen=True):
+    usages: _Usages = field(name="tokenUsage")
+
+
 class _ItemStarted(Shape, frozen=True):
     item: _Item
 
@@ -262,6 +331,23 @@ def _compaction_started(params: Any) -> CompactionStarted | None:
     """All other items that start are the model's own, which other notifications report."""
     is_compaction = convert(params, _ItemStarted).item.type == "contextCompaction"
     return convert(params, CompactionStarted) if is_compaction else None
+
+
+def _item_started(params: Any) -> ItemStarted | None:
+    started = convert(params, _OfAnyItem)
+    item = read_item(started.item)
+    return None if item is None else ItemStarted(started.thread_id, started.turn_id, item)
+
+
+def _item_completed(params: Any) -> ItemCompleted | None:
+    completed = convert(params, _OfAnyItem)
+    item = read_item(completed.item)
+    return None if item is None else ItemCompleted(completed.thread_id, completed.turn_id, item)
+
+
+def _usage_updated(params: Any) -> UsageUpdated:
+    updated = convert(params, _UsageUpdated)
+    return UsageUpdated(updated.thread_id, updated.turn_id, updated.usages.last)
 
 
 def _reasoning_part_added(params: Any) -> ReasoningDelta:
@@ -300,3 +386,16 @@ _READERS: Mapping[str, Callable[[Any], Event | None]] = {
 
 READ_NOTIFICATIONS = frozenset({*_EVENTS, *_READERS})
 """The notifications that are read; codex does not send those in `calls.UNWANTED`."""
+
+_AGENT_EVENTS: Mapping[str, type[Event]] = {
+    "item/commandExecution/outputDelta": CommandOutput,
+    "turn/plan/updated": PlanUpdated,
+}
+_AGENT_READERS: Mapping[str, Callable[[Any], Event | None]] = {
+    "item/started": _item_started,
+    "item/completed": _item_completed,
+    "thread/tokenUsage/updated": _usage_updated,
+}
+
+READ_OF_AGENTS = frozenset({*READ_NOTIFICATIONS, *_AGENT_EVENTS, *_AGENT_READERS})
+"""The notifications of agents that are read."""

@@ -14,8 +14,11 @@ from bridge.conversation.events import (
     Failed,
     Finished,
     ItemDone,
+    MessageBegun,
     ReasoningDelta,
     ReasoningPart,
+    StepBegun,
+    StepDone,
     TextDelta,
     ToolCall,
     TurnEvent,
@@ -62,7 +65,7 @@ class ChatCompletion:
                 case ToolCall():
                     one.text.append(one.blocks.close())
                     one.calls.append(event)
-                case ItemDone():
+                case ItemDone() | MessageBegun() | StepBegun() | StepDone():
                     pass
                 case Used(usage):
                     self._usage += usage

@@ -12,8 +12,11 @@ from bridge.conversation.events import (
     Failed,
     Finished,
     ItemDone,
+    MessageBegun,
     ReasoningDelta,
     ReasoningPart,
+    StepBegun,
+    StepDone,
     TextDelta,
     ToolCall,
     TurnEvent,
@@ -88,7 +91,7 @@ class ChatStream:
                 one.calls += 1
                 deltas = self._answer.call_deltas(event, one.calls - 1)
                 return self._closing(one) + b"".join(self._chunk(one, delta) for delta in deltas)
-            case ItemDone():
+            case ItemDone() | MessageBegun() | StepBegun() | StepDone():
                 return b""
             case Used(usage):
                 self._usage += usage

@@ -15,8 +15,11 @@ from bridge.conversation.events import (
     Finished,
     FinishReason,
     ItemDone,
+    MessageBegun,
     ReasoningDelta,
     ReasoningPart,
+    StepBegun,
+    StepDone,
     TextDelta,
     ToolCall,
     TurnEvent,
@@ -87,6 +90,8 @@ class ResponseOutput:
                     yield from self._call(event)
                 case ItemDone(item):
                     yield from self._item_done(item)
+                case MessageBegun() | StepBegun() | StepDone():
+                    pass
                 case Used(usage):
                     self._usage = usage if self._usage is None else self._usage + usage
                 case Finished(reason):

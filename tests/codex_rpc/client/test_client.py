@@ -28,6 +28,7 @@ from codex_rpc.errors import (
     UnsendableError,
 )
 from codex_rpc.process.child import Sink
+from codex_rpc.wire.agent_items import ContextCompaction
 from codex_rpc.wire.calls import (
     UNWANTED,
     Account,
@@ -45,10 +46,12 @@ from codex_rpc.wire.messages import Request, Response
 from codex_rpc.wire.protocol import (
     Event,
     FinishedTurn,
+    ItemCompleted,
     LoginCompleted,
     MessageDelta,
     ToolCallAsked,
     TurnCompleted,
+    read_agent_event,
     tool_call_result,
 )
 
@@ -1020,6 +1023,16 @@ async def test_the_handshake_comes_first_and_tells_codex_what_to_leave_out():
         {"method": "initialized"},
         asked(2, "model/list", includeHidden=True, limit=1000),
     ]
+
+
+async def test_a_client_of_agents_collects_what_codex_does():
+    codex = ScriptedCodex(("initialize", INITIALIZED))
+    ids = {"threadId": "a", "turnId": "u"}
+    with anyio.fail_after(5):
+        async with connect(codex, "test", "1.0", read=read_agent_event) as client:
+            inbox = client.subscribe("a")
+            codex.say({"method": "item/completed", "params": {**ids, "item": {"type": "contextCompaction", "id": "c"}}})
+            assert await inbox.take() == [ItemCompleted("a", "u", ContextCompaction("c"))]
 
 
 async def test_a_refused_handshake_is_raised_unchanged():

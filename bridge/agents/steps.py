@@ -1,0 +1,143 @@
+"""What codex does, as calls of tools: codex's own ones belong to the server `codex`, others to their MCP server.
+
+Paths inside the agent's folder are relative to it, and texts are bounded.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.agents.bounded_text import bounded
+from bridge.conversation.events import StepBegun, StepDone
+from codex_rpc.wire.agent_items import (
+    DECLINED,
+    FAILED,
+    AgentItem,
+    Change,
+    CommandExecution,
+    ContextCompaction,
+    FileChange,
+    ImageGeneration,
+    ImageView,
+    McpResult,
+    McpToolCall,
+    Sleep,
+    SubAgentActivity,
+)
+from codex_rpc.wire.protocol import PlanUpdated
+
+CODEX = "codex"
+"""The name of the server that codex's own tools belong to."""
+
+SHELL = "shell"
+PATCH = "apply_patch"
+PLAN = "update_plan"
+
+_REFUSED = "It was declined."
+_SHELL_FLAGS = frozenset({"-c", "-lc"})
+_MARKS = {"completed": "[x]", "inProgress": "[~]"}
+_SEPARATORS = "/\\"
+_TOLD_ACTIVITIES = frozenset({"started", "completed"})
+
+
+def begun(item: AgentItem, folder: str) -> StepBegun | None:
+    """Return the step that an item begins; None if it is no step. `folder` is the agent's."""
+    match item:
+        case CommandExecution(id=step_id, cwd=cwd):
+            return StepBegun(step_id, CODEX, SHELL, {"command": bare_command(item), "cwd": relative(cwd, folder)})
+        case FileChange(id=step_id, changes=changes):
+            return StepBegun(step_id, CODEX, PATCH, {"changes": [_change(change, folder) for change in changes]})
+        case McpToolCall(id=step_id, server=server, tool=tool, arguments=arguments):
+            return StepBegun(step_id, server, tool, arguments)
+        case ImageView(id=step_id, path=path):
+            return StepBegun(step_id, CODEX, "view_image", {"path": relative(path, folder)})
+        case ImageGeneration(id=step_id, revised_prompt=prompt):
+            return StepBegun(step_id, CODEX, "generate_image", {"prompt": prompt})
+        case Sleep(id=step_id, milliseconds=milliseconds):
+            return StepBegun(step_id, CODEX, "sleep", {"milliseconds": milliseconds})
+        case ContextCompaction(id=step_id):
+            return StepBegun(step_id, CODEX, "compact", {})
+        case SubAgentActivity(id=step_id, kind=kind, agent_path=path) if kind in _TOLD_ACTIVITIES:
+            return StepBegun(step_id, CODEX, "sub_agent", {"agent": path, "activity": kind})
+        case _:
+            return None
+
+
+def done(item: AgentItem, folder: str) -> StepDone | None:
+    """Return the end of the step that an item completes; None if it is no step."""
+    step = begun(item, folder)
+    if step is None:
+        return None
+    output, error = _outcome(item, folder)
+    return StepDone(step.step_id, step.server, step.name, step.arguments, output, error)
+
+
+def plan_step(event: PlanUpdated, step_id: str) -> StepDone:
+    """Return the plan as a step that is over at once."""
+    plan = [{"step": step.step, "status": step.status} for step in event.plan]
+    output = "\n".join(f"{_MARKS.get(step.status, '[ ]')} {step.step}" for step in event.plan)
+    return StepDone(step_id, CODEX, PLAN, {"explanation": event.explanation, "plan": plan}, output)
+
+
+def bare_command(item: CommandExecution) -> str:
+    """Return the command without the shell that codex runs it with."""
+    try:
+        words = shlex.split(item.command)
+    except ValueError:
+        words = []
+    match words:
+        case [_, flag, script] if flag in _SHELL_FLAGS:
+            return script
+        case _:
+            return item.actions[0].command if len(item.actions) == 1 else item.command
+
+
+def relative(path: str, folder: str) -> str:
+    """Return a path relative to the folder if it is inside of it."""
+    if path == folder:
+        return "."
+    inner = path.removeprefix(folder)
+    return inner[1:] if inner != path and inner[0] in _SEPARATORS else path
+
+
+def _change(change: Change, folder: str) -> Mapping[str, Any]:
+    moved = change.kind.move_path
+    told = {"path": relative(change.path, folder), "kind": change.kind.type, "diff": bounded(change.diff)}
+    return told if moved is None else {**told, "move_path": relative(moved, folder)}
+
+
+def _outcome(item: AgentItem, folder: str) -> tuple[str, str | None]:
+    """Return the output and the error of a completed item."""
+    match item:
+        case CommandExecution(status=status) | FileChange(status=status) if status == DECLINED:
+            return "", _REFUSED
+        case CommandExecution(output=output, exit_code=code):
+            return _printed(bounded(output or ""), code), None if item.status != FAILED or code else "It did not run."
+        case FileChange(status=status) if status == FAILED:
+            return "", "The patch was not applied."
+        case McpToolCall(result=result, error=error):
+            output = "" if result is None else bounded(_result(result))
+            return output, error.message if error else "The tool failed." if item.status == FAILED else None
+        case ImageGeneration(saved_path=path):
+            return relative(path, folder) if path else "", "No image was made." if item.status == FAILED else None
+        case _:
+            return "", None
+
+
+def _printed(output: str, exit_code: int | None) -> str:
+    """Return the output with the exit code on a line of its own, if it is not 0."""
+    if not exit_code:
+        return output
+    gap = "" if not output or output.endswith("\n") else "\n"
+    return f"{output}{gap}[exit {exit_code}]"
+
+
+def _result(result: McpResult) -> str:
+    texts = [part["text"] for part in result.content if part.get("type") == "text" and "text" in part]
+    if texts and len(texts) == len(result.content):
+        return "\n".join(texts)
+    value = result.structured if result.structured is not None and not result.content else list(result.content)
+    return json.dumps(value, ensure_ascii=False)

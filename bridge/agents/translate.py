@@ -1,0 +1,205 @@
+"""Translates the events of one turn of an agent into turn events.
+
+1. The translator is given the events of its turn alone.
+2. A step that is reported only when it is over is begun and ended at once.
+3. What still runs when the answer ends is ended here, as incomplete.
+4. As in chat mode, a retry of codex repeats text, which is not passed on again.
+5. Codex does not say here when an upstream response is complete: after a call of a client's tool, whoever reads the
+   events decides by a pause that nothing more comes, and takes `suspend`. The usage then comes with the next answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bridge.agents.bounded_text import BoundedText
+from bridge.agents.steps import begun, done, plan_step
+from bridge.conversation.events import (
+    Failed,
+    Finished,
+    ItemDone,
+    MessageBegun,
+    StepBegun,
+    StepDone,
+    TextDelta,
+    ToolCall,
+    TurnEvent,
+    Used,
+)
+from bridge.conversation.prompt import Item
+from bridge.conversation.repeated_text import Messages, Repeated, Summary
+from bridge.conversation.tools import Toolbox
+from bridge.conversation.translate import ending, reasoned, text_changed
+from bridge.refusals import from_codex_failure, is_permanent
+from codex_rpc.wire.agent_items import AgentItem, AgentMessage, AgentReasoning, SearchAction, WebSearch
+from codex_rpc.wire.protocol import (
+    CommandOutput,
+    ErrorReported,
+    Event,
+    ItemCompleted,
+    ItemStarted,
+    MessageDelta,
+    PlanUpdated,
+    ReasoningDelta,
+    ToolCallAsked,
+    TurnCompleted,
+    UsageUpdated,
+)
+
+_PHASES = {"commentary": "commentary", "partial_answer": "commentary", "final_answer": "final_answer"}
+"""Codex's phases → those that clients know."""
+
+
+class AgentTranslator:
+    """Translates one answer: from the start or resumption of a turn to its end or suspension."""
+
+    def __init__(self, toolbox: Toolbox, folder: str) -> None:
+        """`toolbox` has the client's tools; `folder` is the real path of the agent's folder."""
+        self._toolbox = toolbox
+        self._folder = folder
+        self._messages = Messages()
+        self._reasoning = Summary()
+        self._phases: dict[str, str | None] = {}
+        self._running: dict[str, StepBegun] = {}
+        self._outputs: dict[str, BoundedText] = {}
+        self._plans = 0
+        self._calls: set[str] = set()
+        self.items: list[Item] = []
+        """The complete messages."""
+
+    @property
+    def calls(self) -> int:
+        """The number of calls of the client's tools that the model has made."""
+        return len(self._calls)
+
+    def feed(self, events: Iterable[Event]) -> list[TurnEvent]:
+        """Return the translated events, up to the first `Finished` or `Failed`, after which nothing more may be fed."""
+        out: list[TurnEvent] = []
+        for event in events:
+            match event:
+                case MessageDelta(item_id=item_id, text=text, pieces=pieces):
+                    out += self._delta(item_id, text, pieces)
+                case ReasoningDelta(item_id=item_id, text=text):
+                    out += [] if self._messages.is_partial else reasoned(self._reasoning, item_id, text)
+                case ItemStarted(item=item):
+                    out += self._started(item)
+                case ItemCompleted(item=item):
+                    out += self._completed(item)
+                case CommandOutput(item_id=item_id, text=text) if item_id in self._running:
+                    self._outputs.setdefault(item_id, BoundedText()).add(text)
+                case PlanUpdated():
+                    self._plans += 1
+                    out += self._at_once(plan_step(event, f"plan-{self._plans}"))
+                case ToolCallAsked():
+                    out += self._asked(event)
+                case UsageUpdated(usage=usage):
+                    self._messages.end_response()
+                    out.append(Used(usage))
+                case ErrorReported(failure=failure) if is_permanent(failure):
+                    out += [*self.close(), Failed(from_codex_failure(failure))]
+                case ErrorReported(will_retry=True):
+                    self._messages.retry()
+                case TurnCompleted(turn=turn):
+                    out += [*self.close(), ending(turn.status, turn.failure)]
+                case _:
+                    pass
+            if out and isinstance(out[-1], Finished | Failed):
+                break
+        return out
+
+    def suspend(self) -> list[TurnEvent]:
+        """Return the end of an answer with calls, if the model made any; it waits for their outputs."""
+        return [*self.close(), Finished("tool_calls")] if self._calls else []
+
+    def close(self) -> list[TurnEvent]:
+        """End what still runs, with its output so far; for an answer that ends for another reason than the turn's."""
+        running, self._running = self._running, {}
+        return [self._incomplete(step) for step in running.values()]
+
+    def _incomplete(self, step: StepBegun) -> StepDone:
+        output = self._outputs.pop(step.step_id, BoundedText()).text()
+        return StepDone(step.step_id, step.server, step.name, step.arguments, output, is_complete=False)
+
+    def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
+        opened = [] if self._messages.is_partial else [MessageBegun(self._phases.get(item_id))]
+        new = self._messages.more(item_id, text)
+        if new is None:
+            return [*self.close(), text_changed()]
+        return [*opened, TextDelta(new, pieces)] if new else []
+
+    def _started(self, item: AgentItem) -> list[TurnEvent]:
+        if isinstance(item, AgentMessage):
+            self._phases[item.id] = _phase(item)
+            return []
+        step = begun(item, self._folder)
+        if step is None:
+            return []
+        self._running[step.step_id] = step
+        return [step]
+
+    def _completed(self, item: AgentItem) -> list[TurnEvent]:
+        match item:
+            case AgentMessage():
+                return self._message_completed(item)
+            case AgentReasoning():
+                self._reasoning.complete()
+                return [] if self._messages.is_partial else [ItemDone(_reasoning(item))]
+            case WebSearch():
+                return [ItemDone(_web_search(item))]
+            case _:
+                step = done(item, self._folder)
+                return [] if step is None else self._at_once(step)
+
+    def _at_once(self, step: StepDone) -> list[TurnEvent]:
+        """End a step; if it is not known to run, begin it."""
+        self._outputs.pop(step.step_id, None)
+        if self._running.pop(step.step_id, None) is not None:
+            return [step]
+        return [StepBegun(step.step_id, step.server, step.name, step.arguments), step]
+
+    def _message_completed(self, item: AgentMessage) -> list[TurnEvent]:
+        """Pass on the part of a complete message that came without deltas."""
+        phase = _phase(item)
+        opened = [] if self._messages.is_partial else [MessageBegun(phase)]
+        rest = self._messages.complete(item.text)
+        if rest is None:
+            return [*self.close(), text_changed()]
+        if isinstance(rest, Repeated) or not item.text:
+            return []
+        said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": item.text}]}
+        self.items.append({**said, "phase": phase} if phase else said)
+        return [*opened, *([TextDelta(rest)] if rest else []), ItemDone(self.items[-1])]
+
+    def _asked(self, event: ToolCallAsked) -> list[TurnEvent]:
+        call = self._toolbox.call_to_client(event.tool, event.arguments, event.namespace)
+        if call is None or event.call_id in self._calls:
+            return []
+        self._calls.add(event.call_id)
+        tool, arguments = call
+        namespace, name = tool.path
+        return [ToolCall(event.call_id, name, arguments, tool.kind, namespace)]
+
+
+def _phase(item: AgentMessage) -> str | None:
+    return _PHASES.get(item.phase or "")
+
+
+def _reasoning(item: AgentReasoning) -> Item:
+    summary = [{"type": "summary_text", "text": text} for text in item.summary]
+    return {"type": "reasoning", "id": item.id, "summary": summary}
+
+
+def _web_search(item: WebSearch) -> Item:
+    """Return a search as the upstream's item has it."""
+    action = item.action or SearchAction("other")
+    told: Mapping[str, Any]
+    match action.type:
+        case "openPage":
+            told = {"type": "open_page", "url": action.url or item.query}
+        case "findInPage":
+            told = {"type": "find_in_page", "url": action.url or "", "pattern": action.pattern or ""}
+        case _:
+            query = action.query or item.query
+            told = {"type": "search", "query": query, "queries": list(action.queries or ([query] if query else ()))}
+    return {"type": "web_search_call", "status": "completed", "action": told}
