@@ -27,7 +27,13 @@ from bridge.openai.responses.compaction import Unseal, condensed
 from bridge.openai.responses.items import read_input, with_declared
 from bridge.openai.shapes import Object
 
-NOT_TEXT_ALONE = ("additional_tools", "tool_search_call", "tool_search_output", "web_search_call")
+NOT_TEXT_ALONE = (
+    "additional_tools",
+    "mcp_approval_response",
+    "tool_search_call",
+    "tool_search_output",
+    "web_search_call",
+)
 """The types of items in which numbers and truth values are read. (No set: what stands for a type may be a list.)"""
 
 

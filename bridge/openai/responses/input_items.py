@@ -22,6 +22,10 @@ _PREFIXES = {
     "custom_tool_call_output": "ctco",
     "reasoning": "rs",
     "web_search_call": "ws",
+    "mcp_call": "mcp",
+    "mcp_list_tools": "mcpl",
+    "mcp_approval_request": "mcpr",
+    "mcp_approval_response": "mcpa",
     "compaction": "cmp",
 }
 

@@ -136,6 +136,35 @@ class WebSearchCall(InputItem, frozen=True):
         return {"type": "web_search_call", "status": "completed", **action}
 
 
+class AgentStep(InputItem, frozen=True):
+    """Something that an agent, or a server of tools, has done for an earlier answer; the model does not see it."""
+
+    silent = InputItem.silent | {
+        "server_label",
+        "name",
+        "arguments",
+        "output",
+        "error",
+        "tools",
+        "approval_request_id",
+    }
+
+    def item(self, toolbox: Toolbox) -> None:
+        return None
+
+
+class ApprovalAnswer(InputItem, frozen=True):
+    """The user's answer to a request for approval."""
+
+    silent = InputItem.silent | {"reason"}
+
+    approval_request_id: str
+    approve: bool
+
+    def item(self, toolbox: Toolbox) -> None:
+        return None
+
+
 class Compaction(InputItem, frozen=True):
     silent = InputItem.silent | {"created_by"}
 
@@ -167,6 +196,10 @@ _ITEMS: Mapping[str, type[InputItem]] = {
     "additional_tools": AdditionalTools,
     "reasoning": Reasoning,
     "web_search_call": WebSearchCall,
+    "mcp_call": AgentStep,
+    "mcp_list_tools": AgentStep,
+    "mcp_approval_request": AgentStep,
+    "mcp_approval_response": ApprovalAnswer,
     "compaction": Compaction,
     TRIGGER: CompactionTrigger,
 }

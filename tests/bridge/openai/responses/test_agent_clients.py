@@ -90,7 +90,8 @@ async def test_openai_python_reads_every_item(client: openai.AsyncOpenAI):
         ("final_answer", "output_text"),
     ]
     whole = await client.responses.create(model="codex-agent", input="Hi.")
-    assert [item.id for item in whole.output] == [item.id for item in final.output]
+    assert whole.output_text == final.output_text == "I look.All done."
+    assert [item.type for item in whole.output] == [item.type for item in final.output]
 
 
 @pytest.mark.parametrize("streamed", [True, False])

@@ -40,6 +40,10 @@ def search(number: float) -> list[dict[str, Any]]:
     return [{"type": "web_search_call", "action": {"type": "search", "number": number}}]
 
 
+def approval(answer: float) -> list[dict[str, Any]]:
+    return [{"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": answer}]
+
+
 def called(kind: str, call_id: str, said: str) -> list[dict[str, Any]]:
     field = "input" if kind == "custom_tool_call" else "arguments"
     call = {"type": kind, "call_id": call_id, "name": "edit", field: said}
@@ -63,6 +67,7 @@ STEPS = st.one_of(
     st.just([{"type": "additional_tools", "tools": [EDIT]}]),
     st.sampled_from(["msg_1", "msg_2"]).map(lambda name: [{"type": "item_reference", "id": name}]),
     st.sampled_from(["rs_1", "rs_2"]).map(lambda name: [{"type": "reasoning", "id": name, "summary": []}]),
+    NUMBERS.map(approval),
     st.just([{"id": "ctc_1"}, {"type": "custom_tool_call_output", "call_id": "s", "output": "Done."}]),
     st.sampled_from([[called("function_call", "1", "{}")[0]], [user("")], [5]]),
 )
@@ -85,6 +90,14 @@ def whole(asked: ResponseRequest) -> object:
     """All that is read, in a form in which `1` is not `True`."""
     tools = asked.settings.toolbox
     return orjson.dumps([asked.items, asked.input, tools.specs(), [tool.kind for tool in tools.tools]])
+
+
+def test_an_approval_that_is_a_number_is_refused_although_it_equals_one_that_was_read():
+    recent = Recent()
+    begin({"model": "m", "input": [*approval(True), user("Hi.")]}, (), recent).read({})
+
+    with pytest.raises(ApiError, match="approve"):
+        begin({"model": "m", "input": [*approval(1), user("Hi.")]}, (), recent).read({})
 
 
 @given(st.lists(st.tuples(EDITS, st.sampled_from([None, "Be."]), st.sampled_from([[], [EDIT], [SEARCH]])), max_size=12))

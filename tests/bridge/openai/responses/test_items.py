@@ -96,6 +96,39 @@ def test_an_assistant_item_without_content_leaves_no_trace(fields: dict[str, Any
     assert items([{"role": "user", "content": "a"}, said]) == [message("user", "a")]
 
 
+AGENT_ITEMS: list[dict[str, Any]] = [
+    {
+        "type": "mcp_call",
+        "id": "mcp_1",
+        "status": "completed",
+        "server_label": "codex",
+        "name": "shell",
+        "arguments": "{}",
+        "output": "a",
+        "error": None,
+        "approval_request_id": None,
+    },
+    {
+        "type": "mcp_call",
+        "server_label": "s",
+        "name": "n",
+        "arguments": "{}",
+        "error": {"type": "mcp_tool_execution_error", "content": []},
+    },
+    {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "codex", "tools": [], "error": "none"},
+    {"type": "mcp_approval_request", "id": "mcpr_1", "server_label": "codex", "name": "shell", "arguments": "{}"},
+    {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": False, "reason": "no"},
+]
+
+
+@pytest.mark.parametrize("wire", AGENT_ITEMS, ids=str)
+def test_what_an_agent_has_done_is_accepted_and_not_shown_to_the_model(wire: dict[str, Any]) -> None:
+    (read,) = read_input([wire])
+
+    assert read.item.item(BOX) is None
+    assert read.lost == []
+
+
 def test_items_keep_their_order() -> None:
     texts = [{"role": "user", "content": text} for text in "abc"]
     assert items(texts) == [message("user", text) for text in "abc"]
@@ -125,6 +158,12 @@ def test_items_keep_their_order() -> None:
         ([{"type": "reasoning", "encrypted_content": "e", "id": 5}], "input[0].id", "invalid_type"),
         ([{"type": "reasoning", "summary": "s"}], "input[0].summary", "invalid_type"),
         ([{"type": "reasoning", "summary": [EMPTY]}], "input[0].summary[0].text", "missing_parameter"),
+        ([{"type": "mcp_approval_response", "approve": True}], "input[0].approval_request_id", "missing_parameter"),
+        (
+            [{"type": "mcp_approval_response", "approval_request_id": "a", "approve": 1}],
+            "input[0].approve",
+            "invalid_type",
+        ),
         ([{"type": "item_reference", "id": "x"}], "input[0].type", "unsupported_content"),
         ([{"type": 5}], "input[0].type", "unsupported_content"),
     ],
