@@ -13,6 +13,9 @@ from platformdirs import user_config_path, user_state_path
 ReasoningDisplay: TypeAlias = Literal["off", "reasoning_content", "think", "details"]
 """How reasoning summaries are shown: not at all, in a separate field, or inside the text."""
 
+ActivityStyle: TypeAlias = Literal["reasoning_content", "text", "details", "off"]
+"""How a chat completion shows what an agent does before its answer."""
+
 NameStyle: TypeAlias = Literal["reversed", "plain", "both"]
 """How models are listed; names of both kinds are always accepted."""
 

@@ -105,8 +105,27 @@ def relative(path: str, folder: str) -> str:
 
 def _change(change: Change, folder: str) -> Mapping[str, Any]:
     moved = change.kind.move_path
-    told = {"path": relative(change.path, folder), "kind": change.kind.type, "diff": bounded(change.diff)}
+    added, removed = _counts(change)
+    told = {
+        "path": relative(change.path, folder),
+        "kind": change.kind.type,
+        "diff": bounded(change.diff),
+        "added": added,
+        "removed": removed,
+    }
     return told if moved is None else {**told, "move_path": relative(moved, folder)}
+
+
+def _counts(change: Change) -> tuple[int, int]:
+    """Return how many lines a change adds and removes."""
+    lines = change.diff.splitlines()
+    match change.kind.type:
+        case "add":
+            return len(lines), 0
+        case "delete":
+            return 0, len(lines)
+        case _:
+            return sum(line.startswith("+") for line in lines), sum(line.startswith("-") for line in lines)
 
 
 def _outcome(item: AgentItem, folder: str) -> tuple[str, str | None]:

@@ -86,8 +86,14 @@ def test_a_patch_has_relative_paths_and_its_diffs(status: str, error: str | None
     step = done_as({"type": "fileChange", "id": "call_6", "changes": PATCH, "status": status})
 
     changes = [
-        {"path": "hello.txt", "kind": "update", "diff": "@@ -1,2 +1,2 @@\n-hello\n+hallo\n world\n"},
-        {"path": "new.py", "kind": "add", "diff": "print('new')\n"},
+        {
+            "path": "hello.txt",
+            "kind": "update",
+            "diff": "@@ -1,2 +1,2 @@\n-hello\n+hallo\n world\n",
+            "added": 1,
+            "removed": 1,
+        },
+        {"path": "new.py", "kind": "add", "diff": "print('new')\n", "added": 1, "removed": 0},
     ]
     assert step == StepDone("call_6", "codex", "apply_patch", {"changes": changes}, "", error)
 
@@ -96,7 +102,16 @@ def test_a_file_that_moves_has_both_paths():
     move = {"path": "/w/site/a", "kind": {"type": "update", "move_path": "/w/site/b/c"}, "diff": ""}
     step = done_as({"type": "fileChange", "id": "c", "changes": [move], "status": "completed"})
 
-    assert step.arguments == {"changes": [{"path": "a", "kind": "update", "diff": "", "move_path": "b/c"}]}
+    (change,) = step.arguments["changes"]
+    assert (change["path"], change["move_path"], change["added"]) == ("a", "b/c", 0)
+
+
+def test_a_deleted_file_has_lost_all_its_lines():
+    gone = {"path": "/w/site/a", "kind": {"type": "delete"}, "diff": "one\ntwo\n"}
+    step = done_as({"type": "fileChange", "id": "c", "changes": [gone], "status": "completed"})
+
+    (change,) = step.arguments["changes"]
+    assert (change["added"], change["removed"]) == (0, 2)
 
 
 @pytest.mark.parametrize(
