@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bridge.agents.approvals import shown
 from bridge.agents.bounded_text import BoundedText
 from bridge.agents.steps import begun, done, plan_step
 from bridge.conversation.events import (
@@ -33,6 +34,7 @@ from bridge.conversation.tools import Toolbox
 from bridge.conversation.translate import ending, reasoned, text_changed
 from bridge.refusals import from_codex_failure, is_permanent
 from codex_rpc.wire.agent_items import AgentItem, AgentMessage, AgentReasoning, SearchAction, WebSearch
+from codex_rpc.wire.approvals import ApprovalAsked
 from codex_rpc.wire.protocol import (
     CommandOutput,
     ErrorReported,
@@ -65,6 +67,8 @@ class AgentTranslator:
         self._outputs: dict[str, BoundedText] = {}
         self._plans = 0
         self._calls: set[str] = set()
+        self.approvals: set[str] = set()
+        """The ids of the questions that were passed on; whoever reads the events declines the others."""
         self.items: list[Item] = []
         """The complete messages."""
 
@@ -93,6 +97,8 @@ class AgentTranslator:
                     out += self._at_once(plan_step(event, f"plan-{self._plans}"))
                 case ToolCallAsked():
                     out += self._asked(event)
+                case ApprovalAsked():
+                    out += self._approval(event)
                 case UsageUpdated(usage=usage):
                     self._messages.end_response()
                     out.append(Used(usage))
@@ -109,8 +115,8 @@ class AgentTranslator:
         return out
 
     def suspend(self) -> list[TurnEvent]:
-        """Return the end of an answer with calls, if the model made any; it waits for their outputs."""
-        return [*self.close(), Finished("tool_calls")] if self._calls else []
+        """Return the end of an answer that waits for the client: for outputs of its tools, or for approvals."""
+        return [*self.close(), Finished("tool_calls")] if self._calls or self.approvals else []
 
     def close(self) -> list[TurnEvent]:
         """End what still runs, with its output so far; for an answer that ends for another reason than the turn's."""
@@ -179,6 +185,13 @@ class AgentTranslator:
         tool, arguments = call
         namespace, name = tool.path
         return [ToolCall(event.call_id, name, arguments, tool.kind, namespace)]
+
+    def _approval(self, event: ApprovalAsked) -> list[TurnEvent]:
+        asked = shown(event, self._running)
+        if asked is None:
+            return []
+        self.approvals.add(asked.approval_id)
+        return [asked]
 
 
 def _phase(item: AgentMessage) -> str | None:

@@ -21,6 +21,7 @@ from codex_rpc.client.outgoing import Outgoing
 from codex_rpc.errors import CodexError, ConnectionLostError, ProtocolError
 from codex_rpc.process.process import ByteStream
 from codex_rpc.quota import Quota, updated
+from codex_rpc.wire.approvals import ApprovalAsked
 from codex_rpc.wire.calls import initialize
 from codex_rpc.wire.delta_lines import DeltaLines
 from codex_rpc.wire.framing import LineSplitter
@@ -32,6 +33,7 @@ from codex_rpc.wire.protocol import (
     LoginCompleted,
     MessageDelta,
     QuotaReported,
+    ToolCallAsked,
     read_event,
     read_request,
 )
@@ -41,6 +43,9 @@ logger = logging.getLogger(__name__)
 ReadEvent: TypeAlias = Callable[[str, Any], Event | None]
 """Reads a notification by its method and parameters: `read_event` or `read_agent_event`."""
 
+ReadRequest: TypeAlias = Callable[[Request], ToolCallAsked | ApprovalAsked | None]
+"""Reads a request of codex: `read_request` or `read_agent_request`."""
+
 LAST_OUTPUT = 1.0
 """Seconds. When codex stops reading, the process has usually ended and its output ends within this time."""
 
@@ -48,10 +53,13 @@ LAST_OUTPUT = 1.0
 class Client(Caller):
     """The calls and the events of one byte stream. Made by `connect`."""
 
-    def __init__(self, stream: ByteStream, read: ReadEvent = read_event) -> None:
+    def __init__(
+        self, stream: ByteStream, read: ReadEvent = read_event, read_asked: ReadRequest = read_request
+    ) -> None:
         super().__init__(Peer(), Outgoing(stream))
         self._stream = stream
         self._read_event = read
+        self._read_request = read_asked
         self._inboxes: dict[str, Inbox] = {}
         self._delta_lines = DeltaLines()
         self._ended = anyio.Event()
@@ -202,7 +210,7 @@ class Client(Caller):
 
     def _asked(self, request: Request, size: int) -> None:
         try:
-            asked = read_request(request)
+            asked = self._read_request(request)
             if asked is not None and (inbox := self._inboxes.get(asked.thread_id)):
                 inbox.put(asked, size)
                 return
@@ -219,16 +227,21 @@ class Client(Caller):
 
 @asynccontextmanager
 async def connect(
-    stream: ByteStream, name: str, version: str, *, read: ReadEvent = read_event
+    stream: ByteStream,
+    name: str,
+    version: str,
+    *,
+    read: ReadEvent = read_event,
+    read_asked: ReadRequest = read_request,
 ) -> AsyncGenerator[Client]:
     """Shake hands over `stream` and yield a client that lives as long as the block.
 
-    `read` decides which notifications become events of a thread.
+    `read` decides which notifications become events of a thread, and `read_asked` which requests; others are refused.
 
     Raises:
         CodexError: codex refused the handshake, or ended during it.
     """
-    client = Client(stream, read)
+    client = Client(stream, read, read_asked)
     async with running(client.read_to_the_end, client.write_forever):
         client.start_session(await client.call(initialize(name, version)))
         yield client
