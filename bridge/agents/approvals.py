@@ -2,8 +2,8 @@
 
 1. Only a yes is an acceptance; anything else, and no answer, declines.
 2. An acceptance holds for the one action that was asked about.
-3. What cannot be shown as a whole is not asked: access to the network, input to a running command, folders that would
-   stay writable, and forms of MCP servers.
+3. What cannot be shown as a whole is not asked: access to the network, input to a running command, very long patches,
+   folders that would stay writable, and forms of MCP servers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bridge.agents.bounded_text import is_whole
 from bridge.conversation.events import Asked, StepBegun, ToolCall
 from codex_rpc.wire.approvals import (
     ApprovalAsked,
@@ -100,7 +101,7 @@ def _called(question: Elicitation, running: Mapping[str, StepBegun]) -> tuple[st
 
 
 def _about(step: StepBegun | None, approval_id: str, reason: str | None) -> Asked | None:
-    if step is None:
+    if step is None or not all(is_whole(change["diff"]) for change in step.arguments.get("changes", ())):
         return None
     arguments: dict[str, Any] = {**step.arguments, "reason": reason}
     return Asked(approval_id, step.server, step.name, arguments)

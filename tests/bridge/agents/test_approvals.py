@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.agents.approvals import OpenApprovals, answered, as_call, is_yes
+from bridge.agents.bounded_text import LONGEST
 from bridge.agents.translate import AgentTranslator
 from bridge.conversation.events import Asked, Finished, StepDone, ToolCall
 from bridge.conversation.tools import Toolbox
@@ -79,6 +80,14 @@ def test_a_patch_is_asked_about_with_its_changes():
     assert asked is not None
     assert (asked.name, asked.arguments["reason"]) == ("apply_patch", None)
     assert [change["path"] for change in asked.arguments["changes"]] == ["hello.txt", "new.py"]
+
+
+@pytest.mark.parametrize(("length", "is_asked"), [(LONGEST, True), (LONGEST + 1, False)])
+def test_a_patch_that_is_too_long_to_be_shown_is_not_asked(length: int, *, is_asked: bool):
+    changes = [*PATCH, {"path": "/w/site/long", "kind": {"type": "add"}, "diff": "x" * length}]
+    patch = started({"type": "fileChange", "id": "call_1", "changes": changes, "status": "inProgress"})
+
+    assert (shown(asking(APPLY, PATCHING), patch) is not None) == is_asked
 
 
 @pytest.mark.parametrize("params", [CALL, WITHOUT_NAME], ids=["named", "not named"])
