@@ -16,6 +16,9 @@ from bridge.conversation.events import StepBegun, StepDone
 ANSWER_MARK = "\u2063"
 """Stands in the text before an answer that comes after a report of activity; it is invisible."""
 
+ANSWER_END = "\u2064"
+"""Stands in the text after an answer that a report of activity follows; it is invisible, too."""
+
 SEPARATOR = f"\n\n---\n\n{ANSWER_MARK}"
 """Stands between the activity and the answer in the style `text`."""
 
@@ -30,19 +33,19 @@ FENCE_END = "\n```"
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 """The control sequences of terminals, such as colours."""
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u2063]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u2063\u2064]")
 _FENCES = re.compile(r"`{3,}")
 _EXIT = re.compile(r"\[exit -?\d+\]")
 
 
 def final_answer(text: str) -> str:
-    """Return the answer in a message that a client sends back, without the activity that was shown before it."""
-    return text.rpartition(ANSWER_MARK)[2]
+    """Return the last answer in a message that a client sends back, without the activity that was shown around it."""
+    return text.rpartition(ANSWER_MARK)[2].partition(ANSWER_END)[0]
 
 
 def without_marks(text: str) -> str:
-    """Return a text of the model in which nothing looks like the mark of an answer."""
-    return text.replace(ANSWER_MARK, "")
+    """Return a text of the model in which nothing looks like the marks of an answer."""
+    return text.replace(ANSWER_MARK, "").replace(ANSWER_END, "")
 
 
 def command_block(step: StepBegun | StepDone) -> str:

@@ -28,6 +28,7 @@ from bridge.conversation.events import (
 from bridge.conversation.prompt import Item
 from bridge.errors import ApiError
 from bridge.openai.chat.activity import (
+    ANSWER_END,
     ANSWER_MARK,
     FENCE_END,
     SEPARATOR,
@@ -202,7 +203,9 @@ class Activity:
         yield from self._close()
         if self._style == "reasoning_content":
             yield ReasoningPart()
-        elif self._shown or self._answered:
+        elif self._answered and not self._after_activity:
+            yield from self._more(ANSWER_END + _BLANK_LINE)
+        elif self._shown:
             yield from self._more(_BLANK_LINE)
         self._shown = self._after_activity = True
         yield from self._more(text)

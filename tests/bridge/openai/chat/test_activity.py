@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.conversation.events import StepDone
 from bridge.openai.chat.activity import (
+    ANSWER_END,
     ANSWER_MARK,
     SEPARATOR,
     command_block,
@@ -20,6 +21,7 @@ from bridge.openai.chat.activity import (
     search_markdown,
     step_card,
     step_markdown,
+    without_marks,
 )
 
 
@@ -69,7 +71,7 @@ def test_whatever_a_command_prints_stays_in_its_block(line: str, output: str, er
     assert re.findall("`{3,}", shown) == ["```", "```"]
     assert shown.startswith("```console\n$ ")
     assert shown.endswith("\n```")
-    assert ANSWER_MARK not in shown
+    assert without_marks(shown) == shown
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", shown)
     assert len(shown) < 10 * 401 + len(line) + 100
 
@@ -165,7 +167,7 @@ def test_a_step_is_a_card_of_open_webui():
 def test_whatever_a_command_prints_stays_in_its_card(line: str, output: str):
     arguments = card_of(step_card(command(line, output)))[2]
 
-    assert arguments["command"] == line.replace(ANSWER_MARK, "")
+    assert arguments["command"] == without_marks(line)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +177,8 @@ def test_whatever_a_command_prints_stays_in_its_card(line: str, output: str):
         (f"I look.\n\n```console\n$ ls\n```{SEPARATOR}All\n\n---\n\ndone.", "All\n\n---\n\ndone."),
         (f"\nhello\n\n{ANSWER_MARK}All done.", "All done."),
         (f"{ANSWER_MARK}One.\n\n{ANSWER_MARK}Two.", "Two."),
+        (f"One.{ANSWER_END}\n\n```console\n$ ls\n```", "One."),
+        (f"One.{ANSWER_END}\n\nA step.{SEPARATOR}Two.{ANSWER_END}\n\nMore.", "Two."),
         ("", ""),
     ],
 )

@@ -24,7 +24,7 @@ from bridge.conversation.events import (
     Used,
 )
 from bridge.errors import upstream_failed
-from bridge.openai.chat.activity import ANSWER_MARK, final_answer
+from bridge.openai.chat.activity import ANSWER_END, ANSWER_MARK, final_answer
 from bridge.openai.chat.agent_answer import agent_writer
 from bridge.openai.chat.answer import ChatAnswer
 from codex_rpc.wire.protocol import TokenUsage
@@ -134,7 +134,7 @@ def test_a_block_that_is_open_is_closed_at_the_end(ending: Finished):
 
 def test_a_block_that_is_open_is_closed_before_the_answer():
     assert streamed([begun(), *said("Done."), done(output="1"), END], "text")[0] == (
-        f"```console\n$ ls\n```\n\n---\n\n{ANSWER_MARK}Done.\n\n```console\n$ ls\n1\n```"
+        f"```console\n$ ls\n```\n\n---\n\n{ANSWER_MARK}Done.{ANSWER_END}\n\n```console\n$ ls\n1\n```"
     )
 
 
@@ -223,8 +223,12 @@ def agent_turns(draw: st.DrawFn) -> tuple[list[TurnEvent], str]:
                 events += said(draw(texts), "commentary")
             case _:
                 events.append(search_item())
-    answer = draw(st.text(st.characters(exclude_characters=ANSWER_MARK), min_size=1))
-    return [*events, *said(answer), USED, END], answer
+    answer = draw(st.text(st.characters(exclude_characters=ANSWER_MARK + ANSWER_END), min_size=1))
+    after: list[TurnEvent] = [
+        StepDone(one.step_id, "codex", "shell", one.arguments, is_complete=False) for one in running
+    ]
+    phase = draw(st.sampled_from(["final_answer", None]))
+    return [*events, *said(answer, phase), *after, USED, END], answer
 
 
 @given(agent_turns(), st.sampled_from(STYLES))
