@@ -3,7 +3,8 @@
 1. The translator is given the events of its turn alone.
 2. A step that is reported only when it is over is begun and ended at once.
 3. What still runs when the answer ends is ended here, as incomplete.
-4. As in chat mode, a retry of codex repeats text, which is not passed on again.
+4. A retry of codex repeats text, which is not passed on again. A message whose text it changes begins again: the work
+   of an agent is worth more than the beginning of a message, at which chat mode would end the answer.
 5. Codex does not say here when an upstream response is complete: after a call of a client's tool, whoever reads the
    events decides by a pause that nothing more comes, and takes `suspend`. The usage then comes with the next answer.
 """
@@ -31,7 +32,7 @@ from bridge.conversation.events import (
 from bridge.conversation.prompt import Item
 from bridge.conversation.repeated_text import Messages, Repeated, Summary
 from bridge.conversation.tools import Toolbox
-from bridge.conversation.translate import ending, reasoned, text_changed
+from bridge.conversation.translate import ending, reasoned
 from bridge.refusals import from_codex_failure, is_permanent
 from codex_rpc.wire.agent_items import AgentItem, AgentMessage, AgentReasoning, SearchAction, WebSearch
 from codex_rpc.wire.approvals import ApprovalAsked
@@ -63,6 +64,10 @@ class AgentTranslator:
         self._messages = Messages()
         self._reasoning = Summary()
         self._phases: dict[str, str | None] = {}
+        self._arriving = ""
+        """The id of the message that arrives."""
+        self._arrived = ""
+        """What has arrived of it."""
         self._running: dict[str, StepBegun] = {}
         self._outputs: dict[str, BoundedText] = {}
         self._plans = 0
@@ -128,10 +133,14 @@ class AgentTranslator:
         return StepDone(step.step_id, step.server, step.name, step.arguments, output, is_complete=False)
 
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
-        opened = [] if self._messages.is_partial else [MessageBegun(self._phases.get(item_id))]
+        phase = self._phases.get(item_id)
+        opened = [] if self._messages.is_partial else [MessageBegun(phase)]
+        self._arrived = text if item_id != self._arriving else self._arrived + text
+        self._arriving = item_id
         new = self._messages.more(item_id, text)
         if new is None:
-            return [*self.close(), text_changed()]
+            self._messages = Messages()
+            return [MessageBegun(phase), TextDelta(self._messages.more(item_id, self._arrived) or "", pieces)]
         return [*opened, TextDelta(new, pieces)] if new else []
 
     def _started(self, item: AgentItem) -> list[TurnEvent]:
@@ -170,7 +179,8 @@ class AgentTranslator:
         opened = [] if self._messages.is_partial else [MessageBegun(phase)]
         rest = self._messages.complete(item.text)
         if rest is None:
-            return [*self.close(), text_changed()]
+            self._messages = Messages()
+            opened, rest = [MessageBegun(phase)], self._messages.complete(item.text) or ""
         if isinstance(rest, Repeated) or not item.text:
             return []
         said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": item.text}]}

@@ -129,7 +129,7 @@ class Translator:
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
         new = self._messages.more(item_id, text)
         if new is None:
-            return [text_changed()]
+            return [_text_changed()]
         return [TextDelta(new, pieces)] if new else []
 
     def _item_completed(self, item: Mapping[str, Any]) -> list[TurnEvent]:
@@ -199,7 +199,7 @@ class Translator:
         whole = "".join(part.get("text", "") for part in item["content"])
         rest = self._messages.complete(whole)
         if rest is None:
-            return [text_changed()]
+            return [_text_changed()]
         if isinstance(rest, Repeated):
             return []
         self.items.append(item)
@@ -232,8 +232,7 @@ def reasoned(summary: Summary, item_id: str, text: str) -> list[TurnEvent]:
     return [ReasoningDelta(new, item_id)] if new else []
 
 
-def text_changed() -> Failed:
-    """Return the end of an answer whose text a retry does not repeat."""
+def _text_changed() -> Failed:
     return Failed(upstream_failed("The model's stream was interrupted, and the repeated text differed."))
 
 

@@ -259,17 +259,46 @@ def test_the_same_message_in_two_upstream_responses_is_passed_on_twice():
     assert [one for one in events if isinstance(one, TextDelta)] == [TextDelta("One"), TextDelta("One")]
 
 
-def test_text_that_a_retry_changes_ends_the_answer():
-    events = translate(
-        started(command()),
-        delta("Hello", "a"),
-        failed("Reconnecting... 1/5", will_retry=True),
-        delta("Good day", "b"),
+def test_a_message_whose_text_a_retry_changes_begins_again_and_what_runs_goes_on():
+    translator = AgentTranslator(BOX, FOLDER)
+    events = translator.feed(
+        [
+            started(command()),
+            started(message("", "commentary", "a")),
+            delta("Hello", "a"),
+            failed("Reconnecting... 1/5", will_retry=True),
+            started(message("", "commentary", "b")),
+            delta("Hel", "b"),
+            delta("p is", "b"),
+            delta(" near", "b"),
+            completed(message("Help is near", "commentary", "b")),
+            completed(command("completed", aggregatedOutput="", exitCode=0)),
+        ]
     )
 
-    assert isinstance(events[-1], Failed)
-    assert "repeated text differed" in events[-1].error.message
-    assert isinstance(events[-2], StepDone)
+    assert events[1:-1] == [
+        MessageBegun("commentary"),
+        TextDelta("Hello"),
+        MessageBegun("commentary"),
+        TextDelta("Help is"),
+        TextDelta(" near"),
+        said("Help is near", "commentary"),
+    ]
+    assert isinstance(events[-1], StepDone)
+    assert [item["content"][0]["text"] for item in translator.items] == ["Help is near"]
+
+
+def test_a_message_whose_end_differs_from_its_deltas_begins_again():
+    events = translate(started(message("")), delta("Hel"), completed(message("Good day")), completed(message("Next")))
+
+    assert events == [
+        MessageBegun("final_answer"),
+        TextDelta("Hel"),
+        MessageBegun("final_answer"),
+        TextDelta("Good day"),
+        MessageBegun("final_answer"),
+        TextDelta("Next"),
+    ]
 
 
 def test_a_client_tool_is_called_and_ends_the_answer_when_nothing_more_comes():
