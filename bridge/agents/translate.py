@@ -45,6 +45,7 @@ from codex_rpc.wire.protocol import (
     MessageDelta,
     PlanUpdated,
     ReasoningDelta,
+    TokenUsage,
     ToolCallAsked,
     TurnCompleted,
     UsageUpdated,
@@ -71,6 +72,8 @@ class AgentTranslator:
         self._running: dict[str, StepBegun] = {}
         self._outputs: dict[str, BoundedText] = {}
         self._plans = 0
+        self._total: TokenUsage | None = None
+        """The usage of the thread as it was last reported."""
         self._calls: set[str] = set()
         self.approvals: set[str] = set()
         """The ids of the questions that were passed on; whoever reads the events declines the others."""
@@ -104,7 +107,8 @@ class AgentTranslator:
                     out += self._asked(event)
                 case ApprovalAsked():
                     out += self._approval(event)
-                case UsageUpdated(usage=usage):
+                case UsageUpdated(usage=usage, total=total) if total != self._total:
+                    self._total = total
                     self._messages.end_response()
                     out.append(Used(usage))
                 case ErrorReported(failure=failure) if is_permanent(failure):

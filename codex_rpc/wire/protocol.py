@@ -169,9 +169,14 @@ class PlanUpdated(_OfTurn, frozen=True):
 
 
 class UsageUpdated(_OfTurn, frozen=True):
-    """What the last upstream response cost; it comes after the commands of that response."""
+    """What the last upstream response cost, after the commands of that response.
+
+    When an upstream response is cut, codex reports the one before it again; then `total`, the sum of the thread, is the
+    same as before.
+    """
 
     usage: TokenUsage
+    total: TokenUsage
 
 
 class ModelRerouted(_OfTurn, frozen=True):
@@ -324,6 +329,7 @@ class _OfAnyItem(_OfTurn, frozen=True):
 
 class _Usages(Shape, frozen=True):
     last: TokenUsage
+    total: TokenUsage
 
 
 class _UsageUpdated(_OfTurn, frozen=True):
@@ -358,7 +364,7 @@ def _item_completed(params: Any) -> ItemCompleted | None:
 
 def _usage_updated(params: Any) -> UsageUpdated:
     updated = convert(params, _UsageUpdated)
-    return UsageUpdated(updated.thread_id, updated.turn_id, updated.usages.last)
+    return UsageUpdated(updated.thread_id, updated.turn_id, updated.usages.last, updated.usages.total)
 
 
 def _reasoning_part_added(params: Any) -> ReasoningDelta:

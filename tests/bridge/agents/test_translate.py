@@ -80,7 +80,7 @@ def test_a_turn_is_translated_in_the_order_in_which_codex_works():
         started(message("", "final_answer", "item_15")),
         delta("All done.", "item_15"),
         completed(message("All done.", "final_answer", "item_15")),
-        used(),
+        used(2),
         ended(),
     ]
 
@@ -252,9 +252,7 @@ def test_a_message_that_a_retry_repeats_whole_is_passed_on_once():
 
 
 def test_the_same_message_in_two_upstream_responses_is_passed_on_twice():
-    events = translate(
-        completed(message("One", item_id="a")), used(), completed(message("One", item_id="b")), used(input=1)
-    )
+    events = translate(completed(message("One", item_id="a")), used(), completed(message("One", item_id="b")), used(2))
 
     assert [one for one in events if isinstance(one, TextDelta)] == [TextDelta("One"), TextDelta("One")]
 
@@ -299,6 +297,25 @@ def test_a_message_whose_end_differs_from_its_deltas_begins_again():
         MessageBegun("final_answer"),
         TextDelta("Next"),
     ]
+
+
+def test_a_response_that_was_cut_costs_nothing_and_its_messages_are_still_repeated():
+    """Codex reports the usage of the response before it again."""
+    events = translate(
+        used(),
+        completed(message("One", item_id="a")),
+        delta("Tw", "b"),
+        used(),
+        failed("Reconnecting... 1/2", will_retry=True),
+        delta("One", "c"),
+        completed(message("One", item_id="c")),
+        delta("Two", "d"),
+        completed(message("Two", item_id="d")),
+        used(2),
+    )
+
+    assert [one for one in events if isinstance(one, Used)] == [Used(USAGE), Used(USAGE)]
+    assert [one.text for one in events if isinstance(one, TextDelta)] == ["One", "Tw", "o"]
 
 
 def test_a_client_tool_is_called_and_ends_the_answer_when_nothing_more_comes():

@@ -94,8 +94,10 @@ def mcp_call(status: str = "completed", **more: Any) -> dict[str, Any]:
     }
 
 
-def used(**more: int) -> Event:
-    return event("thread/tokenUsage/updated", tokenUsage={"total": TOKENS, "last": {**TOKENS, **more}})
+def used(responses: int = 1) -> Event:
+    """The usage of the last of so many upstream responses, which all cost the same."""
+    total = {name: number * responses for name, number in TOKENS.items()}
+    return event("thread/tokenUsage/updated", tokenUsage={"total": total, "last": TOKENS})
 
 
 def failed(text: str, *, will_retry: bool) -> Event:

@@ -202,7 +202,7 @@ def test_an_item_without_its_id_is_malformed(wire: dict[str, Any], item: AgentIt
         (
             "thread/tokenUsage/updated",
             {"tokenUsage": {"total": {**TOKENS, "inputTokens": 9}, "last": TOKENS, "modelContextWindow": 258400}},
-            UsageUpdated("t", "u", TokenUsage(812, 768, 40, 16)),
+            UsageUpdated("t", "u", TokenUsage(812, 768, 40, 16), TokenUsage(9, 768, 40, 16)),
         ),
         ("item/agentMessage/delta", {"itemId": "m", "delta": "Hi"}, MessageDelta("t", "u", "m", "Hi")),
     ],
