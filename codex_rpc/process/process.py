@@ -20,6 +20,7 @@ import anyio
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.process.child import Child, Sink, spawn
+from codex_rpc.process.descendants import descendants_of, kill_survivors
 from codex_rpc.process.group import OWN_GROUP, signal_group
 
 logger = logging.getLogger(__name__)
@@ -181,7 +182,11 @@ class CodexProcess:
         return "\n".join(self._last_lines)
 
     async def stop(self) -> None:
-        """Close stdin, then send SIGTERM and SIGKILL to the whole process group; returns when the child has ended."""
+        """Close stdin, then send SIGTERM and SIGKILL to the whole process group; returns when the child has ended.
+
+        What it has started and left behind is killed, also outside its process group.
+        """
+        started = descendants_of(self.pid)
         for escalate in (self._child.close_stdin, self._terminate, self._kill):
             escalate()
             with anyio.move_on_after(EXIT_GRACE):
@@ -189,7 +194,8 @@ class CodexProcess:
                 break
         else:
             await self._child.wait()
-        signal_group(self._child, "SIGKILL")  # what the child started and left behind
+        signal_group(self._child, "SIGKILL")
+        kill_survivors(started)
         # Processes that left the group may still hold the other ends of the pipes.
         await self._child.close()
 

@@ -57,6 +57,13 @@ subprocess.Popen(stranger, start_new_session=True, stdout=subprocess.PIPE).stdou
 print('up', flush=True)
 time.sleep(20)
 """
+LEAVES_A_STRANGER = f"""
+import subprocess, sys
+stranger = [sys.executable, '-IS', '-c', {IGNORES_SIGTERM!r}]
+subprocess.Popen(stranger, start_new_session=True, stdout=subprocess.PIPE).stdout.readline()
+print('up', flush=True)
+sys.stdin.read()
+"""
 READS_A_BYTE_AND_CLOSES_STDIN = """
 import os, time
 os.read(0, 1)
@@ -334,8 +341,19 @@ async def test_a_child_is_stopped_though_another_process_holds_its_stdin_and_rea
         with anyio.move_on_after(0.01):
             await child.send(b"x" * 1_000_000)
 
-    with pytest.raises(BlockingIOError):  # The stranger still holds it.
-        os.read(lifeline, 1)
+    if sys.platform == "linux":
+        await is_released(lifeline)
+    else:
+        with pytest.raises(BlockingIOError):  # The stranger still holds it.
+            os.read(lifeline, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the processes that left their parent's group")
+async def test_a_process_that_left_the_group_of_the_child_is_stopped_with_it(tmp_path: Path, lifeline: int):
+    async with child_that(LEAVES_A_STRANGER, tmp_path) as child:
+        await read_until(child, b"up\n")
+
+    await is_released(lifeline)
 
 
 async def test_a_cancelled_block_stops_the_child(tmp_path: Path):
