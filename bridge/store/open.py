@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bridge.config import Settings
+from bridge.store.agent_turns import AgentTurnStore
 from bridge.store.conversations import ConversationStore
 from bridge.store.response import ResponseStore, StoreError
 from bridge.store.seal import KeyStore
@@ -23,6 +24,11 @@ class Store(ResponseStore, KeyStore, Protocol):
     @property
     def conversations(self) -> ConversationStore:
         """The conversations, which share the bounds of the store."""
+        ...
+
+    @property
+    def agent_turns(self) -> AgentTurnStore:
+        """The turns of agents, which share these bounds."""
         ...
 
 

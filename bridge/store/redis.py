@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from bridge.store.redis_agent_turns import RedisAgentTurns
 from bridge.store.redis_conversations import RedisConversations
 from bridge.store.response import Stored, StoreError
 from bridge.store.seal import new_key
@@ -32,6 +33,7 @@ class RedisStore:
         self._redis = redis
         self._longest = int(longest)
         self.conversations = RedisConversations(redis, PREFIX, self._longest, _result)
+        self.agent_turns = RedisAgentTurns(redis, PREFIX, self._longest, _result)
 
     async def put(self, stored: Stored) -> None:
         """Store a response, and keep the one that it continues for as long.

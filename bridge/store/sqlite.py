@@ -16,9 +16,10 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from bridge.store import sqlite_conversations
+from bridge.store import sqlite_agent_turns, sqlite_conversations
 from bridge.store.response import Stored, StoreError
 from bridge.store.seal import key_in_file, new_key
+from bridge.store.sqlite_agent_turns import SqliteAgentTurns
 from bridge.store.sqlite_conversations import SqliteConversations
 
 logger = logging.getLogger(__name__)
@@ -67,11 +68,15 @@ WHERE NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous = responses
 ORDER BY used, number LIMIT 1
 """
 
-_TOTAL = "SELECT (SELECT TOTAL(size) FROM responses) + (SELECT TOTAL(size) FROM conversations)"
+_TOTAL = """
+SELECT (SELECT TOTAL(size) FROM responses) + (SELECT TOTAL(size) FROM conversations)
++ (SELECT TOTAL(size) FROM agent_turns)
+"""
 
 _REMOVABLE = (
     (_LONGEST_UNUSED, "DELETE FROM responses WHERE number = ?"),
     (sqlite_conversations.LONGEST_UNUSED, sqlite_conversations.REMOVE),
+    (sqlite_agent_turns.LONGEST_UNUSED, sqlite_agent_turns.REMOVE),
 )
 
 _USE = "UPDATE responses SET used = :now WHERE id = :id AND NOT deleted"
@@ -98,6 +103,7 @@ class SqliteStore:
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"the store of responses {path} cannot be opened: {error}") from error
         self.conversations = SqliteConversations(lambda: self._database, self._run, now, self._make_room)
+        self.agent_turns = SqliteAgentTurns(lambda: self._database, self._run, now, self._make_room)
 
     async def put(self, stored: Stored) -> None:
         """Store a response; older ones are removed if the store is full.
@@ -182,13 +188,14 @@ class SqliteStore:
             self._make_room()
 
     def _make_room(self) -> None:
-        """Remove what is too old, then the longest unused responses and conversations until the rest is small enough.
+        """Remove what is too old, then what was not used for longest, until the rest is small enough.
 
         Part of a transaction that the caller has begun.
         """
         database, oldest = self._database, self._now() - self._longest
         self._remove(_OLD, oldest=oldest)
         database.execute(sqlite_conversations.REMOVE_OLD, (oldest,))
+        database.execute(sqlite_agent_turns.REMOVE_OLD, (oldest,))
         (total,) = database.execute(_TOTAL).fetchone()
         while total > self._most:
             candidates = [
@@ -261,7 +268,7 @@ def _connect(name: str) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA foreign_keys = ON")
-        database.executescript(_SCHEMA + sqlite_conversations.SCHEMA)
+        database.executescript(_SCHEMA + sqlite_conversations.SCHEMA + sqlite_agent_turns.SCHEMA)
     except sqlite3.Error:
         database.close()
         raise

@@ -327,7 +327,7 @@ def test_the_error_names_a_file_that_cannot_be_opened(tmp_path: Path, where: str
 async def test_a_full_disk_fails_new_responses_and_keeps_stored_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_SCHEMA", f"{sqlite.__dict__['_SCHEMA']} PRAGMA max_page_count = 12;")
+    monkeypatch.setattr(sqlite, "_SCHEMA", f"{sqlite.__dict__['_SCHEMA']} PRAGMA max_page_count = 16;")
     with opened(tmp_path / "store.db") as store:
         await store.put(stored("a"))
         with pytest.raises(StoreError, match="full"):

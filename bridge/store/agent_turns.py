@@ -1,0 +1,39 @@
+"""Where the turns of agents are found again: by a key that stands for the conversation up to that turn."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import orjson
+from msgspec import Struct, convert
+
+
+class StoredTurn(Struct, frozen=True):
+    """A finished turn of an agent on a thread that codex keeps."""
+
+    thread: str
+    turn: str
+    model: str
+    notes: str
+    """A digest of the system messages that the thread has."""
+
+    def dumped(self) -> bytes:
+        """Return it as JSON."""
+        return orjson.dumps([self.thread, self.turn, self.model, self.notes])
+
+    @classmethod
+    def loaded(cls, record: bytes) -> StoredTurn:
+        """Read what `dumped` returned."""
+        return cls(*convert(orjson.loads(record), tuple[str, str, str, str]))
+
+
+class AgentTurnStore(Protocol):
+    """Turns by key; a turn is kept for some time after its last use."""
+
+    async def put(self, key: str, turn: StoredTurn) -> None:
+        """Store a turn; it replaces another one with the same key."""
+        ...
+
+    async def get(self, key: str) -> StoredTurn | None:
+        """Return a turn; None if there is none with this key."""
+        ...
