@@ -17,6 +17,7 @@ import anyio
 from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bridge.agents.agents import Agents
 from bridge.codex.backend import Backend
 from bridge.codex.models import ModelNames
 from bridge.config import Settings
@@ -81,8 +82,9 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
             idle_timeout=settings.idle_timeout,
             join_deltas=backend_mode.join_deltas,
         )
-        names = ModelNames(settings.aliases, settings.model_names)
-        opener = Opener(backend, threads, backend_mode.exchanges, names)
+        names = ModelNames(settings.aliases, settings.model_names, tuple(agent.name for agent in settings.agents))
+        agents = Agents(settings, store.agent_turns)
+        opener = Opener(backend, threads, backend_mode.exchanges, names, agents)
         api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now(), catalogue=backend_mode.catalogue)
         ledger = Ledger(time.strftime("%Y-%m-%d"))
         background = Background(ledger)
@@ -92,7 +94,7 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
         conversations = Conversations(store, IDS_AND_CLOCK.unique, IDS_AND_CLOCK.now, settings)
         app = build_app(api, responses, conversations, sockets, status, page=Page(settings), settings=settings)
         tasks = (supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares)
-        async with running(*tasks), running(background.run):
+        async with running(*tasks), running(background.run, agents.run):
             yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission, background)
 
 

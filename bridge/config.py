@@ -31,6 +31,30 @@ DEFAULT_ADDRESS = ":11435"
 EXAMPLE_ADDRESS = "127.0.0.1:8000"
 
 
+class AgentSettings(Struct, frozen=True):
+    """A folder in which Codex works as an agent, and what it may do there."""
+
+    name: str
+    """The end of its model name, `codex-agent-NAME`."""
+    folder: str
+    """The folder's real path."""
+    write: bool = False
+    """Whether it may change files in the folder, except those of git."""
+    git: bool = False
+    """Whether it may change the files of git too, for example to commit."""
+    read: tuple[str, ...] = ()
+    """The real paths of further folders that it may read; `/` stands for the whole machine."""
+    network: bool = False
+    """Whether its commands may use the network."""
+    model: str | None = None
+    """Codex's name of the model; None is the default of the user's codex."""
+    mcp: bool = True
+    """Whether it has the user's MCP servers, which run outside the sandbox."""
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.folder}"
+
+
 class Settings(Struct, frozen=True):
     """All settings of a server. Times are in seconds, sizes in bytes."""
 
@@ -96,6 +120,23 @@ class Settings(Struct, frozen=True):
     """Speed factor of a replay: its pauses are divided by this; infinity removes them."""
     demo: bool = False
     """Whether recordings are replayed because codex is not logged in."""
+    agents: tuple[AgentSettings, ...] = ()
+    """The agents; the first one also has the name `codex-agent`. They require `api_key`."""
+    agent_activity: ActivityStyle = "reasoning_content"
+    """How a chat completion shows what an agent does; Cursor gets `text` instead of `reasoning_content`."""
+    agent_idle: float = 600
+    """How long the codex of the agents runs without a request."""
+    agent_time: float = 3600
+    """How long an agent may work on one answer."""
+
+    def __post_init__(self) -> None:
+        """Refuse agents that everybody on this machine could use.
+
+        Raises:
+            ValueError: there is an agent, but no API key.
+        """
+        if self.agents and not self.api_key:
+            raise ValueError("agents require an API key")
 
 
 DEFAULTS = Settings()

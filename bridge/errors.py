@@ -6,7 +6,7 @@ OpenAI API, always with all four keys.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
 
@@ -170,6 +170,48 @@ def unavailable(message: str, seconds: float = 1) -> ApiError:
     return ApiError(503, "server_error", "codex_unavailable", message, headers=retry_after(seconds))
 
 
+def sandbox_unavailable(reason: str) -> ApiError:
+    """Return a 503: Codex cannot confine the commands of an agent on this machine, so no agent runs."""
+    message = (
+        f"No agent can run on this machine, because the sandbox of Codex does not work here: {reason}. "
+        "docs/agents.md says what it needs."
+    )
+    return ApiError(503, "server_error", "sandbox_unavailable", message)
+
+
+def workspace_missing(name: str, folder: str) -> ApiError:
+    """Return a 503: the folder of an agent is gone."""
+    message = f"The folder of the agent {name!r} does not exist any more: {folder}. Restore it, or restart the server."
+    return ApiError(503, "server_error", "workspace_missing", message)
+
+
+def conversation_busy() -> ApiError:
+    """Return a 409: an agent still works on the previous request of this conversation."""
+    message = "The agent still works on an earlier request of this conversation. Wait for its answer, or cancel it."
+    return ApiError(409, "invalid_request_error", "conversation_busy", message)
+
+
+def workspace_busy(name: str, seconds: float) -> ApiError:
+    """Return a 429: another answer is being made that may change the files in the agent's folder."""
+    message = (
+        f"The agent {name!r} may change files, so it works on one answer at a time, and it has been busy for "
+        f"{seconds:g} seconds (--queue-patience). Try again later."
+    )
+    return ApiError(429, "rate_limit_error", "workspace_busy", message, headers=retry_after(seconds))
+
+
+def no_such_agent(name: str, available: list[str]) -> ApiError:
+    """Return a 404: the requested model can only be an agent, and there is no such agent."""
+    known = f"This server has: {', '.join(available)}." if available else "This server has no agents."
+    message = f"There is no agent {name!r}. {known} Agents are set up with --agent NAME=FOLDER, see docs/agents.md."
+    return ApiError(404, "invalid_request_error", MODEL_NOT_FOUND, message, "model")
+
+
+def not_for_agents(what: str, param: str) -> ApiError:
+    """Return a 400: the request asks for something that agents do not have."""
+    return invalid_request(f"An agent does not support {what}.", param, "unsupported_value")
+
+
 def upstream_failed(message: str) -> ApiError:
     """Return a 502: Codex or its upstream failed."""
     return ApiError(502, "server_error", "upstream_error", message)
@@ -203,6 +245,20 @@ def from_codex_error(error: CodexError) -> ApiError:
             return upstream_failed(f"The answer was not read in time: {error}.")
         case _:
             return upstream_failed(f"{error}.")
+
+
+NO_RETRY = {"x-should-retry": "false"}
+"""The header that keeps clients from repeating a request by themselves."""
+
+
+def not_repeated(error: ApiError) -> ApiError:
+    """Return the error of a request that must not be repeated by itself: an agent may already have acted on it."""
+    return replace(error, headers=error.headers | NO_RETRY)
+
+
+def may_be_repeated(error: ApiError) -> bool:
+    """Return whether the request may be repeated without asking the user."""
+    return not error.headers.items() >= NO_RETRY.items()
 
 
 def retry_after(seconds: float) -> dict[str, str]:

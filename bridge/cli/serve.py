@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import click
 
+from bridge.settings.agents import AgentTable
 from bridge.settings.server import key_from_file, server_settings, settings_of
 from bridge.settings.sources import NO_SETTINGS
 from bridge.tunnel.files import KEY_FILE, make_key
@@ -31,9 +32,17 @@ def show_settings(context: click.Context) -> None:
         source = context.get_parameter_source(param.name)
         if isinstance(value, Mapping):
             value = tuple(f"{name}={target}" for name, target in cast("Mapping[str, str]", value).items())
-        value = ", ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value
+        value = ", ".join(map(_shown, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else value
         shown = "***" if value and param.name in SECRETS else "-" if value in {None, ""} else value
         click.echo(f"{param.name:15} {shown!s:30} {SOURCES[source.name] if source else ''}")
+
+
+def _shown(value: object) -> str:
+    match value:
+        case (str(name), AgentTable(folder=folder)):
+            return f"{name}={folder}"
+        case _:
+            return str(value)
 
 
 @click.command(epilog="Example: codex-openai-proxy serve --addr 127.0.0.1:8000 --log-level debug")

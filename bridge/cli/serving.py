@@ -36,7 +36,7 @@ def run(settings: Settings, tunnel: str | None, cloudflared: str | None, *, demo
         click.ClickException: the server cannot start, or ended before it was stopped.
     """
     if demo and settings.record is settings.replay is None and anyio.run(is_logged_out, settings.codex):
-        settings = replace(settings, replay=str(shipped_cases()), demo=True, store=None)
+        settings = replace(settings, replay=str(shipped_cases()), demo=True, store=None, agents=())
     _check_certificate(settings)
     allow_descriptors()
     try:

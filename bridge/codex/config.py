@@ -80,13 +80,13 @@ def overruled(layers: Sequence[Config]) -> dict[str, Any]:
     """Return the settings that replace the preferences, and disable the MCP servers, of other configuration."""
     values: dict[str, Any] = {key: value for key, value in _NEUTRAL.items() if any(key in layer for layer in layers)}
     tables = [_table(layer, "mcp_servers") for layer in layers]
-    if servers := {name: _switched_off(_table(table, name)) for table in tables for name in table}:
+    if servers := {name: switched_off(_table(table, name)) for table in tables for name in table}:
         values["mcp_servers"] = servers
     return values
 
 
-def _switched_off(server: Config) -> dict[str, Any]:
-    """Give the server an address, which codex requires even if the user removes the server from the file."""
+def switched_off(server: Config) -> dict[str, Any]:
+    """Return an MCP server that is off; it has an address, which codex requires even if the file loses the server."""
     address = {"url": "http://127.0.0.1"} if "url" in server else {"command": "false"}
     return {**address, "enabled": False}
 

@@ -120,7 +120,7 @@ def prepare_home(real: Path, private: Path) -> CodexHome:
         OSError: the home cannot be written.
         ValueError: a config.toml cannot be read; the message names it.
     """
-    managed, user, system = map(_read, (MANAGED_CONFIG, real / CONFIG, SYSTEM_CONFIG))
+    managed, user, system = map(read_config, (MANAGED_CONFIG, real / CONFIG, SYSTEM_CONFIG))
     private.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_privately(private / CONFIG, _config_text(user, real))
     obstacle = ""
@@ -135,7 +135,12 @@ def prepare_home(real: Path, private: Path) -> CodexHome:
     return CodexHome(real if obstacle else private, private, foreign, provider_variables(user), obstacle)
 
 
-def _read(path: Path) -> Config:
+def read_config(path: Path) -> Config:
+    """Return the content of a config.toml; {} if there is none.
+
+    Raises:
+        ValueError: the file is not valid TOML; the message names it.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -87,7 +87,8 @@ class Launcher:
         self._codex = codex
         self._tap = tap
         self._check = check
-        self._trust = {} if ca_file is None else {"SSL_CERT_FILE": ca_file}
+        self.trust = {} if ca_file is None else {"SSL_CERT_FILE": ca_file}
+        """The environment variable that names those certificates."""
         self._real = real_home(os.environ)
         self._folder = state_folder() / "codex" / digest(self._real)
         self._private = self._folder / "home"
@@ -124,7 +125,7 @@ class Launcher:
         """
         codex = find_codex(self._codex)
         home = self.home()
-        env = child_environment(os.environ, home.path, home.variables) | self._trust
+        env = child_environment(os.environ, home.path, home.variables) | self.trust
         version = await self.version(codex, env)
         check_version(version, codex)
         if note := untested_note(version):
@@ -132,7 +133,7 @@ class Launcher:
         features: dict[str, bool] = {}
         if home.obstacle:
             _log_home(home)
-            private = child_environment(os.environ, home.private, home.variables) | self._trust
+            private = child_environment(os.environ, home.private, home.variables) | self.trust
             features = await self._default_features(codex, private)
         # Each codex program has its own catalogue.
         catalogue = self._folder / f"models-{digest(codex)}.json"

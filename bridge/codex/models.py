@@ -19,11 +19,17 @@ NAMED = ("gpt-5.2-codex", "gpt-5.1-codex-max", "gpt-5.1-codex-mini", "gpt-5.2")
 DEFAULT = "codex"
 """The name that always means the default model of the login, because named models retire."""
 
+AGENT = "codex-agent"
+"""The name of the first agent, and with `-NAME` that of each."""
+
 FAST = "fast"
 """The suffix for the model's fast service tier."""
 
 _SUFFIXES = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "ultra", FAST})
 """What is a suffix in every name. (`max` may be a part of a model's name.)"""
+
+_EFFORTS = tuple(sorted(_SUFFIXES - {FAST}))
+"""The efforts that may follow an agent's name; whether its model has them is left to codex."""
 
 PROVIDER = "openai/"
 """A prefix that some clients put before a model's name."""
@@ -39,6 +45,8 @@ class ModelChoice(Struct, frozen=True):
     """All service tiers of the model: display name in lower case → id."""
     efforts: tuple[str, ...] = ()
     """The reasoning efforts of the model; empty if they are not known."""
+    agent: str | None = None
+    """The agent that the name means; its `slug` is then empty, because its own settings choose the model."""
 
 
 def reverse(name: str) -> str:
@@ -53,14 +61,26 @@ def default_model(models: Sequence[Model]) -> Model | None:
     return next(iter((*marked, *named, *models)), None)
 
 
+def means_an_agent(name: str) -> bool:
+    """Return whether a name can only mean an agent, whether or not there is one of that name."""
+    return any(one.startswith(AGENT) for one in (_normal(name), reverse(_normal(name))))
+
+
 class ModelNames(Struct, frozen=True):
     """The names under which this server offers models; `aliases` are the user's own: name → what it stands for."""
 
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     style: NameStyle = "both"
+    agents: tuple[str, ...] = ()
+    """The names of the agents."""
+
+    def agent(self, name: str) -> str | None:
+        """Return the agent that a model name means; None if it means something else."""
+        choice = self.choose(name, ())
+        return choice.agent if choice else None
 
     def listed(self, models: Sequence[Model]) -> list[str]:
-        """Return the names to show to clients: the named models, `codex`, the aliases, then what codex lists.
+        """Return the names to show to clients: named models, `codex`, aliases, agents, then what codex lists.
 
         With the style `both`, the reversed names come first, then the same names plain.
         """
@@ -69,9 +89,9 @@ class ModelNames(Struct, frozen=True):
         return {"reversed": turned, "plain": plain, "both": [*turned, *plain]}[self.style]
 
     def offered(self, models: Sequence[Model]) -> list[str]:
-        """Return the plain names of what this login has: `codex`, the aliases, and the models that codex knows."""
+        """Return the plain names of what this login has: `codex`, aliases, agents, and the models of codex."""
         more = (model.slug for model in models if not model.hidden and model.slug not in NAMED)
-        return list(dict.fromkeys((DEFAULT, *self.aliases, *more)))
+        return list(dict.fromkeys((DEFAULT, *self.aliases, *self._agents(), *more)))
 
     def choose(self, name: str, models: Sequence[Model]) -> ModelChoice | None:
         """Return the model that a name means, in any case and with or without `openai/`; None if there is none.
@@ -82,8 +102,19 @@ class ModelNames(Struct, frozen=True):
         known = {model.slug.lower(): _choice(model) for model in models}
         if (default := default_model(models)) is not None:
             known.setdefault(DEFAULT, _choice(default))
+        known |= self._agents()
         targets = {name.lower(): target for name, target in self.aliases.items()}
         return _choose(_normal(name), known, targets, most_suffixes=2)
+
+    def listed_agents(self) -> list[str]:
+        """Return the plain names of the agents."""
+        return [*self._agents()]
+
+    def _agents(self) -> Mapping[str, ModelChoice]:
+        """Return the agents by model name: the first one, then each with its own name."""
+        named = [(f"{AGENT}-{agent}", agent) for agent in self.agents]
+        first = [(AGENT, agent) for agent in self.agents[:1]]
+        return {name: ModelChoice("", efforts=_EFFORTS, agent=agent) for name, agent in (*first, *named)}
 
 
 def looping_alias(aliases: Mapping[str, str]) -> str | None:

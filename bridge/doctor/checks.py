@@ -28,6 +28,7 @@ CHECKS = (
     Check("codex", "Codex", codex_checks.codex),
     Check("login", "Codex login", codex_checks.login, ("codex",)),
     Check("login-models", "Models of the login", codex_checks.models, ("codex", "login")),
+    Check("sandbox", "Sandbox of agents", codex_checks.sandbox, ("codex",)),
     Check("quota", "Quota of the plan", codex_checks.quota, ("codex", "login")),
     Check("port", "Port", server_checks.port),
     Check("models", "Local /models", server_checks.local_models, ("port",)),
@@ -46,7 +47,7 @@ CHECKS = (
 LONG_CHECKS = (Check("silence", "Public stream in silence", server_checks.silence, ("public-models", "stream")),)
 """Checks that take minutes."""
 
-INSIDE = frozenset({"codex", "login", "login-models", "quota", "cloudflared", "tunnel-config", "tunnel"})
+INSIDE = frozenset({"codex", "login", "login-models", "sandbox", "quota", "cloudflared", "tunnel-config", "tunnel"})
 """Ids of the checks that a running server can make itself."""
 
 

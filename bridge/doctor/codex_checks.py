@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from bridge.agents.sandbox import check_sandbox
 from bridge.codex.home import child_environment, real_home
 from bridge.codex.launch import Launcher, account_client
 from bridge.doctor.findings import Finding, fail, ok, skip, warn
@@ -18,6 +19,7 @@ from codex_rpc.wire.calls import account_read, model_list, rate_limits_read
 
 INSTALL = "npm install -g @openai/codex    (or: pip install openai-codex-cli-bin)"
 UPDATE = "npm install -g @openai/codex@latest    (or: pip install -U openai-codex-cli-bin)"
+ALLOW_NAMESPACES = "nothing without agents; otherwise allow unprivileged user namespaces, see docs/agents.md"
 REACH_CHATGPT = "make sure that this machine can reach chatgpt.com"
 
 
@@ -41,6 +43,18 @@ async def codex(subject: Subject) -> Finding:
     if names := " and ".join(home.instructions()):
         return warn(f"{found}; the model sees {names} in {home.path}: {home.obstacle}", f"rename {names} there")
     return ok(found)
+
+
+async def sandbox(subject: Subject) -> Finding:
+    """Check that codex can confine commands, which agents need."""
+    launch, env = Launcher(subject.codex), child_environment(os.environ, real_home(os.environ))
+    try:
+        executable = find_codex(subject.codex)
+        await launch.version(executable, env)  # creates the folder
+        await check_sandbox(executable, env, launch.cwd)
+    except CodexError as error:
+        return warn(f"the sandbox of Codex does not work, so agents cannot run: {error}", ALLOW_NAMESPACES)
+    return ok("Codex can confine the commands of agents")
 
 
 async def login(subject: Subject) -> Finding:

@@ -19,12 +19,13 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
+from bridge.agents.turns import AgentTurn
 from bridge.codex.models import reverse
 from bridge.conversation.events import Failed, Finished, TurnEvent
 from bridge.conversation.reasoning_owners import is_reasoning_refused
 from bridge.conversation.turns import Turn
 from bridge.conversation.warm_up import WarmUp
-from bridge.errors import CONTEXT_TOO_LONG, ApiError, from_codex_error, internal_error, unavailable
+from bridge.errors import CONTEXT_TOO_LONG, ApiError, from_codex_error, internal_error, may_be_repeated, unavailable
 from bridge.http.access import client_of
 from bridge.http.admission import Admission
 from bridge.openai.clients import as_shown
@@ -60,7 +61,7 @@ async def _nothing_to_settle() -> None:
 class AnswerPlan(Struct, frozen=True):
     """How to run and write an answer; times are in seconds."""
 
-    run: Callable[[], AbstractAsyncContextManager[Turn | WarmUp]]
+    run: Callable[[], AbstractAsyncContextManager[Turn | AgentTurn | WarmUp]]
     """Opens one of the answer's turns."""
     new_writer: Callable[[], Writer]
     headers: Mapping[str, str]
@@ -223,7 +224,9 @@ class Answer:
         try:
             await self._write_turns(body)
         except (ConnectionLostError, ApiError) as error:
-            may_help = isinstance(error, ConnectionLostError) or is_reasoning_refused(error)
+            may_help = isinstance(error, ConnectionLostError) or (
+                is_reasoning_refused(error) and may_be_repeated(error)
+            )
             if body.carries_content or not may_help:
                 raise
             logger.warning("repeating a request whose answer had not started: %s", error)

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from bridge.agents.agents import Place
 from bridge.codex.backend import Backend
 from bridge.codex.catalogue import client_models
 from bridge.config import Settings
@@ -25,6 +26,7 @@ from bridge.errors import (
     method_not_allowed,
     model_not_found,
     no_websocket,
+    not_for_agents,
     route_not_found,
 )
 from bridge.http.admission import Admission
@@ -39,10 +41,11 @@ from bridge.http.turn_opener import Opener
 from bridge.http.upgrade import Upgrades, upgrade_of
 from bridge.http.websocket import Sockets
 from bridge.openai.chat import request as chat_request
+from bridge.openai.chat.agent_answer import agent_writer
 from bridge.openai.chat.answer import ChatAnswer
 from bridge.openai.chat.completion import ChatCompletion
 from bridge.openai.chat.stream import ChatStream
-from bridge.openai.clients import as_shown, is_cursor
+from bridge.openai.clients import activity_of, as_shown, conversation_of, is_cursor
 from bridge.openai.models import model_list, model_object
 from bridge.openai.responses.input import Recent
 from bridge.openai.responses.object import PREFIX
@@ -116,6 +119,8 @@ class Api:
         name, display = chat.settings.model, settings.reasoning
         answer = ChatAnswer(answer_id, created, name, chat.choices, display, cursor, chat.old_calls)
         headers: dict[str, str] = {}
+        if self._opener.agent(chat.settings):
+            return self._by_agent(request, chat, answer, summary)
 
         def new_writer() -> ChatStream | ChatCompletion:
             return ChatStream(answer, usage_chunk=chat.usage_chunk) if chat.stream else ChatCompletion(answer)
@@ -141,6 +146,34 @@ class Api:
             overflow=(lambda: new_writer().overflow()) if cursor else None,
         )
         return exchange.around(Answer(plan, self._admission))
+
+    def _by_agent(
+        self, request: Request, chat: chat_request.ChatRequest, answer: ChatAnswer, summary: str | None
+    ) -> ASGIApp:
+        """Return the answer of an agent; `answer` describes the completion."""
+        if chat.choices > 1:
+            raise not_for_agents("more than one choice", "n")
+        style = activity_of(request.headers) or self._settings.agent_activity
+        if answer.cursor and style == "reasoning_content":
+            style = "text"
+        place, headers = Place(conversation=conversation_of(request.headers)), dict[str, str]()
+        plan = AnswerPlan(
+            run=partial(
+                self._opener.open_agent,
+                chat.settings,
+                chat.items,
+                headers,
+                place,
+                summary=summary,
+                ignored=chat.ignored,
+            ),
+            new_writer=partial(agent_writer, answer, style, stream=chat.stream, usage_chunk=chat.usage_chunk),
+            headers=headers,
+            patience=self._settings.head_patience if chat.stream else WHOLE_PATIENCE,
+            pause=self._settings.keep_alive,
+            cursor=answer.cursor,
+        )
+        return Answer(plan, self._admission)
 
 
 def build_app(

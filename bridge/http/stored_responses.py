@@ -14,12 +14,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bridge.agents.agents import Place
+from bridge.agents.turns import AgentTurn
 from bridge.config import Settings
 from bridge.conversation.prompt import Item
 from bridge.conversation.reasoning_owners import ReasoningOwners
 from bridge.conversation.turns import Turn
 from bridge.conversation.warm_up import WarmUp
-from bridge.errors import ApiError, invalid_request, response_not_found, store_failed, upstream_failed
+from bridge.errors import ApiError, invalid_request, not_for_agents, response_not_found, store_failed, upstream_failed
 from bridge.http.admission import Admission
 from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan, Writer
 from bridge.http.background import Background, Job
@@ -65,7 +67,7 @@ class _Running:
     """A response that is being generated; `output` is set when its answer is created."""
 
     output: ResponseOutput
-    turn: Turn | WarmUp | None = None
+    turn: Turn | AgentTurn | WarmUp | None = None
     job: Job | None = None
     """Its job if it runs in the background."""
     cancelled = False
@@ -75,7 +77,7 @@ class _Running:
         self.scope = anyio.CancelScope()
         """Cancels the answer."""
 
-    async def runs(self, turn: Turn | WarmUp) -> None:
+    async def runs(self, turn: Turn | AgentTurn | WarmUp) -> None:
         """Note the turn that generates it; a turn of a cancelled response is cancelled."""
         self.turn = turn
         if self.cancelled:
@@ -146,6 +148,8 @@ class Responses:
         if not parsed.generate:
             entry_of(request.scope).model = parsed.settings.model
             return self._answer(parsed, self._opener.unrecorded(), history, socket)
+        if self._opener.agent(parsed.settings):
+            _check_for_agent(parsed)
         exchange = self._opener.begin(request, body, *_turn_of(parsed), summary=parsed.summary)
         seal = await self._sealing.get() if parsed.compacts or exceeds_threshold(parsed) else None
         if parsed.background:
@@ -161,6 +165,8 @@ class Responses:
         body = await read_json(request, self._settings)
         parsed, _ = await self._read(read_body(body, CompactFields))
         entry_of(request.scope).model = parsed.settings.model
+        if self._opener.agent(parsed.settings):
+            raise not_for_agents("a compaction of its conversation", "model")
         settings, items = summary_settings(parsed.settings), to_summarise(parsed.items)
         exchange = self._opener.begin(request, body, settings, items, summary=NO_SUMMARY)
         seal, headers = await self._sealing.get(), dict[str, str]()
@@ -323,16 +329,21 @@ class Responses:
                 ignored=parsed.ignored,
             )
 
-        def opened() -> AbstractAsyncContextManager[Turn | WarmUp]:
+        def opened() -> AbstractAsyncContextManager[Turn | AgentTurn | WarmUp]:
             settings, items = _turn_of(parsed)
             if not parsed.generate:
                 return self._opener.warm_up(settings, items, headers, summary=parsed.summary, ignored=parsed.ignored)
+            if self._opener.agent(settings):
+                place = Place(parsed.previous, frame.id, parsed.conversation_id)
+                return self._opener.open_agent(
+                    settings, items, headers, place, summary=parsed.summary, ignored=parsed.ignored
+                )
             if seal is None or parsed.compacts:
                 return open_turn(settings, items)
             return compacted_first(parsed, open_turn, running.runs, compaction_id, seal)
 
         @asynccontextmanager
-        async def run() -> AsyncGenerator[Turn | WarmUp]:
+        async def run() -> AsyncGenerator[Turn | AgentTurn | WarmUp]:
             async with opened() as turn:
                 running.output.run_in(turn.prompt.tier)
                 if job is not None:
@@ -470,6 +481,18 @@ class Responses:
             self._note_reasoning(stored)
             found |= {item["id"]: item for item in input_items([stored])}
         return {item_id: found[item_id] for item_id in ids if item_id in found}
+
+
+def _check_for_agent(parsed: response_request.ResponseRequest) -> None:
+    """Refuse what an agent does not have.
+
+    Raises:
+        ApiError: 400, `param` names the field.
+    """
+    if parsed.background:
+        raise not_for_agents("background responses", "background")
+    if parsed.compacts:
+        raise not_for_agents("a compaction of its conversation", "input")
 
 
 def _turn_of(parsed: response_request.ResponseRequest) -> tuple[ModelSettings, tuple[Item, ...]]:

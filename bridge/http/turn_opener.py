@@ -9,14 +9,16 @@ from typing import Any
 
 from starlette.requests import Request
 
+from bridge.agents.agents import Agents, Place
+from bridge.agents.turns import AgentTurn
 from bridge.codex.backend import Backend, Session
-from bridge.codex.models import DEFAULT, ModelChoice, ModelNames, reverse
+from bridge.codex.models import DEFAULT, ModelChoice, ModelNames, means_an_agent, reverse
 from bridge.conversation.expected_history import Dialect
 from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.threads import Threads
 from bridge.conversation.turns import Turn
 from bridge.conversation.warm_up import WarmUp
-from bridge.errors import MODEL_NOT_FOUND, ApiError, model_not_found, model_refused
+from bridge.errors import MODEL_NOT_FOUND, ApiError, model_not_found, model_refused, no_such_agent, not_for_agents
 from bridge.openai.clients import is_cursor
 from bridge.openai.model_settings import ModelSettings
 from bridge.recordings.exchanges import Exchange, Exchanges, RecordedRequest
@@ -29,8 +31,11 @@ logger = logging.getLogger(__name__)
 class Opener:
     """Begins exchanges and opens turns for both dialects, chat completions and responses."""
 
-    def __init__(self, backend: Backend, threads: Threads, exchanges: Exchanges, names: ModelNames) -> None:
+    def __init__(
+        self, backend: Backend, threads: Threads, exchanges: Exchanges, names: ModelNames, agents: Agents | None = None
+    ) -> None:
         self.names = names
+        self._agents = agents
         self._backend = backend
         self._threads = threads
         self._exchanges = exchanges
@@ -47,18 +52,54 @@ class Opener:
     ) -> Exchange:
         """Return the exchange of a request: its recording or replay, its id and its clock. Arguments as for `open`.
 
+        Answers of agents are not recorded: they hold what is in files.
+
         Raises:
             ApiError: 404, the server replays recordings, and none matches this request.
         """
+        if self.agent(settings):
+            return self.unrecorded()
         recorded = RecordedRequest(request.scope["path"], body, is_cursor(request.headers))
         return self._exchanges.begin(
             recorded,
             lambda models: settings.prompt(items, self._choice(settings, models, {}, fall_back=fall_back), summary),
         )
 
+    def agent(self, settings: ModelSettings) -> bool:
+        """Return whether an agent answers a request."""
+        return self.names.agent(settings.model) is not None
+
     def unrecorded(self) -> Exchange:
         """Return the exchange of a request that needs no recording, because the model is not asked."""
         return Exchange(self._exchanges.ids_and_clock)
+
+    @asynccontextmanager
+    async def open_agent(
+        self,
+        settings: ModelSettings,
+        items: tuple[Item, ...],
+        headers: dict[str, str],
+        place: Place,
+        *,
+        summary: str | None,
+        ignored: tuple[str, ...] = (),
+    ) -> AsyncGenerator[AgentTurn]:
+        """Run the turn of an agent for the length of the block; arguments as for `open`.
+
+        Raises:
+            ApiError: 400, the request asks for something that agents do not have; 401, 404 and 503 as `open`.
+            CodexError: codex did not accept the prompt.
+        """
+        if settings.toolbox.specs():
+            raise not_for_agents("tools of the client", "tools")
+        stops, longest = settings.limits.stop, settings.limits.max_tokens
+        without_effect = (*(["stop"] if stops else []), *(["max_tokens"] if longest else []))
+        session, prompt = await self._prompt(settings, items, headers, summary, (*ignored, *without_effect))
+        choice = self._choice(settings, session.models, headers, fall_back=False)
+        assert self._agents is not None
+        assert choice.agent is not None
+        async with self._agents.answer(choice.agent, prompt, place) as turn:
+            yield turn
 
     @asynccontextmanager
     async def open(
@@ -110,7 +151,7 @@ class Opener:
         """
         session, prompt = await self._prompt(settings, items, headers, summary, ignored)
         # Some clients warm up before they know their tools, and a thread without these would be of no use.
-        if items or prompt.toolbox.specs():
+        if not self.agent(settings) and (items or prompt.toolbox.specs()):
             await self._threads.prepare(session, prompt)
         yield WarmUp(prompt, session.client.quota)
 
@@ -136,6 +177,8 @@ class Opener:
         self, settings: ModelSettings, models: Sequence[Model], headers: dict[str, str], *, fall_back: bool
     ) -> ModelChoice:
         choice = self.names.choose(settings.model, models)
+        if choice is None and means_an_agent(settings.model):
+            raise no_such_agent(settings.model, self.names.listed_agents())
         if choice is None and fall_back and (choice := self.names.choose(DEFAULT, models)):
             headers["x-codex-proxy-model"] = reverse(choice.slug)
             logger.warning("the model %r does not exist; using %s instead", settings.model, choice.slug)

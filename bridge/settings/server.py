@@ -13,6 +13,7 @@ import click
 from bridge.config import (
     DEFAULT_ADDRESS,
     DEFAULTS,
+    ActivityStyle,
     LogFormat,
     NameStyle,
     ReasoningDisplay,
@@ -21,6 +22,7 @@ from bridge.config import (
     parse_origin,
     state_folder,
 )
+from bridge.settings.agents import Agent, check_agents, check_exposure
 from bridge.settings.key_file import read_key
 from bridge.settings.sources import config_option, count, read_config_file, read_key_option, seconds, setting
 
@@ -207,6 +209,37 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         type=bool,
         metavar="BOOL",
     ),
+    setting(
+        "--agent",
+        "Folder in which Codex works as an agent, offered as the model `codex-agent-NAME`. Requires an API key. Can be "
+        "given several times; in the TOML file, a table [agents.NAME] with `folder`.",
+        name="agents",
+        type=Agent(),
+        multiple=True,
+        metavar="NAME=FOLDER",
+    ),
+    setting(
+        "--agent-write",
+        "Agent that may change the files in its folder. Can be given several times.",
+        multiple=True,
+        metavar="NAME",
+    ),
+    setting(
+        "--agent-public",
+        "Offer the agents through `--tunnel` too: who has the API key can then use them from anywhere.",
+        default=False,
+        type=bool,
+        metavar="BOOL",
+    ),
+    setting(
+        "--agent-activity",
+        "How a chat completion shows what an agent does: as reasoning, as text before the answer, as cards of Open "
+        "WebUI, or not at all. Cursor gets `text` instead of `reasoning_content`.",
+        default=DEFAULTS.agent_activity,
+        type=click.Choice(get_args(ActivityStyle)),
+    ),
+    seconds("--agent-time", "How long an agent may work on one answer.", DEFAULTS.agent_time),
+    seconds("--agent-idle", "How long the Codex of the agents runs without a request.", DEFAULTS.agent_idle),
     setting("--log-level", "How much to log.", default="info", type=click.Choice(LOG_LEVELS)),
     setting(
         "--log-format",
@@ -242,9 +275,12 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     if rest["record"] is not None and rest["replay"] is not None:
         raise click.UsageError("--record and --replay exclude each other: a replay has nothing new to record.")
     rest["aliases"] = rest["aliases"] or {}
+    rest["agents"] = check_agents(rest["agents"], rest.pop("agent_write"))
+    check_exposure(rest["agents"], rest["api_key"], values["tunnel"], public=rest.pop("agent_public"))
     file = None if store == IN_MEMORY else store or str(STORE_FILE)
     if rest["replay"] is not None:
         file = None  # do not mix recorded responses with the user's own
+        rest["agents"] = ()  # no codex runs
     return Settings(host=host, port=port, store=file, pace=math.inf if pace == "max" else float(pace), **rest)
 
 

@@ -33,11 +33,14 @@ def config_option(callback: Callable[[click.Context, click.Parameter, Path | Non
     )
 
 
-def setting(flag: str, help_text: str, **more: Any) -> Callable[[F], F]:
-    """Return an option that can also be set in the environment and in the TOML file, under the same name."""
-    name = flag.removeprefix("--").replace("-", "_")
+def setting(flag: str, help_text: str, *, name: str = "", **more: Any) -> Callable[[F], F]:
+    """Return an option that can also be set in the environment and in the TOML file, under the same name.
+
+    `name` is for an option whose name there is not that of the flag.
+    """
+    name = name or flag.removeprefix("--").replace("-", "_")
     shown = {"show_default": more.get("default") is not None}
-    return click.option(flag, help=help_text, envvar=ENVIRONMENT + name.upper(), **shown, **more)
+    return click.option(flag, name, help=help_text, envvar=ENVIRONMENT + name.upper(), **shown, **more)
 
 
 def seconds(flag: str, help_text: str, default: float) -> Callable[[F], F]:
@@ -86,4 +89,7 @@ def read_config_file(context: click.Context, _: click.Parameter, path: Path | No
     for param in context.command.params:
         if isinstance(param, click.Option) and param.multiple and isinstance(one := values.get(param.name or ""), str):
             values[param.name or ""] = [one]  # otherwise each character would be a value
+        if isinstance(param, click.Option) and param.multiple and isinstance(values.get(param.name or ""), dict):
+            table: dict[str, Any] = values[param.name or ""]
+            values[param.name or ""] = [*table.items()]
     context.default_map = values

@@ -7,7 +7,7 @@ the connection ends, everything that waits on it fails at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -22,7 +22,7 @@ from codex_rpc.errors import CodexError, ConnectionLostError, ProtocolError
 from codex_rpc.process.process import ByteStream
 from codex_rpc.quota import Quota, updated
 from codex_rpc.wire.approvals import ApprovalAsked
-from codex_rpc.wire.calls import initialize
+from codex_rpc.wire.calls import UNWANTED, initialize
 from codex_rpc.wire.delta_lines import DeltaLines
 from codex_rpc.wire.framing import LineSplitter
 from codex_rpc.wire.messages import ErrorResponse, Notification, Request, Response
@@ -231,17 +231,19 @@ async def connect(
     name: str,
     version: str,
     *,
+    unwanted: Sequence[str] = UNWANTED,
     read: ReadEvent = read_event,
     read_asked: ReadRequest = read_request,
 ) -> AsyncGenerator[Client]:
     """Shake hands over `stream` and yield a client that lives as long as the block.
 
-    `read` decides which notifications become events of a thread, and `read_asked` which requests; others are refused.
+    `unwanted` are the notifications that codex does not send to it. `read` decides which of the others become events
+    of a thread, and `read_asked` which requests; other requests are refused.
 
     Raises:
         CodexError: codex refused the handshake, or ended during it.
     """
     client = Client(stream, read, read_asked)
     async with running(client.read_to_the_end, client.write_forever):
-        client.start_session(await client.call(initialize(name, version)))
+        client.start_session(await client.call(initialize(name, version, unwanted)))
         yield client

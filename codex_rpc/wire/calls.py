@@ -102,9 +102,32 @@ class Model(Struct, frozen=True):
     """Whether codex uses it when the user names no model."""
 
 
-def initialize(name: str, version: str) -> Call[str]:
+class OpenThread(Struct, frozen=True):
+    """A thread that was started, resumed or forked."""
+
+    id: str
+    model: str
+    profile: str | None
+    """The id of the permission profile with which it runs."""
+
+
+class ThreadStatus(Shape, frozen=True):
+    """The field `status` of a thread."""
+
+    type: str
+
+
+class StoredThread(Shape, frozen=True):
+    """What codex says of a thread; `status.type` is `active` while a turn runs."""
+
+    id: str
+    status: ThreadStatus
+    parent: str | None = field(default=None, name="parentThreadId")
+
+
+def initialize(name: str, version: str, unwanted: Sequence[str] = UNWANTED) -> Call[str]:
     """The handshake; the result is codex's user agent, which contains its version."""
-    capabilities = {"experimentalApi": True, "optOutNotificationMethods": list(UNWANTED)}
+    capabilities = {"experimentalApi": True, "optOutNotificationMethods": list(unwanted)}
     params = {"clientInfo": {"name": name, "title": None, "version": version}, "capabilities": capabilities}
     return Call("initialize", params, lambda result: result["userAgent"])
 
@@ -169,6 +192,47 @@ def thread_start(params: Params) -> Call[str]:
     return Call("thread/start", params, lambda result: result["thread"]["id"])
 
 
+def agent_thread_start(params: Params) -> Call[OpenThread]:
+    """Open a thread that codex keeps on disk."""
+    return Call("thread/start", params, _open_thread)
+
+
+def thread_resume(thread_id: str, params: Params) -> Call[OpenThread]:
+    """Load a thread from disk; codex forgets the parameters that it was started with, so `params` has them all."""
+    return Call("thread/resume", {"threadId": thread_id, "excludeTurns": True, **params}, _open_thread)
+
+
+def thread_fork(thread_id: str, last_turn: str, params: Params) -> Call[OpenThread]:
+    """Copy a thread up to a turn into a new thread; `params` as for `thread_resume`."""
+    return Call(
+        "thread/fork", {"threadId": thread_id, "lastTurnId": last_turn, "excludeTurns": True, **params}, _open_thread
+    )
+
+
+def thread_read(thread_id: str) -> Call[StoredThread]:
+    """Read the state of a thread."""
+    return Call("thread/read", {"threadId": thread_id}, lambda result: convert(result["thread"], StoredThread))
+
+
+def threads_loaded() -> Call[tuple[str, ...]]:
+    """List the ids of the loaded threads."""
+    return Call("thread/loaded/list", {"limit": 1000}, lambda result: tuple(result["data"]))
+
+
+def last_turn(thread_id: str) -> Call[str | None]:
+    """Return the id of the thread's newest turn; None if it has none."""
+
+    def read(result: Any) -> str | None:
+        return result["data"][0]["id"] if result["data"] else None
+
+    return Call("thread/turns/list", {"threadId": thread_id, "limit": 1, "itemsView": "notLoaded"}, read)
+
+
+def background_terminals_clean(thread_id: str) -> Call[None]:
+    """Kill the commands of the thread that still run."""
+    return Call("thread/backgroundTerminals/clean", {"threadId": thread_id}, _nothing, ends=True)
+
+
 def thread_inject_items(thread_id: str, items: Sequence[Mapping[str, Any]]) -> Call[None]:
     """Append raw Responses items to the thread's history."""
     return Call("thread/inject_items", {"threadId": thread_id, "items": list(items)}, _nothing)
@@ -188,6 +252,11 @@ def turn_start(thread_id: str, **settings: Any) -> Call[str]:
 def turn_interrupt(thread_id: str, turn_id: str) -> Call[None]:
     """Stop a running turn."""
     return Call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id}, _nothing, ends=True)
+
+
+def _open_thread(result: Any) -> OpenThread:
+    profile: Params = result.get("activePermissionProfile") or {}
+    return OpenThread(result["thread"]["id"], result["model"], profile.get("id"))
 
 
 def _nothing(_: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import orjson
@@ -184,7 +184,13 @@ class Call:
         yield {"type": "response.output_item.done", "output_index": index, "item": self.item(item_id)}
 
 
-Output = Text | Thought | Call
+class Output(Protocol):
+    """What a response consists of."""
+
+    def item(self, item_id: str) -> dict[str, Any]: ...
+
+    def actions(self, item_id: str, index: int) -> Iterator[Action]: ...
+
 
 _numbers = itertools.count(1)
 

@@ -16,6 +16,7 @@ from bridge.codex.models import NAMED
 from bridge.doctor.checks import CHECKS
 from bridge.tunnel.config import NamedTunnel, config_text
 from tests.harness.account_server import AccountServer, account_server
+from tests.harness.agents import without_a_sandbox
 from tests.harness.cloudflared import write_stand_in
 from tests.harness.codex_home import write_home
 from tests.harness.program import Program, free_port, program, run
@@ -73,6 +74,7 @@ async def test_a_running_server_has_no_faults(server: Program) -> None:
     found = await doctor(port=server.port)
     assert faults(found) == set()
     assert found["chat"]["reason"].startswith("xedoc said 'ok', the first word after ")
+    assert found["sandbox"]["status"] == "ok"
     assert found["port"]["reason"] == f"{server.port} is used by this server"
     assert found["models"]["reason"].endswith("the first is xedoc-2.5-tpg")
     assert found["login-models"]["reason"].endswith(f"not for this login, and perhaps refused: {', '.join(NAMED)}")
@@ -104,6 +106,13 @@ async def test_a_missing_codex_is_found() -> None:
     assert "/nowhere/codex" in found["codex"]["reason"]
     assert "npm install -g @openai/codex" in found["codex"]["fix"]
     assert found["login"]["status"] == "skip"
+
+
+async def test_a_sandbox_that_does_not_work_is_a_warning(home: Path, tmp_path: Path) -> None:
+    del home
+    found = await doctor("--codex", without_a_sandbox(tmp_path), "--only", "sandbox")
+    assert (found["sandbox"]["status"], faults(found)) == ("warn", set())
+    assert "no namespaces here" in found["sandbox"]["reason"]
 
 
 async def test_a_codex_that_is_too_old(tmp_path: Path) -> None:

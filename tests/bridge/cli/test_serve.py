@@ -57,10 +57,21 @@ DEFAULTS = {
     "replay": ("-", "default"),
     "pace": ("1", "default"),
     "demo": ("False", "default"),
+    "agents": ("-", "default"),
+    "agent_write": ("-", "default"),
+    "agent_public": ("False", "default"),
+    "agent_activity": ("reasoning_content", "default"),
+    "agent_time": ("3600.0", "default"),
+    "agent_idle": ("600.0", "default"),
     "log_level": ("info", "default"),
     "log_format": ("human", "default"),
     "log_requests": ("False", "default"),
 }
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of a setting; that of the agents names one of them."""
+    return "--agent" if name == "agents" else f"--{name.replace('_', '-')}"
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +120,7 @@ def test_the_help_names_every_setting_and_its_default(flag: str) -> None:
     assert result.exit_code == 0
     options = re.split(r"\n  (?=-)", result.output)
     for name, (default, _) in DEFAULTS.items():
-        (text,) = [option for option in options if option.startswith(f"--{name.replace('_', '-')} ")]
+        (text,) = [option for option in options if option.startswith(f"{flag_of(name)} ")]
         if name == "log_level":
             assert "[error|warning|info|debug]" in text
         assert default == "-" or f"[default: {default.removesuffix('.0')}" in " ".join(text.split())
@@ -177,6 +188,12 @@ SETTINGS = {
     "replay": ("cases", "cases"),
     "pace": ("max", "max"),
     "demo": ("true", "True"),
+    "agents": ("site=/srv/site", "site=/srv/site"),
+    "agent_write": ("site", "site"),
+    "agent_public": ("true", "True"),
+    "agent_activity": ("text", "text"),
+    "agent_time": (0.1, "0.1"),
+    "agent_idle": (0.1, "0.1"),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
     "log_requests": ("true", "True"),
@@ -190,7 +207,7 @@ def test_every_setting_has_a_test_value() -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_can_come_from_any_source_and_no_key_is_shown(name: str, config_file: Path) -> None:
     value, shown = SETTINGS[name]
-    by_flag = serve("--print-config", f"--{name.replace('_', '-')}", str(value))
+    by_flag = serve("--print-config", flag_of(name), str(value))
     by_variable = serve("--print-config", env={name.upper(): str(value)})
     config_file.write_text(f"{name} = {value!r}\n")
     by_file = serve("--print-config")

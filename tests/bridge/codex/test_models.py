@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bridge.codex.models import NAMED, ModelChoice, ModelNames, looping_alias, reverse
+from bridge.codex.models import NAMED, ModelChoice, ModelNames, looping_alias, means_an_agent, reverse
 from bridge.config import NameStyle
 from codex_rpc.wire.calls import Model
 
@@ -206,3 +206,40 @@ def test_an_alias_means_its_model_with_effort_and_speed(name: str, choice: Model
 def test_aliases_that_lead_back_to_themselves_are_found(aliases: dict[str, str], loops: bool) -> None:
     assert (looping_alias(aliases) is not None) == loops
     assert ModelNames(aliases).choose("a", MODELS) is None
+
+
+AGENTS = ModelNames(agents=("site", "docs"))
+
+
+@pytest.mark.parametrize(
+    ("name", "agent", "effort"),
+    [
+        ("codex-agent", "site", None),
+        ("codex-agent-docs", "docs", None),
+        ("Codex-Agent-Docs-High", "docs", "high"),
+        ("openai/codex-agent-low", "site", "low"),
+        ("tnega-xedoc", "site", None),
+        ("hgih-scod-tnega-xedoc", "docs", "high"),
+    ],
+)
+def test_an_agent_has_a_model_name_with_an_effort(name: str, agent: str, effort: str | None) -> None:
+    choice = AGENTS.choose(name, MODELS)
+    assert choice is not None
+    assert (choice.agent, choice.effort, choice.slug) == (agent, effort, "")
+    assert AGENTS.agent(name) == agent
+    assert means_an_agent(name)
+
+
+def test_an_alias_may_stand_for_an_agent() -> None:
+    assert ModelNames({"helper": "codex-agent-docs-low"}, agents=("site", "docs")).agent("helper") == "docs"
+
+
+@pytest.mark.parametrize("name", ["codex", "gpt-6", "codex-agent-nowhere", "xedoc", "codex-high"])
+def test_other_names_mean_no_agent(name: str) -> None:
+    assert AGENTS.agent(name) is None
+    assert NAMES.agent("codex-agent") is None
+
+
+def test_agents_are_listed_after_the_aliases() -> None:
+    assert AGENTS.offered(MODELS)[:4] == ["codex", "codex-agent", "codex-agent-site", "codex-agent-docs"]
+    assert not [name for name in NAMES.listed(MODELS) if "agent" in name or "tnega" in name]

@@ -1,0 +1,137 @@
+"""One answer of an agent: reads the events of its turn, and limits its time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Literal
+
+from bridge.agents.translate import AgentTranslator
+from bridge.conversation.events import Failed, Finished, MessageBegun, TextDelta, TurnEvent
+from bridge.conversation.prompt import Prompt
+from bridge.errors import from_codex_error, not_repeated
+from bridge.openai.chat.activity import without_marks
+from codex_rpc.client.client import Client
+from codex_rpc.client.inbox import Inbox
+from codex_rpc.errors import CodexError, RequestRefusedError
+from codex_rpc.quota import Quota
+from codex_rpc.wire.calls import turn_interrupt
+from codex_rpc.wire.protocol import Event, ModelRerouted
+
+logger = logging.getLogger(__name__)
+
+COMMENTARY = "commentary"
+"""The phase of a message that says what the agent is about to do."""
+
+BLANK_LINE = "\n\n"
+"""Separates the messages of an answer in the chat dialect."""
+
+
+class AgentTurn:
+    """A running turn of an agent, with what `bridge.http` uses of `bridge.conversation.turns.Turn`."""
+
+    def __init__(
+        self, client: Client, inbox: Inbox, ids: tuple[str, str], prompt: Prompt, *, folder: str, longest: float
+    ) -> None:
+        """`ids` are those of the thread and the turn; `longest` is how long it may run, in seconds from now."""
+        self._client = client
+        self._inbox = inbox
+        self._translator = AgentTranslator(prompt.toolbox, folder)
+        self._longest = longest
+        self._deadline = asyncio.get_running_loop().time() + longest
+        self._cancelled = False
+        self._answers: list[list[str]] = []
+        """The texts of the messages that are not commentary."""
+        self._commentary: list[list[str]] = []
+        self._message: list[str] = []
+        """The text of the current message, which is the last of one of these lists."""
+        self.prompt = prompt
+        self.thread_id, self.turn_id = ids
+        self.thread_outcome = ""
+        self.rerouted_to: str | None = None
+        self.outcome: Literal["running", "complete", "failed"] = "running"
+
+    @property
+    def quota(self) -> Quota:
+        """The account's quota as codex last reported it."""
+        return self._client.quota
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The forms in which a client may send the answer back: its last message, or all of them.
+
+        Without an answer, the last commentary takes its place.
+        """
+        texts = ["".join(pieces) for pieces in self._answers or self._commentary[-1:]]
+        said = [without_marks(text).rstrip() for text in texts if text]
+        return tuple(dict.fromkeys((said[-1], BLANK_LINE.join(said)))) if said else ("",)
+
+    async def next_events(self) -> list[TurnEvent]:
+        """Wait for the next events and return all that have arrived.
+
+        Raises:
+            ApiError: codex ended; the request must not be repeated by itself, because the agent may have acted.
+        """
+        try:
+            while True:
+                arrived = await self._inbox.take(self._deadline, joined=True)
+                events = self._translator.feed(self._mine(arrived)) if arrived else await self._out_of_time()
+                if events:
+                    return self._passed_on(events)
+        except CodexError as error:
+            raise not_repeated(from_codex_error(error)) from error
+
+    async def cancel(self) -> None:
+        """Stop the agent; the turn then ends with `Finished("cancelled")`, unless it has ended already.
+
+        Raises:
+            CodexError: codex did not stop it.
+        """
+        self._cancelled = True
+        await self._interrupt()
+
+    async def _out_of_time(self) -> list[TurnEvent]:
+        logger.warning("an agent worked for %g s, the limit (--agent-time); its turn is interrupted", self._longest)
+        await self._interrupt()
+        return [*self._translator.close(), Finished("length")]
+
+    async def _interrupt(self) -> None:
+        try:
+            await self._client.call(turn_interrupt(self.thread_id, self.turn_id))
+        except RequestRefusedError as refusal:
+            logger.debug("the turn had ended: %s", refusal)
+
+    def _mine(self, arrived: Iterable[Event]) -> list[Event]:
+        """Return the events of this turn; commands of earlier turns may still report their end."""
+        mine: list[Event] = []
+        for event in arrived:
+            if isinstance(event, ModelRerouted) and event.to_model != self.rerouted_to:
+                self.rerouted_to = event.to_model
+                logger.warning("the upstream answers with the model %r instead", event.to_model)
+            elif getattr(event, "turn_id", None) == self.turn_id:
+                mine.append(event)
+        return mine
+
+    def _passed_on(self, events: list[TurnEvent]) -> list[TurnEvent]:
+        for event in events:
+            match event:
+                case MessageBegun(phase=phase):
+                    self._message = []
+                    (self._commentary if phase == COMMENTARY else self._answers).append(self._message)
+                case TextDelta(text):
+                    self._message.append(text)
+                case _:
+                    pass
+        match events[-1]:
+            case Failed() if self._cancelled:
+                events = [*events[:-1], Finished("cancelled")]
+                self.outcome = "failed"
+            case Failed(error):
+                events = [*events[:-1], Failed(not_repeated(error))]
+                self.outcome = "failed"
+            case Finished(reason):
+                self.outcome = "complete" if reason in {"stop", "length"} else "failed"
+            case _:
+                pass
+        return events

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.agents.profile import READING, WORKING, Surroundings, permissions, thread_params, turn_params
+from bridge.config import AgentSettings
+
+AROUND = Surroundings(("/codex",), ("/skills",), ("/home/auth.json",), {"mcp_servers": {"mine": {"command": "x"}}})
+
+
+def files(**may: Any) -> dict[str, Any]:
+    return permissions(AgentSettings("site", "/srv/site", **may), AROUND)["filesystem"]
+
+
+def test_an_agent_reads_its_folder_and_what_codex_needs() -> None:
+    assert files() == {
+        ":minimal": "read",
+        "/codex": "read",
+        "/skills": "read",
+        ":workspace_roots": {".": "read"},
+        "/home/auth.json": "deny",
+    }
+
+
+@pytest.mark.parametrize("read", [("/",), ("/home/auth.json",)])
+def test_secrets_are_denied_whatever_may_be_read(read: tuple[str, ...]) -> None:
+    assert files(read=read)["/home/auth.json"] == "deny"
+
+
+def test_a_thread_is_opened_with_read_access_and_a_turn_gets_the_rest() -> None:
+    agent = AgentSettings("site", "/srv/site", write=True, git=True, network=True)
+    params = thread_params(agent, AROUND, "gpt-6")
+    profiles = params["config"]["permissions"]
+    assert params["permissions"] == READING
+    assert profiles[READING]["filesystem"][":workspace_roots"] == {".": "read"}
+    assert turn_params()["permissions"] == WORKING
+    assert profiles[WORKING]["filesystem"][":workspace_roots"] == {".": "write", ".git": "write"}
+    assert profiles[WORKING]["network"] == {"enabled": True}
+
+
+def test_mcp_servers_of_the_user_can_be_switched_off() -> None:
+    on, off = (thread_params(AgentSettings("site", "/srv", mcp=mcp), AROUND, None) for mcp in (True, False))
+    assert "mcp_servers" not in on["config"]
+    assert off["config"]["mcp_servers"]["mine"]["enabled"] is False
+    assert "model" not in on

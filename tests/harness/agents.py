@@ -1,0 +1,111 @@
+"""The proxy with an agent, its folder, and a scripted model that works in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.config import AgentSettings
+from codex_rpc.process.process import find_codex
+from tests.harness.proxy import Proxy, proxy
+from tests.harness.script import Action, Call, Reply, Text, reply
+from tests.harness.upstream import Upstream
+
+KEY = "the-key-of-the-agents"
+AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+
+DIRECT = "gpt-5.5"
+"""A model that calls Codex's tools directly."""
+
+CODE_MODE = "gpt-5.6-sol"
+"""A model that has one tool, which runs scripts that call the others."""
+
+BOTH_MODES = pytest.mark.parametrize("agent_model", [DIRECT, CODE_MODE], ids=["direct", "code-mode"])
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A call of the tool that runs a script."""
+
+    source: str
+    call_id: str = "call_1"
+
+    def item(self, item_id: str) -> dict[str, Any]:
+        call = {"type": "custom_tool_call", "id": item_id, "call_id": self.call_id, "name": "exec"}
+        return {**call, "input": self.source, "status": "completed"}
+
+    def actions(self, item_id: str, index: int) -> Iterator[Action]:
+        opened = {**self.item(item_id), "input": "", "status": "in_progress"}
+        yield {"type": "response.output_item.added", "output_index": index, "item": opened}
+        yield {"type": "response.output_item.done", "output_index": index, "item": self.item(item_id)}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message with a phase, in two pieces."""
+
+    text: str
+    phase: str | None
+
+    def item(self, item_id: str) -> dict[str, Any]:
+        return {**Text((self.text,)).item(item_id), "phase": self.phase}
+
+    def actions(self, item_id: str, index: int) -> Iterator[Action]:
+        half = len(self.text) // 2
+        for action in Text((self.text[:half], self.text[half:])).actions(item_id, index):
+            if isinstance(action, dict) and "item" in action:
+                yield {**action, "item": {**action["item"], "phase": self.phase}}
+            else:
+                yield action
+
+
+def runs(model: str, command: str, *, before: Sequence[Said] = (), **arguments: Any) -> Reply:
+    """Return the reply of a model of this name that says something and runs a command."""
+    asked = json.dumps({"cmd": command, **arguments})
+    if model == DIRECT:
+        return reply(*before, Call("exec_command", asked))
+    return reply(*before, Script(f"text(JSON.stringify(await tools.exec_command({asked})))"))
+
+
+def tool_outputs(upstream: Upstream) -> str:
+    """Return all that the model has read of its tools, as one text."""
+    kinds = {"function_call_output", "custom_tool_call_output"}
+    return "\n".join(
+        json.dumps(item["output"], ensure_ascii=False).replace("\\n", "\n")
+        for item in upstream.conversation()
+        if item["type"] in kinds
+    )
+
+
+def without_a_sandbox(folder: Path) -> str:
+    """Return the path of a codex whose sandbox does not work on this machine."""
+    real, wrapper = find_codex(os.environ.get("CODEX_UNDER_TEST")), folder / "codex"
+    fails = '[ "$1" = sandbox ] && { echo "no namespaces here" >&2; exit 8; }'
+    wrapper.write_text(f'#!/bin/sh\n{fails}\nexec {real} "$@"\n')
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
+@asynccontextmanager
+async def agent_proxy(
+    upstream: Upstream,
+    home: Path,
+    folder: Path,
+    model: str = DIRECT,
+    *,
+    settings: dict[str, Any] | None = None,
+    **may: Any,
+) -> AsyncGenerator[Proxy]:
+    """Run the proxy with the agent `site` in a folder; its client sends the key."""
+    folder.mkdir(exist_ok=True)
+    agent = AgentSettings("site", str(folder.resolve()), model=model, **may)
+    async with proxy(upstream, home, agents=(agent,), api_key=KEY, **(settings or {})) as running:
+        running.client.headers.update(AUTHORIZED)
+        yield running
