@@ -24,6 +24,7 @@ import yaml
 
 from bridge.cli import main
 from bridge.cli.serve import serve
+from tests.harness.agents import needs_sandbox
 from tests.harness.cloudflared import write_stand_in
 from tests.harness.program import free_port
 from tests.harness.services import redis_server
@@ -34,6 +35,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN = [page for page in PAGES if page.name != "README.zh-CN.md"]
 """Pages to run. A translation shows the same code (`test_settings.py` compares it), so it is run once."""
+NEEDS = {"agents.md": needs_sandbox}
+"""What the commands of a page need of the machine."""
 STAND_INS = ("aider", "docker", "launchctl", "llm", "loginctl", "pip", "systemctl", "uv")
 """Programs that cannot run here; only their calls are checked."""
 NOT_RUN = {
@@ -163,7 +166,7 @@ def checkout(folder: Path) -> Generator[Path]:
     yield copy
 
 
-@pytest.mark.parametrize("page", RUN, ids=[page.name for page in RUN])
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name, marks=NEEDS.get(page.name, ())) for page in RUN])
 async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp_path: Path) -> None:
     address = machine["CODEX_OPENAI_PROXY_ADDR"]
     here_is = {

@@ -12,13 +12,13 @@ import anyio
 import pytest
 
 from codex_rpc.process.process import find_codex
-from tests.harness.agents import AUTHORIZED, BOTH_MODES, DIRECT, Said, agent_proxy, runs
+from tests.harness.agents import AUTHORIZED, BOTH_MODES, DIRECT, Said, agent_proxy, needs_sandbox, runs
 from tests.harness.proxy import Proxy, Stream, user
 from tests.harness.script import Call, Hold, Received, Reply, Usage, begun, http_error, reply
 from tests.harness.upstream import Upstream
 from tests.harness.websocket import websocket
 
-pytestmark = pytest.mark.anyio
+pytestmark = needs_sandbox
 
 
 def assistant(text: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tests.harness.agents import (
     KEY,
     Script,
     agent_proxy,
+    needs_sandbox,
     runs,
     tool_outputs,
     without_a_sandbox,
@@ -31,7 +32,7 @@ from tests.harness.proxy import Proxy, user
 from tests.harness.script import Call, Hold, Received, Reply, begun, reply
 from tests.harness.upstream import Upstream
 
-pytestmark = pytest.mark.anyio
+pytestmark = needs_sandbox
 
 PATIENCE = 20.0
 
