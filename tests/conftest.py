@@ -23,6 +23,10 @@ IN_TURN = (
 """Tests that start or look for cloudflared run one at a time, because its metrics ports are few and fixed."""
 
 
+MOST_PROCESSES = 8
+"""Each process imports and collects all tests, so many of them gain nothing."""
+
+
 class InTurn(LoadScopeScheduling):
     """Spreads tests over the worker processes, but runs the tests in `IN_TURN` in a single one.
 
@@ -36,6 +40,11 @@ class InTurn(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> InTurn:
     """Return the scheduler; a pytest-xdist hook."""
     return InTurn(config, log)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Use one process more than there are processors, because many tests wait; a pytest-xdist hook."""
+    return min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
