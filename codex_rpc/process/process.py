@@ -20,7 +20,7 @@ import anyio
 from codex_rpc.background import running
 from codex_rpc.errors import CodexNotFoundError, CodexTooOldError
 from codex_rpc.process.child import Child, Sink, spawn
-from codex_rpc.process.descendants import descendants_of, kill_survivors
+from codex_rpc.process.descendants import descendants_of, kill_survivors, members_of_session
 from codex_rpc.process.group import OWN_GROUP, signal_group
 
 logger = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ class CodexProcess:
         else:
             await self._child.wait()
         signal_group(self._child, "SIGKILL")
-        kill_survivors(started)
+        kill_survivors([*started, *members_of_session(self.pid)])
         # Processes that left the group may still hold the other ends of the pipes.
         await self._child.close()
 

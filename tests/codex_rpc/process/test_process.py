@@ -64,6 +64,13 @@ subprocess.Popen(stranger, start_new_session=True, stdout=subprocess.PIPE).stdou
 print('up', flush=True)
 sys.stdin.read()
 """
+DIES_AND_LEAVES_A_STRANGER = f"""
+import os, subprocess, sys
+stranger = [sys.executable, '-IS', '-c', {IGNORES_SIGTERM!r}]
+subprocess.Popen(stranger, process_group=0, stdout=subprocess.PIPE).stdout.readline()
+print('up', flush=True)
+os.kill(os.getpid(), 9)
+"""
 READS_A_BYTE_AND_CLOSES_STDIN = """
 import os, time
 os.read(0, 1)
@@ -352,6 +359,16 @@ async def test_a_child_is_stopped_though_another_process_holds_its_stdin_and_rea
 async def test_a_process_that_left_the_group_of_the_child_is_stopped_with_it(tmp_path: Path, lifeline: int):
     async with child_that(LEAVES_A_STRANGER, tmp_path) as child:
         await read_until(child, b"up\n")
+
+    await is_released(lifeline)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the processes that left their parent's group")
+async def test_a_process_that_left_the_group_is_stopped_though_the_child_died_first(tmp_path: Path, lifeline: int):
+    async with child_that(DIES_AND_LEAVES_A_STRANGER, tmp_path) as child:
+        await read_until(child, b"up\n")
+        with anyio.fail_after(5):
+            await child.read(lambda _: None)
 
     await is_released(lifeline)
 
