@@ -64,7 +64,7 @@ def _escaped(text: bytes) -> bytes:
 
 def pieces(text: str) -> Sequence[str]:
     """Cut a text so that no part takes more than `LONGEST_PIECE` bytes as JSON; an empty text is one part."""
-    if len(text) * _LONGEST_CHARACTER <= LONGEST_PIECE or len(orjson.dumps(text)) <= LONGEST_PIECE:
+    if len(text) * _LONGEST_CHARACTER <= LONGEST_PIECE or len(json_line(text)) <= LONGEST_PIECE:
         return (text,)
     middle = len(text) // 2
     return (*pieces(text[:middle]), *pieces(text[middle:]))

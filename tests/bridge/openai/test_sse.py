@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
@@ -70,6 +70,7 @@ def test_a_text_that_is_escaped_for_a_line_comes_back(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.text(), st.integers(0, 9000))
+@example("\u0085", 3000)
 def test_the_pieces_of_a_text_are_small_and_join_to_it(text: str, times: int) -> None:
     parts = sse.pieces(text * times)
     assert "".join(parts) == text * times
