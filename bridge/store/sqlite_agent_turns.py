@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
-
 from bridge.store.agent_turns import StoredTurn
-from bridge.store.sqlite_conversations import Run
+from bridge.store.shared_database import SharedDatabase
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS agent_turns (
@@ -30,20 +27,8 @@ ON CONFLICT (key) DO UPDATE SET used = excluded.used, size = excluded.size, reco
 _GET = "UPDATE agent_turns SET used = ? WHERE key = ? RETURNING record"
 
 
-class SqliteAgentTurns:
-    """Turns in a database; the arguments are those of `SqliteConversations`."""
-
-    def __init__(
-        self,
-        connection: Callable[[], sqlite3.Connection],
-        run: Run,
-        now: Callable[[], float],
-        make_room: Callable[[], None],
-    ) -> None:
-        self._connection = connection
-        self._run = run
-        self._now = now
-        self._make_room = make_room
+class SqliteAgentTurns(SharedDatabase):
+    """Turns in the database of the responses."""
 
     async def put(self, key: str, turn: StoredTurn) -> None:
         """Store a turn; it replaces another one with the same key.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
 
 import orjson
 
 from bridge.store.conversations import Conversation
 from bridge.store.response import Item
-
-T = TypeVar("T")
+from bridge.store.shared_database import SharedDatabase
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS conversations (
@@ -54,29 +52,8 @@ WHERE conversation = (SELECT number FROM conversations WHERE id = ?) AND id = ? 
 """
 
 
-class Run(Protocol):
-    """Runs work on the database in a worker thread; its failures become StoreError."""
-
-    def __call__(self, work: Callable[[], T], /) -> Coroutine[Any, Any, T]: ...
-
-
-class SqliteConversations:
-    """Conversations in a database; `make_room` removes what is too old or too much, in a transaction of the caller.
-
-    `connection` returns the database at this moment; another one replaces a file that was deleted.
-    """
-
-    def __init__(
-        self,
-        connection: Callable[[], sqlite3.Connection],
-        run: Run,
-        now: Callable[[], float],
-        make_room: Callable[[], None],
-    ) -> None:
-        self._connection = connection
-        self._run = run
-        self._now = now
-        self._make_room = make_room
+class SqliteConversations(SharedDatabase):
+    """Conversations in the database of the responses."""
 
     async def put(self, conversation: Conversation) -> None:
         """Store a conversation; one with the same id keeps its items.
