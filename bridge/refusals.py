@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from bridge.errors import CONTEXT_TOO_LONG, HOW_TO_LOG_IN, USAGE_LIMIT, ApiError, retry_after
 from bridge.json_values import decode_json
-from codex_rpc.wire.protocol import CodexFailure
+from codex_rpc.wire.events import CodexFailure
 
 SOME_TIME = 60
 """Seconds after which a client may repeat a request that was refused with 429, if no better time is known."""

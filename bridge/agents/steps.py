@@ -27,7 +27,7 @@ from codex_rpc.wire.agent_items import (
     Sleep,
     SubAgentActivity,
 )
-from codex_rpc.wire.protocol import PlanUpdated
+from codex_rpc.wire.events import PlanUpdated
 
 CODEX = "codex"
 """The name of the server that codex's own tools belong to."""

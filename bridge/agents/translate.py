@@ -5,8 +5,6 @@
 3. What still runs when the answer ends is ended here, as incomplete.
 4. A retry of codex repeats text, which is not passed on again. A message whose text it changes begins again: the work
    of an agent is worth more than the beginning of a message, at which chat mode would end the answer.
-5. Codex does not say here when an upstream response is complete: after a call of a client's tool, whoever reads the
-   events decides by a pause that nothing more comes, and takes `suspend`. The usage then comes with the next answer.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bridge.agents.approvals import shown
 from bridge.agents.bounded_text import BoundedText
 from bridge.agents.steps import begun, done, plan_step
 from bridge.conversation.events import (
@@ -25,18 +22,15 @@ from bridge.conversation.events import (
     StepBegun,
     StepDone,
     TextDelta,
-    ToolCall,
     TurnEvent,
     Used,
 )
 from bridge.conversation.prompt import Item
 from bridge.conversation.repeated_text import Messages, Repeated, Summary
-from bridge.conversation.tools import Toolbox
 from bridge.conversation.translate import ending, reasoned
 from bridge.refusals import from_codex_failure, is_permanent
 from codex_rpc.wire.agent_items import AgentItem, AgentMessage, AgentReasoning, SearchAction, WebSearch
-from codex_rpc.wire.approvals import ApprovalAsked
-from codex_rpc.wire.protocol import (
+from codex_rpc.wire.events import (
     CommandOutput,
     ErrorReported,
     Event,
@@ -46,7 +40,6 @@ from codex_rpc.wire.protocol import (
     PlanUpdated,
     ReasoningDelta,
     TokenUsage,
-    ToolCallAsked,
     TurnCompleted,
     UsageUpdated,
 )
@@ -56,11 +49,10 @@ _PHASES = {"commentary": "commentary", "partial_answer": "commentary", "final_an
 
 
 class AgentTranslator:
-    """Translates one answer: from the start or resumption of a turn to its end or suspension."""
+    """Translates one answer, which is one turn."""
 
-    def __init__(self, toolbox: Toolbox, folder: str) -> None:
-        """`toolbox` has the client's tools; `folder` is the real path of the agent's folder."""
-        self._toolbox = toolbox
+    def __init__(self, folder: str) -> None:
+        """`folder` is the real path of the agent's folder."""
         self._folder = folder
         self._messages = Messages()
         self._reasoning = Summary()
@@ -74,16 +66,6 @@ class AgentTranslator:
         self._plans = 0
         self._total: TokenUsage | None = None
         """The usage of the thread as it was last reported."""
-        self._calls: set[str] = set()
-        self.approvals: set[str] = set()
-        """The ids of the questions that were passed on; whoever reads the events declines the others."""
-        self.items: list[Item] = []
-        """The complete messages."""
-
-    @property
-    def calls(self) -> int:
-        """The number of calls of the client's tools that the model has made."""
-        return len(self._calls)
 
     def feed(self, events: Iterable[Event]) -> list[TurnEvent]:
         """Return the translated events, up to the first `Finished` or `Failed`, after which nothing more may be fed."""
@@ -103,10 +85,6 @@ class AgentTranslator:
                 case PlanUpdated():
                     self._plans += 1
                     out += self._at_once(plan_step(event, f"plan-{self._plans}"))
-                case ToolCallAsked():
-                    out += self._asked(event)
-                case ApprovalAsked():
-                    out += self._approval(event)
                 case UsageUpdated(usage=usage, total=total) if total != self._total:
                     self._total = total
                     self._messages.end_response()
@@ -122,10 +100,6 @@ class AgentTranslator:
             if out and isinstance(out[-1], Finished | Failed):
                 break
         return out
-
-    def suspend(self) -> list[TurnEvent]:
-        """Return the end of an answer that waits for the client: for outputs of its tools, or for approvals."""
-        return [*self.close(), Finished("tool_calls")] if self._calls or self.approvals else []
 
     def close(self) -> list[TurnEvent]:
         """End what still runs, with its output so far; for an answer that ends for another reason than the turn's."""
@@ -188,24 +162,8 @@ class AgentTranslator:
         if isinstance(rest, Repeated) or not item.text:
             return []
         said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": item.text}]}
-        self.items.append({**said, "phase": phase} if phase else said)
-        return [*opened, *([TextDelta(rest)] if rest else []), ItemDone(self.items[-1])]
-
-    def _asked(self, event: ToolCallAsked) -> list[TurnEvent]:
-        call = self._toolbox.call_to_client(event.tool, event.arguments, event.namespace)
-        if call is None or event.call_id in self._calls:
-            return []
-        self._calls.add(event.call_id)
-        tool, arguments = call
-        namespace, name = tool.path
-        return [ToolCall(event.call_id, name, arguments, tool.kind, namespace)]
-
-    def _approval(self, event: ApprovalAsked) -> list[TurnEvent]:
-        asked = shown(event, self._running)
-        if asked is None:
-            return []
-        self.approvals.add(asked.approval_id)
-        return [asked]
+        done = ItemDone({**said, "phase": phase} if phase else said)
+        return [*opened, *([TextDelta(rest)] if rest else []), done]
 
 
 def _phase(item: AgentMessage) -> str | None:

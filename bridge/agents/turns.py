@@ -17,7 +17,7 @@ from codex_rpc.client.inbox import Inbox
 from codex_rpc.errors import CodexError, RequestRefusedError
 from codex_rpc.quota import Quota
 from codex_rpc.wire.calls import turn_interrupt
-from codex_rpc.wire.protocol import Event, ModelRerouted
+from codex_rpc.wire.events import Event, ModelRerouted
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class AgentTurn:
         """`ids` are those of the thread and the turn; `longest` is how long it may run, in seconds from now."""
         self._client = client
         self._inbox = inbox
-        self._translator = AgentTranslator(prompt.toolbox, folder)
+        self._translator = AgentTranslator(folder)
         self._longest = longest
         self._deadline = asyncio.get_running_loop().time() + longest
         self._cancelled = False

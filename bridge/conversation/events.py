@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
@@ -10,7 +9,7 @@ from msgspec import Struct
 from bridge.conversation.prompt import Item
 from bridge.conversation.tools import Kind
 from bridge.errors import ApiError
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 FinishReason: TypeAlias = Literal["stop", "length", "content_filter", "tool_calls", "cancelled"]
 
@@ -78,16 +77,6 @@ class StepDone(Struct, frozen=True):
     is_complete: bool = True
 
 
-class Asked(Struct, frozen=True):
-    """An agent asks whether it may do something; the next request of the client answers. Fields as in StepBegun."""
-
-    approval_id: str
-    server: str
-    name: str
-    arguments: Mapping[str, Any]
-    """Those of the step, and the `reason`."""
-
-
 class ItemDone(Struct, frozen=True):
     """A message, a reasoning item or a web search of the model is complete: the item as upstream sent it.
 
@@ -122,7 +111,6 @@ TurnEvent: TypeAlias = (
     | MessageBegun
     | StepBegun
     | StepDone
-    | Asked
     | ToolCall
     | ItemDone
     | Used

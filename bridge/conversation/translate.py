@@ -33,9 +33,8 @@ from bridge.conversation.tools import Tool, Toolbox
 from bridge.errors import upstream_failed
 from bridge.json_values import json_object
 from bridge.refusals import from_codex_failure, is_permanent
-from codex_rpc.wire import protocol
 from codex_rpc.wire.arguments import codex_can_parse
-from codex_rpc.wire.protocol import (
+from codex_rpc.wire.events import (
     CodexFailure,
     CompactionStarted,
     ErrorReported,
@@ -47,6 +46,7 @@ from codex_rpc.wire.protocol import (
     ToolCallAsked,
     TurnCompleted,
 )
+from codex_rpc.wire.events import ReasoningDelta as CodexReasoningDelta
 
 _INCOMPLETE = re.compile(r"Incomplete response returned, reason: (\w+)")
 """Codex's message for an upstream `response.incomplete`, for which it has no error kind."""
@@ -93,7 +93,7 @@ class Translator:
             match event:
                 case MessageDelta(item_id=item_id, text=text, pieces=pieces):
                     out += self._delta(item_id, text, pieces)
-                case protocol.ReasoningDelta(item_id=item_id, text=text):
+                case CodexReasoningDelta(item_id=item_id, text=text):
                     out += [] if self._messages.is_partial else reasoned(self._reasoning, item_id, text)
                 case RawItemCompleted(item=item):
                     out += self._item_completed(item)

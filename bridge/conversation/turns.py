@@ -22,7 +22,7 @@ from codex_rpc.client.inbox import Inbox
 from codex_rpc.errors import RequestRefusedError
 from codex_rpc.quota import Quota
 from codex_rpc.wire.calls import turn_interrupt
-from codex_rpc.wire.protocol import (
+from codex_rpc.wire.events import (
     ErrorReported,
     Event,
     ModelRerouted,
@@ -31,9 +31,8 @@ from codex_rpc.wire.protocol import (
     ToolCallAsked,
     TurnCompleted,
     Warned,
-    tool_call_failure,
-    tool_call_result,
 )
+from codex_rpc.wire.protocol import tool_call_failure, tool_call_result
 
 logger = logging.getLogger(__name__)
 

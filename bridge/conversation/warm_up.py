@@ -7,7 +7,7 @@ from msgspec import Struct
 from bridge.conversation.events import Finished, TurnEvent, Used
 from bridge.conversation.prompt import Prompt
 from codex_rpc.quota import Quota
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 
 class WarmUp(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.openai.clients import OVERFLOW_TOKENS
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 NO_USAGE = TokenUsage(0, 0, 0, 0)
 

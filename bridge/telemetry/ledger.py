@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from bridge.conversation.events import ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 RECENT = 100
 """How many answers are kept after they end."""

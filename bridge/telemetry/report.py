@@ -11,7 +11,7 @@ from bridge.refusals import seconds_named
 from bridge.telemetry.ledger import Day, Ledger, RequestLogEntry
 from codex_rpc.quota import Quota, RateLimit, Window, exhausted_until
 from codex_rpc.wire.calls import Account
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 _ACCOUNT_TYPES = {"apiKey": "an OpenAI API key", "amazonBedrock": "Amazon Bedrock"}
 

@@ -21,30 +21,18 @@ from codex_rpc.client.outgoing import Outgoing
 from codex_rpc.errors import CodexError, ConnectionLostError, ProtocolError
 from codex_rpc.process.process import ByteStream
 from codex_rpc.quota import Quota, updated
-from codex_rpc.wire.approvals import ApprovalAsked
 from codex_rpc.wire.calls import UNWANTED, initialize
 from codex_rpc.wire.delta_lines import DeltaLines
+from codex_rpc.wire.events import AccountChanged, Event, LoginCompleted, MessageDelta, QuotaReported
 from codex_rpc.wire.framing import LineSplitter
 from codex_rpc.wire.messages import ErrorResponse, Notification, Request, Response
 from codex_rpc.wire.peer import Peer
-from codex_rpc.wire.protocol import (
-    AccountChanged,
-    Event,
-    LoginCompleted,
-    MessageDelta,
-    QuotaReported,
-    ToolCallAsked,
-    read_event,
-    read_request,
-)
+from codex_rpc.wire.protocol import read_event, read_request
 
 logger = logging.getLogger(__name__)
 
 ReadEvent: TypeAlias = Callable[[str, Any], Event | None]
 """Reads a notification by its method and parameters: `read_event` or `read_agent_event`."""
-
-ReadRequest: TypeAlias = Callable[[Request], ToolCallAsked | ApprovalAsked | None]
-"""Reads a request of codex: `read_request` or `read_agent_request`."""
 
 LAST_OUTPUT = 1.0
 """Seconds. When codex stops reading, the process has usually ended and its output ends within this time."""
@@ -53,13 +41,10 @@ LAST_OUTPUT = 1.0
 class Client(Caller):
     """The calls and the events of one byte stream. Made by `connect`."""
 
-    def __init__(
-        self, stream: ByteStream, read: ReadEvent = read_event, read_asked: ReadRequest = read_request
-    ) -> None:
+    def __init__(self, stream: ByteStream, read: ReadEvent = read_event) -> None:
         super().__init__(Peer(), Outgoing(stream))
         self._stream = stream
         self._read_event = read
-        self._read_request = read_asked
         self._inboxes: dict[str, Inbox] = {}
         self._delta_lines = DeltaLines()
         self._ended = anyio.Event()
@@ -210,7 +195,7 @@ class Client(Caller):
 
     def _asked(self, request: Request, size: int) -> None:
         try:
-            asked = self._read_request(request)
+            asked = read_request(request)
             if asked is not None and (inbox := self._inboxes.get(asked.thread_id)):
                 inbox.put(asked, size)
                 return
@@ -233,17 +218,16 @@ async def connect(
     *,
     unwanted: Sequence[str] = UNWANTED,
     read: ReadEvent = read_event,
-    read_asked: ReadRequest = read_request,
 ) -> AsyncGenerator[Client]:
     """Shake hands over `stream` and yield a client that lives as long as the block.
 
     `unwanted` are the notifications that codex does not send to it. `read` decides which of the others become events
-    of a thread, and `read_asked` which requests; other requests are refused.
+    of a thread.
 
     Raises:
         CodexError: codex refused the handshake, or ended during it.
     """
-    client = Client(stream, read, read_asked)
+    client = Client(stream, read)
     async with running(client.read_to_the_end, client.write_forever):
         client.start_session(await client.call(initialize(name, version, unwanted)))
         yield client

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 
 from codex_rpc.errors import CodexError, InboxOverflowError
-from codex_rpc.wire.protocol import Event, MessageDelta
+from codex_rpc.wire.events import Event, MessageDelta
 
 MAX_WAITING = 32 * 1024 * 1024
 """Bytes of wire lines. A consumer that lets so much wait has stopped reading; only its own turn fails."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import orjson
 
-from codex_rpc.wire.protocol import MessageDelta
+from codex_rpc.wire.events import MessageDelta
 
 _BEFORE = b'"delta":"'
 _AFTER = b'"},"emittedAtMs":'

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import HOW_TO_LOG_IN, USAGE_LIMIT
 from bridge.refusals import from_codex_failure, is_permanent, refuses_model, seconds_named
-from codex_rpc.wire.protocol import CodexFailure, FailureDetails
+from codex_rpc.wire.events import CodexFailure, FailureDetails
 
 URL = ", url: http://127.0.0.1:9999/v1/responses, cf-ray: 8f2-FRA, request id: req_1"
 CHANGE = "Change the request before you repeat it."

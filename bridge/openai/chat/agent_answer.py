@@ -22,7 +22,6 @@ from bridge.conversation.events import (
     StepBegun,
     StepDone,
     TextDelta,
-    ToolCall,
     TurnEvent,
 )
 from bridge.conversation.prompt import Item
@@ -136,7 +135,7 @@ class Activity:
                 yield from self._block(step_card(event) if self._cards else step_markdown(event))
             case ItemDone(item):
                 yield from self._item(item)
-            case ToolCall() | Failed():
+            case Failed():
                 yield from self._close()
                 yield event
             case Finished(reason):

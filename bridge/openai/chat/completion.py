@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 
 from bridge.conversation.events import (
-    Asked,
     Failed,
     Finished,
     ItemDone,
@@ -66,7 +65,7 @@ class ChatCompletion:
                 case ToolCall():
                     one.text.append(one.blocks.close())
                     one.calls.append(event)
-                case ItemDone() | MessageBegun() | StepBegun() | StepDone() | Asked():
+                case ItemDone() | MessageBegun() | StepBegun() | StepDone():
                     pass
                 case Used(usage):
                     self._usage += usage

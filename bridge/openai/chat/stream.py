@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bridge.conversation.events import (
-    Asked,
     Failed,
     Finished,
     ItemDone,
@@ -92,7 +91,7 @@ class ChatStream:
                 one.calls += 1
                 deltas = self._answer.call_deltas(event, one.calls - 1)
                 return self._closing(one) + b"".join(self._chunk(one, delta) for delta in deltas)
-            case ItemDone() | MessageBegun() | StepBegun() | StepDone() | Asked():
+            case ItemDone() | MessageBegun() | StepBegun() | StepDone():
                 return b""
             case Used(usage):
                 self._usage += usage

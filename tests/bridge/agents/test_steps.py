@@ -149,9 +149,9 @@ def test_a_call_of_an_mcp_tool_keeps_its_server_and_its_result(more: dict[str, A
         ({"type": "sleep", "durationMs": 1500}, "sleep", {"milliseconds": 1500}, ""),
         ({"type": "contextCompaction"}, "compact", {}, ""),
         (
-            {"type": "subAgentActivity", "kind": "started", "agentThreadId": "t2", "agentPath": "/root/look"},
+            {"type": "subAgentActivity", "kind": "started", "agentThreadId": "t2", "agentPath": "/agents/look"},
             "sub_agent",
-            {"agent": "/root/look", "activity": "started"},
+            {"agent": "/agents/look", "activity": "started"},
             "",
         ),
     ],
@@ -161,7 +161,7 @@ def test_other_work_of_codex_is_a_step(wire: dict[str, Any], name: str, argument
 
 
 def test_what_is_no_work_is_no_step():
-    asked = {"type": "subAgentActivity", "id": "a", "kind": "interacted", "agentThreadId": "t", "agentPath": "/root"}
+    asked = {"type": "subAgentActivity", "id": "a", "kind": "interacted", "agentThreadId": "t", "agentPath": "/agents"}
 
     assert done(item(asked), FOLDER) is None
     assert begun(item({"type": "agentMessage", "id": "m", "text": "Hi"}), FOLDER) is None

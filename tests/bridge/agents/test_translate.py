@@ -15,18 +15,13 @@ from bridge.conversation.events import (
     StepBegun,
     StepDone,
     TextDelta,
-    ToolCall,
     TurnEvent,
     Used,
 )
-from bridge.conversation.tools import Tool, Toolbox
-from codex_rpc.wire.messages import Request
-from codex_rpc.wire.protocol import Event, TokenUsage, ToolCallAsked
+from codex_rpc.wire.events import Event, TokenUsage
 from tests.bridge.agents.wire import (
     FOLDER,
     PATCH,
-    THREAD,
-    TURN,
     command,
     completed,
     delta,
@@ -39,15 +34,14 @@ from tests.bridge.agents.wire import (
     used,
 )
 
-BOX = Toolbox((Tool.function("client_lookup", "Looks.", {}),))
 USAGE = TokenUsage(812, 768, 40, 16)
 SHELL = {"command": "cd sub && cat a.txt | head -3; echo 'it''s'; exit 3", "cwd": "."}
 
 
 def translate(*events: Event) -> list[TurnEvent]:
     """Return the translation of the events, without the completed messages; it must not depend on how they arrive."""
-    whole = AgentTranslator(BOX, FOLDER).feed(events)
-    single = AgentTranslator(BOX, FOLDER)
+    whole = AgentTranslator(FOLDER).feed(events)
+    single = AgentTranslator(FOLDER)
     assert [str(one) for each in events for one in single.feed([each])][: len(whole)] == [str(one) for one in whole]
     return [one for one in whole if not (isinstance(one, ItemDone) and one.item["type"] == "message")]
 
@@ -57,13 +51,8 @@ def said(text: str, phase: str | None) -> ItemDone:
     return ItemDone({**item, "phase": phase} if phase else item)
 
 
-def asked(call_id: str = "call_5", tool: str = "client_lookup") -> ToolCallAsked:
-    request = Request(0, "item/tool/call", {})
-    return ToolCallAsked(THREAD, TURN, call_id, tool, {"key": "k"}, request=request)
-
-
 def test_a_turn_is_translated_in_the_order_in_which_codex_works():
-    translator = AgentTranslator(BOX, FOLDER)
+    translator = AgentTranslator(FOLDER)
     events = [
         started({"type": "reasoning", "id": "item_2", "summary": [], "content": []}),
         event("item/reasoning/summaryPartAdded", itemId="item_2", summaryIndex=0),
@@ -102,7 +91,6 @@ def test_a_turn_is_translated_in_the_order_in_which_codex_works():
         Used(USAGE),
         Finished("stop"),
     ]
-    assert [item["phase"] for item in translator.items] == ["commentary", "final_answer"]
 
 
 def test_steps_that_run_at_once_keep_their_ids():
@@ -185,7 +173,7 @@ def test_what_still_runs_at_the_end_is_incomplete_and_has_its_output_so_far():
 
 
 def test_an_answer_that_ends_otherwise_can_close_what_runs_once():
-    translator = AgentTranslator(BOX, FOLDER)
+    translator = AgentTranslator(FOLDER)
     translator.feed([started(command())])
 
     assert translator.close() == [StepDone("call_1", "codex", "shell", SHELL, is_complete=False)]
@@ -201,7 +189,7 @@ def test_output_of_a_command_that_is_not_known_is_skipped():
     [("partial_answer", "commentary"), ("final_answer", "final_answer"), (None, None), ("new", None)],
 )
 def test_a_message_has_a_phase_that_clients_know(phase: str | None, shown: str | None):
-    translator = AgentTranslator(BOX, FOLDER)
+    translator = AgentTranslator(FOLDER)
 
     assert translator.feed([started(message("", phase)), delta("Hi"), completed(message("Hi", phase))]) == [
         MessageBegun(shown),
@@ -258,7 +246,7 @@ def test_the_same_message_in_two_upstream_responses_is_passed_on_twice():
 
 
 def test_a_message_whose_text_a_retry_changes_begins_again_and_what_runs_goes_on():
-    translator = AgentTranslator(BOX, FOLDER)
+    translator = AgentTranslator(FOLDER)
     events = translator.feed(
         [
             started(command()),
@@ -283,7 +271,6 @@ def test_a_message_whose_text_a_retry_changes_begins_again_and_what_runs_goes_on
         said("Help is near", "commentary"),
     ]
     assert isinstance(events[-1], StepDone)
-    assert [item["content"][0]["text"] for item in translator.items] == ["Help is near"]
 
 
 def test_a_message_whose_end_differs_from_its_deltas_begins_again():
@@ -316,21 +303,6 @@ def test_a_response_that_was_cut_costs_nothing_and_its_messages_are_still_repeat
 
     assert [one for one in events if isinstance(one, Used)] == [Used(USAGE), Used(USAGE)]
     assert [one.text for one in events if isinstance(one, TextDelta)] == ["One", "Tw", "o"]
-
-
-def test_a_client_tool_is_called_and_ends_the_answer_when_nothing_more_comes():
-    translator = AgentTranslator(BOX, FOLDER)
-
-    assert translator.suspend() == []
-    assert translator.feed([started(command()), asked(), asked()])[1:] == [
-        ToolCall("call_5", "client_lookup", '{"key": "k"}')
-    ]
-    assert translator.calls == 1
-    assert [type(one) for one in translator.suspend()] == [StepDone, Finished]
-
-
-def test_a_call_of_a_tool_that_the_client_does_not_have_is_not_passed_on():
-    assert translate(asked(tool="rm")) == []
 
 
 def test_a_failed_turn_fails_the_answer():

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from codex_rpc.wire.protocol import Event, read_agent_event
+from codex_rpc.wire.events import Event
+from codex_rpc.wire.protocol import read_agent_event
 
 FOLDER = "/w/site"
 THREAD, TURN = "thread_1", "turn_1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from codex_rpc.wire.protocol import (
+from codex_rpc.wire.events import (
     CodexFailure,
     ErrorReported,
     FinishedTurn,

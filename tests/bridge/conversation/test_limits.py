@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bridge.conversation.events import Failed, Finished, ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
 from bridge.conversation.limits import Limiter, Limits
 from bridge.errors import upstream_failed
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 CALL = ToolCall("c1", "look", "{}")
 USED = Used(TokenUsage(1, 0, 1, 0))

@@ -23,8 +23,8 @@ from codex_rpc.client.client import Client
 from codex_rpc.client.inbox import Inbox
 from codex_rpc.errors import CodexError, RequestRefusedError
 from codex_rpc.wire.calls import Account, Call
+from codex_rpc.wire.events import Event, ToolCallAsked, Warned
 from codex_rpc.wire.messages import Request
-from codex_rpc.wire.protocol import Event, ToolCallAsked, Warned
 from tests.bridge.conversation import codex_events
 from tests.bridge.conversation.codex_events import TURN, ended, used
 

@@ -22,7 +22,7 @@ from bridge.conversation.events import (
 )
 from bridge.conversation.tools import Tool, Toolbox
 from bridge.conversation.translate import UNDECLARED_CALLS, Translator
-from codex_rpc.wire.protocol import (
+from codex_rpc.wire.events import (
     CodexFailure,
     CompactionStarted,
     ErrorReported,

@@ -28,8 +28,7 @@ from codex_rpc.client.client import Client
 from codex_rpc.client.inbox import Inbox
 from codex_rpc.errors import ConnectionLostError
 from codex_rpc.wire.calls import Call, turn_interrupt
-from codex_rpc.wire.messages import Request
-from codex_rpc.wire.protocol import (
+from codex_rpc.wire.events import (
     CodexFailure,
     Event,
     FinishedTurn,
@@ -39,9 +38,9 @@ from codex_rpc.wire.protocol import (
     ToolCallAsked,
     TurnCompleted,
     Warned,
-    tool_call_failure,
-    tool_call_result,
 )
+from codex_rpc.wire.messages import Request
+from codex_rpc.wire.protocol import tool_call_failure, tool_call_result
 from tests.bridge.conversation import codex_events as codex
 from tests.bridge.conversation.codex_events import THREAD, TURN, delta, ended, reported, used
 

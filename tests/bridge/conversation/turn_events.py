@@ -23,7 +23,7 @@ from bridge.conversation.prompt import Item
 from bridge.conversation.tools import Tool, Toolbox
 from bridge.errors import ApiError, invalid_request, unavailable, upstream_failed
 from bridge.openai.responses.items import read_input
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 TEXTS = st.text(max_size=8)
 SOURCES = st.just("") | st.uuids().map(lambda made: f"rs_{made.hex}")

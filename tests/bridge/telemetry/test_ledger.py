@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from bridge.conversation.events import Finished, ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
 from bridge.telemetry.ledger import BOUNDS, ENTRY, RECENT, Durations, Ledger, RequestLogEntry, entry_of
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 USAGE = TokenUsage(10, 4, 5, 2)
 

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.telemetry.ledger import RequestLogEntry
 from bridge.telemetry.logs import LogFormat, configure_logs, log_request, request_line
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 ANSWER = RequestLogEntry(
     id="req_1",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from bridge.telemetry.ledger import Ledger, RequestLogEntry
 from bridge.telemetry.metrics import ServerState, exposition
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 IDLE = ServerState(codex_up=False, codex_starts=0, threads={}, answers={}, quota={})
 

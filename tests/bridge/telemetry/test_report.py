@@ -7,7 +7,7 @@ from bridge.telemetry.ledger import RequestLogEntry
 from bridge.telemetry.report import account_report, entry_report, quota_headers, quota_report, with_quota
 from codex_rpc.quota import Quota, RateLimit, Window
 from codex_rpc.wire.calls import Account
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 QUOTA: Quota = {
     "codex": RateLimit("codex", None, "plus", Window(42.5, 300, 1000), Window(130, None, None)),

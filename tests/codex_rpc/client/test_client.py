@@ -29,7 +29,6 @@ from codex_rpc.errors import (
 )
 from codex_rpc.process.child import Sink
 from codex_rpc.wire.agent_items import ContextCompaction
-from codex_rpc.wire.approvals import ApprovalAsked
 from codex_rpc.wire.calls import (
     UNWANTED,
     Account,
@@ -42,9 +41,7 @@ from codex_rpc.wire.calls import (
     turn_interrupt,
     turn_start,
 )
-from codex_rpc.wire.framing import LineSplitter
-from codex_rpc.wire.messages import Request, Response
-from codex_rpc.wire.protocol import (
+from codex_rpc.wire.events import (
     Event,
     FinishedTurn,
     ItemCompleted,
@@ -52,10 +49,10 @@ from codex_rpc.wire.protocol import (
     MessageDelta,
     ToolCallAsked,
     TurnCompleted,
-    read_agent_event,
-    read_agent_request,
-    tool_call_result,
 )
+from codex_rpc.wire.framing import LineSplitter
+from codex_rpc.wire.messages import Request, Response
+from codex_rpc.wire.protocol import read_agent_event, tool_call_result
 
 T = TypeVar("T")
 
@@ -1035,21 +1032,6 @@ async def test_a_client_of_agents_collects_what_codex_does():
             inbox = client.subscribe("a")
             codex.say({"method": "item/completed", "params": {**ids, "item": {"type": "contextCompaction", "id": "c"}}})
             assert await inbox.take() == [ItemCompleted("a", "u", ContextCompaction("c"))]
-
-
-async def test_a_client_of_agents_collects_the_questions_of_codex():
-    codex = ScriptedCodex(("initialize", INITIALIZED))
-    params = {"threadId": "a", "turnId": "u", "itemId": "i", "reason": None, "grantRoot": None}
-    with anyio.fail_after(5):
-        async with connect(codex, "test", "1.0", read_asked=read_agent_request) as client:
-            inbox = client.subscribe("a")
-            codex.say({"id": 7, "method": "item/fileChange/requestApproval", "params": params})
-            (asked,) = await inbox.take()
-            assert isinstance(asked, ApprovalAsked)
-            client.answer(asked.request, {"decision": "decline"})
-            await codex.was_told(3)
-
-    assert codex.told[-1] == {"id": 7, "result": {"decision": "decline"}}
 
 
 async def test_a_refused_handshake_is_raised_unchanged():

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from codex_rpc.client.inbox import Inbox
 from codex_rpc.errors import CodexError, ConnectionLostError, InboxOverflowError
-from codex_rpc.wire.messages import Request
-from codex_rpc.wire.protocol import (
+from codex_rpc.wire.events import (
     Event,
     FinishedTurn,
     MessageDelta,
@@ -25,6 +24,7 @@ from codex_rpc.wire.protocol import (
     TurnCompleted,
     Warned,
 )
+from codex_rpc.wire.messages import Request
 
 COMPLETED = TurnCompleted("t", FinishedTurn("u", "completed"))
 RESPONSE = ResponseCompleted("t", "u", None)

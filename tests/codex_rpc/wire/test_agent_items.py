@@ -27,8 +27,7 @@ from codex_rpc.wire.agent_items import (
     SubAgentActivity,
     WebSearch,
 )
-from codex_rpc.wire.protocol import (
-    READ_OF_AGENTS,
+from codex_rpc.wire.events import (
     CommandOutput,
     CompactionStarted,
     Event,
@@ -39,9 +38,8 @@ from codex_rpc.wire.protocol import (
     PlanUpdated,
     TokenUsage,
     UsageUpdated,
-    read_agent_event,
-    read_event,
 )
+from codex_rpc.wire.protocol import READ_OF_AGENTS, read_agent_event, read_event
 
 ITEMS: list[tuple[dict[str, Any], AgentItem]] = [
     (
@@ -147,8 +145,8 @@ ITEMS: list[tuple[dict[str, Any], AgentItem]] = [
     ({"type": "sleep", "id": "s", "durationMs": 1500}, Sleep("s", 1500)),
     ({"type": "contextCompaction", "id": "c"}, ContextCompaction("c")),
     (
-        {"type": "subAgentActivity", "id": "a", "kind": "started", "agentThreadId": "t2", "agentPath": "/root/look"},
-        SubAgentActivity("a", "started", "/root/look", "t2"),
+        {"type": "subAgentActivity", "id": "a", "kind": "started", "agentThreadId": "t2", "agentPath": "/agents/look"},
+        SubAgentActivity("a", "started", "/agents/look", "t2"),
     ),
 ]
 TOKENS = {

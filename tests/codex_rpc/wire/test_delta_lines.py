@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from codex_rpc.errors import ProtocolError
 from codex_rpc.wire.delta_lines import DeltaLines
+from codex_rpc.wire.events import MessageDelta
 from codex_rpc.wire.messages import Notification, decode
-from codex_rpc.wire.protocol import MessageDelta, read_event
+from codex_rpc.wire.protocol import read_event
 
 
 def line(

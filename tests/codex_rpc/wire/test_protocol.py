@@ -27,8 +27,7 @@ from codex_rpc.wire.calls import (
     turn_interrupt,
     turn_start,
 )
-from codex_rpc.wire.messages import Request
-from codex_rpc.wire.protocol import (
+from codex_rpc.wire.events import (
     AccountChanged,
     CodexFailure,
     CompactionStarted,
@@ -46,10 +45,9 @@ from codex_rpc.wire.protocol import (
     ToolCallAsked,
     TurnCompleted,
     Warned,
-    read_event,
-    read_request,
-    tool_call_result,
 )
+from codex_rpc.wire.messages import Request
+from codex_rpc.wire.protocol import read_event, read_request, tool_call_result
 
 ACCOUNT_EVENTS = (AccountChanged, LoginCompleted)
 

@@ -19,7 +19,6 @@ from bridge.conversation.events import (
     StepBegun,
     StepDone,
     TextDelta,
-    ToolCall,
     TurnEvent,
     Used,
 )
@@ -27,7 +26,7 @@ from bridge.errors import upstream_failed
 from bridge.openai.chat.activity import ANSWER_END, ANSWER_MARK, final_answer
 from bridge.openai.chat.agent_answer import agent_writer
 from bridge.openai.chat.answer import ChatAnswer
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 from tests.bridge.conversation.turn_events import message_item, search_item
 
 STYLES: tuple[ActivityStyle, ...] = get_args(ActivityStyle)
@@ -171,15 +170,6 @@ def test_a_turn_that_has_only_commentary_ends_with_it_as_its_answer(style: Activ
 
     assert final_answer(streamed(events, style)[0]) == "Done."
     assert whole(events, style)["content"] == "Done."
-
-
-def test_a_call_of_a_client_tool_comes_after_the_activity():
-    events = [*said("I ask.", "commentary"), begun(), ToolCall("c", "look", "{}"), Finished("tool_calls")]
-    message = whole(events)
-
-    assert (message["content"], message["tool_calls"][0]["function"]["name"]) == (None, "look")
-    assert message["reasoning_content"] == "I ask.\n\n```console\n$ ls\n```"
-    assert streamed(events) == ("", message["reasoning_content"])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from bridge.errors import unavailable
 from bridge.openai.chat.answer import ChatAnswer
 from bridge.openai.chat.completion import ChatCompletion
 from bridge.openai.clients import OVERFLOW_TOKENS
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 USAGE = TokenUsage(input=812, cached_input=768, output=40, reasoning_output=16)
 

@@ -26,7 +26,7 @@ from bridge.openai.chat.answer import ChatAnswer
 from bridge.openai.chat.completion import ChatCompletion
 from bridge.openai.chat.stream import ChatStream
 from bridge.openai.clients import OVERFLOW_TOKENS
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 ID, CREATED, MODEL = "chatcmpl-codex-1", 1768247311, "2.5-tpg"
 HEAD: Mapping[str, Any] = {"id": ID, "created": CREATED, "model": MODEL}

@@ -31,7 +31,7 @@ from bridge.conversation.events import (
 from bridge.openai.responses.fields import read_body
 from bridge.openai.responses.request import begin
 from bridge.openai.responses.writers import ResponseStream, ResponseWhole
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 from tests.bridge.conversation.turn_events import message_item, search_item
 
 SHELL = {"command": "cat hello.txt", "cwd": "."}

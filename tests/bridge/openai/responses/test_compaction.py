@@ -19,7 +19,7 @@ from bridge.openai.responses.fields import CompactFields, read_body
 from bridge.openai.responses.input import Recent
 from bridge.openai.responses.request import ResponseRequest, begin
 from bridge.store.seal import Seal, new_key
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 from tests.integration.test_chat import tiny_png
 
 SEAL = Seal(new_key())

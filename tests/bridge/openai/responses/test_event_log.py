@@ -10,7 +10,7 @@ from bridge.errors import ApiError, invalid_request, unavailable
 from bridge.openai import sse
 from bridge.openai.responses.event_log import EventLog, KeptStream
 from bridge.openai.responses.object import ResponseFrame
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 
 FRAME = ResponseFrame("k", 1, lambda: 2, {"model": "m", "background": True})
 

@@ -23,7 +23,7 @@ from bridge.openai.responses.input import Recent
 from bridge.openai.responses.object import response_usage
 from bridge.openai.responses.request import HalfParsedRequest, ResponseRequest
 from bridge.openai.responses.request import begin as begin_body
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 from tests.harness.open_responses import check_response
 
 STRICT: TypeAdapter[Response] = TypeAdapter(Response)

@@ -35,7 +35,7 @@ from bridge.openai.responses.fields import read_body
 from bridge.openai.responses.object import ResponseFrame
 from bridge.openai.responses.request import begin
 from bridge.openai.responses.writers import EventStream, ResponseFrames, ResponseStream, ResponseWhole
-from codex_rpc.wire.protocol import TokenUsage
+from codex_rpc.wire.events import TokenUsage
 from tests.bridge.conversation.turn_events import disorder, message_item, reasoning_item, sent_back, turns
 from tests.harness.open_responses import check_stream
 
