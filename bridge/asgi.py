@@ -12,12 +12,12 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import anyio
 from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bridge.agents.agents import Agents
 from bridge.codex.backend import Backend
 from bridge.codex.models import ModelNames
 from bridge.config import Settings
@@ -25,19 +25,25 @@ from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
 from bridge.http.background import Background
 from bridge.http.conversations import Conversations
+from bridge.http.new_responses import NewResponses
 from bridge.http.page import Page
+from bridge.http.response_data import ResponseData
 from bridge.http.routes import Api, build_app
+from bridge.http.running_responses import RunningResponse
 from bridge.http.status import Status
-from bridge.http.stored_responses import Responses
+from bridge.http.stored_responses import StoredResponses
 from bridge.http.turn_opener import Opener
 from bridge.http.websocket import Sockets
 from bridge.recordings.backend_mode import BackendMode, open_backend_mode
 from bridge.recordings.demo import DemoNotice
 from bridge.recordings.exchanges import IdsAndClock
-from bridge.store.open import open_store
+from bridge.store.open import Store, open_store
 from bridge.telemetry.ledger import Ledger
 from codex_rpc.background import running
 from codex_rpc.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from bridge.agents.agents import Agents
 
 IDS_AND_CLOCK = IdsAndClock(unique=lambda: str(uuid.uuid4()), now=lambda: int(time.time()))
 
@@ -83,19 +89,30 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
             join_deltas=backend_mode.join_deltas,
         )
         names = ModelNames(settings.aliases, settings.model_names, tuple(agent.name for agent in settings.agents))
-        agents = Agents(settings, store.agent_turns)
+        agents = _agents(settings, store)
         opener = Opener(backend, threads, backend_mode.exchanges, names, agents)
         api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now(), catalogue=backend_mode.catalogue)
         ledger = Ledger(time.strftime("%Y-%m-%d"))
         background = Background(ledger)
-        responses = Responses(opener, store, admission, background, threads.owners, settings=settings)
+        data, being_made = ResponseData(store, threads.owners, settings.store_age), dict[str, RunningResponse]()
+        responses = NewResponses(opener, data, admission, background, being_made, settings=settings)
+        stored = StoredResponses(data, background, being_made)
         sockets = Sockets(responses, admission, ledger, settings)
         status = Status(supervisor, backend, threads, admission, ledger)
         conversations = Conversations(store, IDS_AND_CLOCK.unique, IDS_AND_CLOCK.now, settings)
-        app = build_app(api, responses, conversations, sockets, status, page=Page(settings), settings=settings)
+        page = Page(settings)
+        app = build_app(api, responses, stored, conversations, sockets, status=status, page=page, settings=settings)
         tasks = (supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares)
-        async with running(*tasks), running(background.run, agents.run):
+        async with running(*tasks), running(background.run, *((agents.run,) if agents else ())):
             yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission, background)
+
+
+def _agents(settings: Settings, store: Store) -> Agents | None:
+    if not settings.agents:
+        return None
+    from bridge.agents.agents import Agents  # noqa: PLC0415 - most servers have none
+
+    return Agents(settings, store.agent_turns)
 
 
 class Application:

@@ -13,8 +13,11 @@ HEAVY = {"anyio", "asyncio", "codex_rpc", "h11", "hypercorn", "orjson", "starlet
 """Packages that help and the completion of commands and options do not need."""
 
 UNASKED = {
+    "bridge.agents.agents",
+    "bridge.agents.turns",
     "bridge.cli.check",
     "bridge.doctor",
+    "bridge.openai.chat.agent_answer",
     "bridge.recordings.library",
     "bridge.recordings.recorder",
     "bridge.recordings.redaction",

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from hashlib import blake2b
 from typing import Any
 
 import anyio
-from msgspec import Struct
 
 from bridge.agents.backend import AgentBackend, AgentLauncher
 from bridge.agents.cleanup import end_thread
 from bridge.agents.continuations import Continuations
 from bridge.agents.history import History, read_history
+from bridge.agents.place import Place
 from bridge.agents.profile import turn_params
 from bridge.agents.threads import Opened, open_thread
 from bridge.agents.turns import AgentTurn
@@ -29,24 +28,6 @@ from codex_rpc.errors import CodexError
 from codex_rpc.wire.calls import thread_inject_items, turn_start
 
 logger = logging.getLogger(__name__)
-
-
-class Place(Struct, frozen=True):
-    """What the client itself says of the place of a request in a conversation."""
-
-    previous: str | None = None
-    """The id of the response that it continues."""
-    response: str | None = None
-    """The id of the response that answers it."""
-    conversation: str | None = None
-    """The client's own name for the conversation, which decides between equal histories."""
-
-    def keys(self, key: str) -> tuple[str, ...]:
-        """Return the keys under which a turn with a history is found, the most exact one first."""
-        if self.conversation is None:
-            return (key,)
-        named = blake2b(f"{key}:{self.conversation}".encode(), digest_size=16).hexdigest()
-        return named, key
 
 
 class Agents:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from time import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import orjson
@@ -19,7 +19,6 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
-from bridge.agents.turns import AgentTurn
 from bridge.codex.models import reverse
 from bridge.conversation.events import Failed, Finished, TurnEvent
 from bridge.conversation.reasoning_owners import is_reasoning_refused
@@ -32,6 +31,9 @@ from bridge.openai.clients import as_shown
 from bridge.telemetry.ledger import RequestLogEntry, entry_of
 from bridge.telemetry.report import quota_headers, with_quota
 from codex_rpc.errors import CodexError, ConnectionLostError
+
+if TYPE_CHECKING:
+    from bridge.agents.turns import AgentTurn
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bridge.agents.agents import Place
+from bridge.agents.place import Place
 from bridge.codex.backend import Backend
 from bridge.codex.catalogue import client_models
 from bridge.config import Settings
@@ -34,14 +34,14 @@ from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan
 from bridge.http.body import read_json
 from bridge.http.conversations import Conversations
 from bridge.http.middleware import SENT_PATH, Access, CleanPath, Envelope
+from bridge.http.new_responses import NewResponses
 from bridge.http.page import Page
 from bridge.http.status import Status
-from bridge.http.stored_responses import Responses
+from bridge.http.stored_responses import StoredResponses
 from bridge.http.turn_opener import Opener
 from bridge.http.upgrade import Upgrades, upgrade_of
 from bridge.http.websocket import Sockets
 from bridge.openai.chat import request as chat_request
-from bridge.openai.chat.agent_answer import agent_writer
 from bridge.openai.chat.answer import ChatAnswer
 from bridge.openai.chat.completion import ChatCompletion
 from bridge.openai.chat.stream import ChatStream
@@ -156,6 +156,8 @@ class Api:
         style = activity_of(request.headers) or self._settings.agent_activity
         if answer.cursor and style == "reasoning_content":
             style = "text"
+        from bridge.openai.chat.agent_answer import agent_writer  # noqa: PLC0415 - most servers have no agents
+
         place, headers = Place(conversation=conversation_of(request.headers)), dict[str, str]()
         plan = AnswerPlan(
             run=partial(
@@ -178,11 +180,12 @@ class Api:
 
 def build_app(
     api: Api,
-    responses: Responses,
+    responses: NewResponses,
+    stored: StoredResponses,
     conversations: Conversations,
     sockets: Sockets,
-    status: Status,
     *,
+    status: Status,
     page: Page,
     settings: Settings,
 ) -> ASGIApp:
@@ -204,10 +207,10 @@ def build_app(
         Route("/models/{name:path}", api.model, methods=["GET"]),
         Route("/responses/compact", responses.compact, methods=["POST"]),
         Route("/responses/input_tokens", responses.input_tokens, methods=["POST"]),
-        Route("/responses/{id:response_id}", responses.retrieve, methods=["GET"]),
-        Route("/responses/{id:response_id}", responses.delete, methods=["DELETE"]),
-        Route("/responses/{id:response_id}/cancel", responses.cancel, methods=["POST"]),
-        Route("/responses/{id:response_id}/input_items", responses.input_items, methods=["GET"]),
+        Route("/responses/{id:response_id}", stored.retrieve, methods=["GET"]),
+        Route("/responses/{id:response_id}", stored.delete, methods=["DELETE"]),
+        Route("/responses/{id:response_id}/cancel", stored.cancel, methods=["POST"]),
+        Route("/responses/{id:response_id}/input_items", stored.input_items, methods=["GET"]),
         Route("/conversations", conversations.create, methods=["POST"]),
         Route("/conversations/{id}", conversations.retrieve, methods=["GET"]),
         Route("/conversations/{id}", conversations.update, methods=["POST"]),

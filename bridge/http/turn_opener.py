@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
-from bridge.agents.agents import Agents, Place
-from bridge.agents.turns import AgentTurn
+from bridge.agents.place import Place
 from bridge.codex.backend import Backend, Session
 from bridge.codex.models import DEFAULT, ModelChoice, ModelNames, means_an_agent, reverse
 from bridge.conversation.expected_history import Dialect
@@ -24,6 +23,10 @@ from bridge.openai.model_settings import ModelSettings
 from bridge.recordings.exchanges import Exchange, Exchanges, RecordedRequest
 from bridge.refusals import refuses_model
 from codex_rpc.wire.calls import Model
+
+if TYPE_CHECKING:
+    from bridge.agents.agents import Agents
+    from bridge.agents.turns import AgentTurn
 
 logger = logging.getLogger(__name__)
 

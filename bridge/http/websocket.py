@@ -30,7 +30,8 @@ from bridge.http.admission import Admission
 from bridge.http.answer import response_start, send_error
 from bridge.http.frames import FrameExchange, frame_of
 from bridge.http.middleware import Envelope
-from bridge.http.stored_responses import OnSocket, Responses
+from bridge.http.new_responses import NewResponses
+from bridge.http.running_responses import OnSocket
 from bridge.http.upgrade import Upgrade, upgrade_of
 from bridge.http.waiting_requests import Refused, WaitingRequests
 from bridge.openai.responses.client_events import Create, Steer, read_client_event
@@ -69,7 +70,7 @@ REQUEST_METHOD = "WS"
 class Sockets:
     """The handler of `GET /responses`."""
 
-    def __init__(self, responses: Responses, admission: Admission, ledger: Ledger, settings: Settings) -> None:
+    def __init__(self, responses: NewResponses, admission: Admission, ledger: Ledger, settings: Settings) -> None:
         self._responses = responses
         self._admission = admission
         self._ledger = ledger
@@ -96,7 +97,7 @@ class _Socket:
     def __init__(
         self,
         upgrade: Upgrade,
-        responses: Responses,
+        responses: NewResponses,
         admission: Admission,
         ledger: Ledger,
         limit: int,

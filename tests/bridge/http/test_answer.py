@@ -29,7 +29,7 @@ from codex_rpc.client.client import Client
 from codex_rpc.client.inbox import Inbox
 from codex_rpc.errors import CodexError, ConnectionLostError, DeadlineExceededError
 from codex_rpc.quota import Quota
-from codex_rpc.wire.protocol import CodexFailure, Event, TokenUsage
+from codex_rpc.wire.events import CodexFailure, Event, TokenUsage
 from tests.bridge.conversation.codex_events import THREAD, TURN, called, delta, ended, message, reasoning, used
 from tests.bridge.http.exchange import Exchange, http_scope
 

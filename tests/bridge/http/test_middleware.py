@@ -22,10 +22,12 @@ from bridge.http.answer import response_start
 from bridge.http.background import Background
 from bridge.http.conversations import Conversations
 from bridge.http.middleware import SENT_PATH, Access, CleanPath, Envelope
+from bridge.http.new_responses import NewResponses
 from bridge.http.page import Page
+from bridge.http.response_data import ResponseData
 from bridge.http.routes import Api, build_app
 from bridge.http.status import Status
-from bridge.http.stored_responses import Responses
+from bridge.http.stored_responses import StoredResponses
 from bridge.http.turn_opener import Opener
 from bridge.http.websocket import Sockets
 from bridge.recordings.exchanges import Exchanges, IdsAndClock
@@ -65,12 +67,15 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     opener = Opener(backend, threads, Exchanges(IdsAndClock(unique=lambda: "0", now=lambda: 0)), ModelNames())
     no_store = cast("Store", None)
     background = Background(ledger)
-    responses = Responses(opener, no_store, admission, background, ReasoningOwners(), settings=settings)
+    data = ResponseData(no_store, ReasoningOwners(), longest=0)
+    responses = NewResponses(opener, data, admission, background, {}, settings=settings)
+    stored = StoredResponses(data, background, {})
     status = Status(supervisor, backend, threads, admission, ledger)
     sockets = Sockets(responses, admission, ledger, settings)
     conversations = Conversations(no_store, lambda: "0", lambda: 0, settings)
     api = Api(backend, opener, admission, settings, 0)
-    return build_app(api, responses, conversations, sockets, status, page=Page(settings), settings=settings)
+    page = Page(settings)
+    return build_app(api, responses, stored, conversations, sockets, status=status, page=page, settings=settings)
 
 
 async def ask(app: ASGIApp, scope: Scope, body: bytes = b"") -> Exchange:

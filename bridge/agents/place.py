@@ -1,0 +1,25 @@
+"""The place of a request in a conversation with an agent."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from msgspec import Struct
+
+
+class Place(Struct, frozen=True):
+    """What the client itself says of the place of a request in a conversation."""
+
+    previous: str | None = None
+    """The id of the response that it continues."""
+    response: str | None = None
+    """The id of the response that answers it."""
+    conversation: str | None = None
+    """The client's own name for the conversation, which decides between equal histories."""
+
+    def keys(self, key: str) -> tuple[str, ...]:
+        """Return the keys under which a turn with a history is found, the most exact one first."""
+        if self.conversation is None:
+            return (key,)
+        named = blake2b(f"{key}:{self.conversation}".encode(), digest_size=16).hexdigest()
+        return named, key
