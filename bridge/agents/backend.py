@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,6 +41,9 @@ UNREAD = tuple(name for name in UNWANTED if name not in READ_OF_AGENTS)
 
 _SWITCHES = {"thread_unload_delay_secs": 1}
 """A thread is unloaded soon after its answer, so that a terminal can continue it."""
+
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""The folders of the system's programs, which agents see; those of the server's PATH may not be among them."""
 
 _PRIVATE = (".ssh", ".gnupg", ".aws", ".netrc")
 """Files and folders in the user's home that no agent reads, even if it may read the whole machine."""
@@ -74,7 +78,7 @@ class AgentLauncher:
             *(home / name for name in _PRIVATE),
             *map(Path, _OF_ROOT),
         )
-        return Surroundings(_existing(programs), _existing(skills), _existing(secrets), config)
+        return Surroundings(_existing(programs), _existing(skills), _existing(secrets), config, _path(os.environ))
 
     def stamp(self) -> object:
         """Return a value that changes with the login and the configuration."""
@@ -104,6 +108,12 @@ class AgentLauncher:
         ):
             self._started = codex, await client.call(config_read())
             yield client
+
+
+def _path(environ: Mapping[str, str]) -> str:
+    """Return the PATH of commands; an empty part of it would stand for the agent's folder."""
+    own = environ.get("PATH", "")
+    return own if sys.platform == "win32" else ":".join(filter(None, (*own.split(":"), _SYSTEM_PATH)))
 
 
 def _existing(paths: Sequence[Path]) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ _WITHOUT_MCP = {"apps": False, "plugins": False}
 """What brings MCP servers in addition to those of the configuration."""
 
 _ENVIRONMENT = {"inherit": "core", "exclude": ["*KEY*", "*TOKEN*", "*SECRET*", "*PASSWORD*"]}
-"""Commands do not get the server's environment."""
+"""Commands do not get the server's environment but for the core of it."""
 
 
 class Surroundings(Struct, frozen=True):
@@ -46,6 +46,8 @@ class Surroundings(Struct, frozen=True):
     """The files and folders that no agent may read."""
     config: Mapping[str, Any]
     """Codex's effective configuration."""
+    path: str
+    """The PATH of commands."""
 
 
 def thread_params(agent: AgentSettings, around: Surroundings, model: str | None) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def thread_params(agent: AgentSettings, around: Surroundings, model: str | None)
         "permissions": {READING: permissions(reading, around), WORKING: permissions(agent, around)},
         "features": {**_FEATURES, **({} if agent.mcp else _WITHOUT_MCP)},
         "tools": {"update_plan": {"enabled": True}},
-        "shell_environment_policy": _ENVIRONMENT,
+        "shell_environment_policy": {**_ENVIRONMENT, "set": {"PATH": around.path}},
     }
     if not agent.mcp:
         servers: Mapping[str, Any] = around.config.get("mcp_servers") or {}

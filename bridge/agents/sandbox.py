@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import anyio
 
 from codex_rpc.errors import CodexError
 from codex_rpc.process.process import run_to_end
+
+NOTHING = ("cmd", "/c", "exit 0") if sys.platform == "win32" else ("/bin/sh", "-c", ":")
+"""A command that does nothing, on every machine and with every PATH."""
 
 PATIENCE = 10.0
 """Seconds that a command that does nothing may take in the sandbox."""
@@ -24,7 +28,7 @@ async def check_sandbox(codex: Path, env: Mapping[str, str], folder: Path) -> No
     Raises:
         SandboxUnavailableError: it did not run.
     """
-    command = [str(codex), "sandbox", "-P", ":workspace", "-C", str(folder), "--", "true"]
+    command = [str(codex), "sandbox", "-P", ":workspace", "-C", str(folder), "--", *NOTHING]
     try:
         with anyio.fail_after(PATIENCE):
             status, _, said = await run_to_end(command, env, folder)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bridge.agents.sandbox import NOTHING
 from bridge.config import AgentSettings
 from codex_rpc.process.process import find_codex
 from tests.harness.proxy import Proxy, proxy
@@ -34,7 +35,7 @@ BOTH_MODES = pytest.mark.parametrize("agent_model", [DIRECT, CODE_MODE], ids=["d
 def _sandbox_works() -> bool:
     """Run a command that does nothing in codex's sandbox, which containers often do not allow."""
     codex = find_codex(os.environ.get("CODEX_UNDER_TEST"))
-    command = [codex, "sandbox", "-P", ":workspace", "-C", "/", "--", "true"]
+    command = [codex, "sandbox", "-P", ":workspace", "-C", "/", "--", *NOTHING]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 

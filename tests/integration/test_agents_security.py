@@ -36,6 +36,9 @@ pytestmark = needs_sandbox
 
 PATIENCE = 20.0
 
+OPENS_A_SOCKET = ": > /dev/udp/127.0.0.1/9"
+"""A command of bash."""
+
 
 async def outputs_of(proxy: Proxy, upstream: Upstream, model: str, *commands: str) -> str:
     """Let the agent run these commands in one shell; return what the model reads of them."""
@@ -68,7 +71,7 @@ async def test_an_agent_reads_its_folder_and_no_secrets(
             f"cat {store} {store}-wal",
             "ls -la ~ /root /home",
             "echo key:$SCRIPTED_KEY",
-            "python3 -c 'import socket; socket.socket(); print(\"a socket\")'",
+            f"{OPENS_A_SOCKET} && echo a socket",
             "cat /etc/shadow /proc/1/environ /proc/$PPID/environ",
         )
     assert "content of site" in seen
@@ -106,12 +109,29 @@ async def test_further_folders_and_the_network_need_settings(upstream: Upstream,
     other = tmp_path / "other"
     other.mkdir()
     (other / "file").write_text("content of other")
-    commands = f"cat {other}/file", f"cat {home}/auth.json", "python3 -c 'import socket; socket.socket(); print(5*5)'"
+    commands = f"cat {other}/file", f"cat {home}/auth.json", f"{OPENS_A_SOCKET} && echo $((5 * 5))"
     async with agent_proxy(upstream, home, tmp_path / "site", read=(str(other),), network=True) as proxy:
         seen = await outputs_of(proxy, upstream, DIRECT, *commands)
     assert "content of other" in seen
     assert "25" in seen
     assert "sk-test" not in seen
+
+
+async def test_the_programs_of_the_system_are_found_whatever_the_path_of_the_server(
+    upstream: Upstream, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders of the server's PATH may not be visible to an agent, and an empty one would be the agent's own folder."""
+    folder, hidden = tmp_path / "site", tmp_path / "bin"
+    for one in (folder, hidden):
+        one.mkdir()
+        (one / "ls").write_text("#!/bin/sh\necho not the program of the system\n")
+        (one / "ls").chmod(0o755)
+    (folder / "file").write_text("")
+    monkeypatch.setenv("PATH", f"{hidden}:")
+    async with agent_proxy(upstream, home, folder) as proxy:
+        seen = await outputs_of(proxy, upstream, DIRECT, "ls")
+    assert "file" in seen
+    assert "not the program" not in seen
 
 
 async def test_reading_the_whole_machine_excludes_the_secrets(

@@ -52,7 +52,7 @@ async def test_only_a_page_of_an_allowed_origin_may_use_the_server(
 ) -> None:
     del home
     names = "--host-resolver-rules=MAP *.example 127.0.0.1"
-    async with empty_pages() as port, browser_page(tmp_path / "profile", names) as page:
+    async with browser_page(tmp_path / "profile", names) as page, empty_pages() as port:
         origins = [f"http://{name}.example:{port}" for name in ("chat", "other")]
         async with program("--allow-origin", origins[0], "--allow-origin", "https://hosted.example") as running:
             got: list[Any] = []

@@ -7,7 +7,9 @@ import pytest
 from bridge.agents.profile import READING, WORKING, Surroundings, permissions, thread_params, turn_params
 from bridge.config import AgentSettings
 
-AROUND = Surroundings(("/codex",), ("/skills",), ("/home/auth.json",), {"mcp_servers": {"mine": {"command": "x"}}})
+AROUND = Surroundings(
+    ("/codex",), ("/skills",), ("/home/auth.json",), {"mcp_servers": {"mine": {"command": "x"}}}, "/bin"
+)
 
 
 def files(**may: Any) -> dict[str, Any]:
