@@ -31,6 +31,10 @@ DEFAULT_ADDRESS = ":11435"
 EXAMPLE_ADDRESS = "127.0.0.1:8000"
 
 
+Ask: TypeAlias = Literal["never", "client", "auto"]
+"""Who decides about what an agent's settings do not allow: no one, the client, or Codex's own reviewer."""
+
+
 class AgentSettings(Struct, frozen=True):
     """A folder in which Codex works as an agent, and what it may do there."""
 
@@ -50,6 +54,7 @@ class AgentSettings(Struct, frozen=True):
     """Codex's name of the model; None is the default of the user's codex."""
     mcp: bool = True
     """Whether it has the user's MCP servers, which run outside the sandbox."""
+    ask: Ask = "never"
 
     def __str__(self) -> str:
         return f"{self.name}={self.folder}"

@@ -191,6 +191,15 @@ def conversation_busy() -> ApiError:
     return ApiError(409, "invalid_request_error", "conversation_busy", message)
 
 
+def approval_expired() -> ApiError:
+    """Return a 409: the request answers questions of an agent that does not wait for them (any more)."""
+    message = (
+        "The agent does not wait for this approval (any more): it was answered before, it waited for too long "
+        "(--thread-age), or the server was restarted. Nothing was done. Send a new message of the user to go on."
+    )
+    return ApiError(409, "invalid_request_error", "approval_expired", message)
+
+
 def workspace_busy(name: str, seconds: float) -> ApiError:
     """Return a 429: another answer is being made that may change the files in the agent's folder."""
     message = (

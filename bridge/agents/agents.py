@@ -1,31 +1,40 @@
-"""Answers a request with an agent: finds its conversation, runs the turn, and ends everything afterwards."""
+"""Answers a request with an agent: finds its conversation, runs the turn, and ends everything afterwards.
+
+A turn that asks the client ends its answer and waits; the next request resumes it. While it waits it does not hold the
+agent's folder, so that another conversation can work there.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
 
+from bridge.agents.approvals import OpenApprovals
 from bridge.agents.backend import AgentBackend, AgentLauncher
 from bridge.agents.cleanup import end_thread
 from bridge.agents.continuations import Continuations
 from bridge.agents.history import History, read_history
 from bridge.agents.place import Place
 from bridge.agents.profile import turn_params
+from bridge.agents.replies import Replies
 from bridge.agents.threads import Opened, open_thread
 from bridge.agents.turns import AgentTurn
+from bridge.agents.waiting import WaitingWork
+from bridge.agents.work import Work
 from bridge.agents.workspaces import Workspaces
-from bridge.config import AgentSettings, Settings
-from bridge.conversation.prompt import Prompt, message
-from bridge.errors import from_codex_error, not_repeated, workspace_missing
+from bridge.config import AgentSettings, Ask, Settings
+from bridge.conversation.prompt import Item, Prompt, message
+from bridge.errors import approval_expired, from_codex_error, not_repeated, workspace_missing
 from bridge.store.agent_turns import AgentTurnStore, StoredTurn
 from bridge.store.response import StoreError
+from codex_rpc.background import running
 from codex_rpc.client.client import Client
 from codex_rpc.errors import CodexError
-from codex_rpc.wire.calls import thread_inject_items, turn_start
+from codex_rpc.wire.calls import thread_inject_items, turn_start, turn_steer
 
 logger = logging.getLogger(__name__)
 
@@ -42,39 +51,84 @@ class Agents:
             AgentLauncher(settings), patience=settings.start_patience, idle=settings.agent_idle
         )
         self._continuations = Continuations()
+        self._waiting = WaitingWork(settings.threads, settings.thread_age)
 
     async def run(self) -> None:
-        """Run the codex of the agents whenever it is used, until cancelled."""
-        await self._backend.run()
+        """Run the codex of the agents whenever it is used, and end turns that wait too long, until cancelled."""
+        async with running(self._waiting.end_old):
+            await self._backend.run()
+
+    def asks_clients(self, name: str) -> bool:
+        """Return whether an agent asks its clients for approvals."""
+        return self._agents[name].ask == "client"
 
     @asynccontextmanager
-    async def answer(self, name: str, prompt: Prompt, place: Place) -> AsyncGenerator[AgentTurn]:
-        """Run a prompt on an agent for the duration of the block; nothing of it runs afterwards.
+    async def answer(self, name: str, prompt: Prompt, place: Place, replies: Replies) -> AsyncGenerator[AgentTurn]:
+        """Run a prompt on an agent for the duration of the block; nothing of it runs afterwards, unless it waits.
 
         Raises:
             ApiError: the request cannot be answered now, or not at all.
             CodexError: codex did not take the prompt.
         """
         agent = self._agents[name]
-        history = read_history(prompt.items, [message("developer", note) for note in prompt.notes])
         if not await anyio.Path(agent.folder).is_dir():
             raise workspace_missing(name, agent.folder)
-        async with self._workspaces.hold(agent), self._backend.use() as (client, around):
+        async with self._workspaces.hold(agent), AsyncExitStack() as held:
+            waiting = self._waiting.take(name, replies.questions)
+            if waiting is not None:
+                work, outcome = waiting.work, "resumed; reason=answers-came"
+                await held.enter_async_context(waiting.held)
+                await self._resume(work, prompt, place, replies)
+            elif replies.is_last:
+                raise approval_expired()
+            else:
+                work = await held.enter_async_context(self._working(agent, prompt, place, _ask(agent, replies)))
+                outcome = f"{work.opened.fate}; reason={work.opened.reason}"
+            turn = AgentTurn(
+                work.client,
+                work.inbox,
+                (work.thread_id, work.turn_id),
+                prompt,
+                folder=agent.folder,
+                longest=self._longest,
+                way=replies.way if agent.ask == "client" else None,
+            )
+            turn.thread_outcome = f"{outcome}; id={work.thread_id}"
+            yield turn
+            if turn.outcome == "suspended":
+                work.questions = turn.questions
+                self._waiting.put(work, held.pop_all())
+            elif turn.outcome == "complete":
+                work.answers = turn.answers
+
+    @asynccontextmanager
+    async def _working(self, agent: AgentSettings, prompt: Prompt, place: Place, ask: Ask) -> AsyncGenerator[Work]:
+        """Start a turn; after the block, end everything on its thread and store the answer if it has one."""
+        history = read_history(prompt.items, _notes(prompt))
+        async with self._backend.use() as (client, around):
             known = await self._find(agent, history, place)
+            if known is not None:
+                await self._waiting.end_others(known.thread, known.turn)
             async with self._continuations.alone(known) as let_others_continue:
                 opened = await open_thread(client, agent, around, known, history)
-                if opened.fate != "continued":
+                continues = (known.thread, known.turn) if known and opened.fate == "continued" else None
+                if continues is None:
                     let_others_continue()
                 async with self._ending(client, opened):
                     inbox = client.subscribe(opened.thread.id)
-                    turn_id = await self._begin(client, opened, history, prompt)
-                    ids = opened.thread.id, turn_id
-                    turn = AgentTurn(client, inbox, ids, prompt, folder=agent.folder, longest=self._longest)
-                    turn.thread_outcome = f"{opened.fate}; reason={opened.reason}; id={opened.thread.id}"
-                    yield turn
-                if turn.outcome == "complete":
-                    stored = StoredTurn(opened.thread.id, turn_id, opened.thread.model, history.notes_digest())
-                    await self._remember(agent, history, place, turn.answers, stored)
+                    turn_id = await self._begin(client, opened, history, prompt, ask)
+                    work = Work(agent, client, opened, inbox, turn_id, history, place, continues, OpenApprovals())
+                    yield work
+                await self._remember(work)
+
+    async def _resume(self, work: Work, prompt: Prompt, place: Place, replies: Replies) -> None:
+        """Answer what the turn waits for; new messages of the user are sent first: the model reads both at once."""
+        history = read_history(prompt.items, _notes(prompt), is_resumed=True)
+        for new in history.messages_since(work.history):
+            await work.client.call(turn_steer(work.thread_id, work.turn_id, new))
+        for request, result in work.questions.settle(replies.answers):
+            work.client.answer(request, result)
+        work.history, work.place = history, place
 
     @asynccontextmanager
     async def _ending(self, client: Client, opened: Opened) -> AsyncGenerator[None]:
@@ -87,13 +141,13 @@ class Agents:
                 logger.error("something of an agent may still run; restarting the codex of the agents")
                 self._backend.restart()
 
-    async def _begin(self, client: Client, opened: Opened, history: History, prompt: Prompt) -> str:
+    async def _begin(self, client: Client, opened: Opened, history: History, prompt: Prompt, ask: Ask) -> str:
         """Give the thread what it does not know yet, and start the turn; return the turn's id."""
         thread_id = opened.thread.id
         if items := (*opened.items, *history.before_input()):
             await client.call(thread_inject_items(thread_id, items))
         settings: dict[str, Any] = {
-            **turn_params(),
+            **turn_params(ask),
             "input": history.turn_input(),
             "effort": prompt.effort,
             "summary": prompt.summary,
@@ -120,16 +174,26 @@ class Agents:
             logger.error("the conversation of an agent cannot be looked up: %s", error)
         return None
 
-    async def _remember(
-        self, agent: AgentSettings, history: History, place: Place, answers: tuple[str, ...], turn: StoredTurn
-    ) -> None:
-        """Store under which keys the next request finds the turn; a failure is only logged."""
-        by_history = (key for answer in answers for key in place.keys(history.next_key(agent.folder, answer)))
+    async def _remember(self, work: Work) -> None:
+        """Store under which keys the next request finds an answer; a failure is only logged."""
+        folder, history, place = work.agent.folder, work.history, work.place
+        turn = StoredTurn(work.thread_id, work.turn_id, work.opened.thread.model, history.notes_digest())
+        by_history = [key for answer in work.answers for key in place.keys(history.next_key(folder, answer))]
+        by_response = _of_response(work.agent, place.response) if work.answers else None
         try:
-            for key in filter(None, (_of_response(agent, place.response), *by_history)):
+            for key in filter(None, (by_response, *by_history)):
                 await self._store.put(key, turn)
         except StoreError as error:
             logger.error("the conversation of an agent is not stored: %s", error)
+
+
+def _ask(agent: AgentSettings, replies: Replies) -> Ask:
+    """Return who decides for this request: a client that cannot be asked decides nothing."""
+    return "never" if agent.ask == "client" and replies.way is None else agent.ask
+
+
+def _notes(prompt: Prompt) -> list[Item]:
+    return [message("developer", note) for note in prompt.notes]
 
 
 def _of_response(agent: AgentSettings, response_id: str | None) -> str | None:

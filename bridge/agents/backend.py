@@ -32,7 +32,7 @@ from codex_rpc.errors import CodexError, CodexUnavailableError
 from codex_rpc.process.process import check_version, codex_process, find_codex
 from codex_rpc.supervisor import Down, Supervisor
 from codex_rpc.wire.calls import UNWANTED, config_read
-from codex_rpc.wire.protocol import READ_OF_AGENTS, read_agent_event
+from codex_rpc.wire.protocol import READ_OF_AGENTS, read_agent_event, read_agent_request
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,14 @@ class AgentLauncher:
         command = [str(codex), "app-server", *options]
         async with (
             codex_process(command, env, self._launch.cwd) as process,
-            connect(process, CLIENT_NAME, __version__, unwanted=UNREAD, read=read_agent_event) as client,
+            connect(
+                process,
+                CLIENT_NAME,
+                __version__,
+                unwanted=UNREAD,
+                read=read_agent_event,
+                read_asked=read_agent_request,
+            ) as client,
         ):
             self._started = codex, await client.call(config_read())
             yield client

@@ -15,6 +15,11 @@ def bounded(text: str) -> str:
     return collected.text()
 
 
+def is_whole(text: str) -> bool:
+    """Return whether nothing was left out of a text that `bounded` has returned."""
+    return len(text.encode("utf-8", "replace")) <= LONGEST
+
+
 class BoundedText:
     """A growing text; of a long one, only the beginning and the end take memory."""
 

@@ -53,11 +53,26 @@ class History(Struct, frozen=True):
 
     def turn_input(self) -> list[dict[str, Any]]:
         """Return the last message as the input of a turn."""
-        return [_user_input(part) for part in self.new[-1]]
+        return as_input(self.new[-1])
+
+    def messages_since(self, earlier: History) -> list[list[dict[str, Any]]]:
+        """Return the users' messages that an earlier request of the conversation did not have, as inputs of a turn."""
+        new = self._users() - earlier._users()
+        return [as_input(parts) for parts in self.new[-new:]] if new > 0 else []
+
+    def _users(self) -> int:
+        return sum(len(users) for users, _ in self.exchanges) + len(self.new)
 
 
-def read_history(items: Iterable[Item], notes: Sequence[Item] = ()) -> History:
+def as_input(parts: Parts) -> list[dict[str, Any]]:
+    """Return the content of a message as the input of a turn."""
+    return [_user_input(part) for part in parts]
+
+
+def read_history(items: Iterable[Item], notes: Sequence[Item] = (), *, is_resumed: bool = False) -> History:
     """Sort the items of a request; `notes` are further system messages.
+
+    A request that resumes a turn may end with what the agent said before it asked.
 
     Raises:
         ApiError: 400, the last message is not a user's.
@@ -89,7 +104,7 @@ def read_history(items: Iterable[Item], notes: Sequence[Item] = ()) -> History:
                 system.append(item)
             case _:
                 pass  # what the agent did between its messages
-    if answer is not None or not users:
+    if (answer is not None and not is_resumed) or not users:
         raise invalid_request("An agent needs a message of the user at the end of the conversation.")
     return History(tuple(visible), tuple(exchanges), tuple(users), tuple(system))
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bridge.codex.config import switched_off
-from bridge.config import AgentSettings
+from bridge.config import AgentSettings, Ask
 
 READING = "codex-openai-proxy-reading"
 """The id of the permission profile with which a thread is opened."""
@@ -71,9 +71,14 @@ def thread_params(agent: AgentSettings, around: Surroundings, model: str | None)
     return params if model is None else {**params, "model": model}
 
 
-def turn_params() -> dict[str, Any]:
-    """Return the parameters of a turn, which gives the agent all that its settings allow."""
-    return {"permissions": WORKING, "approvalPolicy": "never"}
+def turn_params(ask: Ask) -> dict[str, Any]:
+    """Return the parameters of a turn, which gives the agent all that its settings allow.
+
+    `ask` says who decides about more than that. Codex keeps the parameters for later turns, so each turn has them all.
+    """
+    policy = "never" if ask == "never" else "on-request"
+    reviewer = "auto_review" if ask == "auto" else "user"
+    return {"permissions": WORKING, "approvalPolicy": policy, "approvalsReviewer": reviewer}
 
 
 def permissions(agent: AgentSettings, around: Surroundings) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""Translates the events of one turn of an agent into turn events.
+"""Translates the events of one turn of an agent, or of a part of it, into turn events.
 
 1. The translator is given the events of its turn alone.
 2. A step that is reported only when it is over is begun and ended at once.
 3. What still runs when the answer ends is ended here, as incomplete.
 4. A retry of codex repeats text, which is not passed on again. A message whose text it changes begins again: the work
    of an agent is worth more than the beginning of a message, at which chat mode would end the answer.
+5. Codex does not say when it has asked all that it asks at once. A pause decides, and then `suspend` ends the answer;
+   the usage of the upstream response that asked comes with the next answer.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bridge.agents.approvals import shown
 from bridge.agents.bounded_text import BoundedText
 from bridge.agents.steps import begun, done, plan_step
 from bridge.conversation.events import (
@@ -30,6 +33,7 @@ from bridge.conversation.repeated_text import Messages, Repeated, Summary
 from bridge.conversation.translate import ending, reasoned
 from bridge.refusals import from_codex_failure, is_permanent
 from codex_rpc.wire.agent_items import AgentItem, AgentMessage, AgentReasoning, SearchAction, WebSearch
+from codex_rpc.wire.approvals import ApprovalAsked
 from codex_rpc.wire.events import (
     CommandOutput,
     ErrorReported,
@@ -44,12 +48,15 @@ from codex_rpc.wire.events import (
     UsageUpdated,
 )
 
+NOTHING = TokenUsage(0, 0, 0, 0)
+"""The usage of an answer of which codex has reported none yet; clients expect one."""
+
 _PHASES = {"commentary": "commentary", "partial_answer": "commentary", "final_answer": "final_answer"}
 """Codex's phases → those that clients know."""
 
 
 class AgentTranslator:
-    """Translates one answer, which is one turn."""
+    """Translates one answer: from the start or resumption of a turn to its end or suspension."""
 
     def __init__(self, folder: str) -> None:
         """`folder` is the real path of the agent's folder."""
@@ -66,6 +73,8 @@ class AgentTranslator:
         self._plans = 0
         self._total: TokenUsage | None = None
         """The usage of the thread as it was last reported."""
+        self.asked: set[str] = set()
+        """The ids of the questions that were passed on; others cannot be asked."""
 
     def feed(self, events: Iterable[Event]) -> list[TurnEvent]:
         """Return the translated events, up to the first `Finished` or `Failed`, after which nothing more may be fed."""
@@ -85,6 +94,8 @@ class AgentTranslator:
                 case PlanUpdated():
                     self._plans += 1
                     out += self._at_once(plan_step(event, f"plan-{self._plans}"))
+                case ApprovalAsked():
+                    out += self._approval(event)
                 case UsageUpdated(usage=usage, total=total) if total != self._total:
                     self._total = total
                     self._messages.end_response()
@@ -101,6 +112,10 @@ class AgentTranslator:
                 break
         return out
 
+    def suspend(self) -> list[TurnEvent]:
+        """Return the end of an answer that waits for the client; what was used so far is told with the next answer."""
+        return [*self.close(), *([] if self._total else [Used(NOTHING)]), Finished("tool_calls")]
+
     def close(self) -> list[TurnEvent]:
         """End what still runs, with its output so far; for an answer that ends for another reason than the turn's."""
         running, self._running = self._running, {}
@@ -109,6 +124,13 @@ class AgentTranslator:
     def _incomplete(self, step: StepBegun) -> StepDone:
         output = self._outputs.pop(step.step_id, BoundedText()).text()
         return StepDone(step.step_id, step.server, step.name, step.arguments, output, is_complete=False)
+
+    def _approval(self, event: ApprovalAsked) -> list[TurnEvent]:
+        asked = shown(event, self._running)
+        if asked is None:
+            return []
+        self.asked.add(asked.approval_id)
+        return [asked]
 
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
         phase = self._phases.get(item_id)

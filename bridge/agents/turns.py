@@ -7,8 +7,10 @@ import logging
 from collections.abc import Iterable
 from typing import Literal
 
+from bridge.agents.approvals import OpenApprovals, answered, as_call
+from bridge.agents.replies import Way
 from bridge.agents.translate import AgentTranslator
-from bridge.conversation.events import Failed, Finished, MessageBegun, TextDelta, TurnEvent
+from bridge.conversation.events import Asked, Failed, Finished, MessageBegun, TextDelta, TurnEvent
 from bridge.conversation.prompt import Prompt
 from bridge.errors import from_codex_error, not_repeated
 from bridge.openai.chat.activity import without_marks
@@ -16,10 +18,14 @@ from codex_rpc.client.client import Client
 from codex_rpc.client.inbox import Inbox
 from codex_rpc.errors import CodexError, RequestRefusedError
 from codex_rpc.quota import Quota
+from codex_rpc.wire.approvals import ApprovalAsked
 from codex_rpc.wire.calls import turn_interrupt
 from codex_rpc.wire.events import Event, ModelRerouted
 
 logger = logging.getLogger(__name__)
+
+COLLECTING = 0.3
+"""Seconds after a question in which codex usually asks all that it asks at once."""
 
 COMMENTARY = "commentary"
 """The phase of a message that says what the agent is about to do."""
@@ -32,14 +38,30 @@ class AgentTurn:
     """A running turn of an agent, with what `bridge.http` uses of `bridge.conversation.turns.Turn`."""
 
     def __init__(
-        self, client: Client, inbox: Inbox, ids: tuple[str, str], prompt: Prompt, *, folder: str, longest: float
+        self,
+        client: Client,
+        inbox: Inbox,
+        ids: tuple[str, str],
+        prompt: Prompt,
+        *,
+        folder: str,
+        longest: float,
+        way: Way | None = None,
     ) -> None:
-        """`ids` are those of the thread and the turn; `longest` is how long it may run, in seconds from now."""
+        """`ids` are those of the thread and the turn; `longest` is how long it may run, in seconds from now.
+
+        `way` is how the client is asked for approvals; without one, they are declined.
+        """
         self._client = client
         self._inbox = inbox
         self._translator = AgentTranslator(folder)
         self._longest = longest
-        self._deadline = asyncio.get_running_loop().time() + longest
+        self._deadline = self._now() + longest
+        self._way = way
+        self._collected = self._deadline
+        """When the answer ends if something was asked."""
+        self.questions = OpenApprovals()
+        """What the answer asks the client."""
         self._cancelled = False
         self._answers: list[list[str]] = []
         """The texts of the messages that are not commentary."""
@@ -50,7 +72,7 @@ class AgentTurn:
         self.thread_id, self.turn_id = ids
         self.thread_outcome = ""
         self.rerouted_to: str | None = None
-        self.outcome: Literal["running", "complete", "failed"] = "running"
+        self.outcome: Literal["running", "suspended", "complete", "failed"] = "running"
 
     @property
     def quota(self) -> Quota:
@@ -75,8 +97,12 @@ class AgentTurn:
         """
         try:
             while True:
-                arrived = await self._inbox.take(self._deadline, joined=True)
-                events = self._translator.feed(self._mine(arrived)) if arrived else await self._out_of_time()
+                arrived = await self._inbox.take(min(self._deadline, self._collected), joined=True)
+                if arrived:
+                    events = self._translator.feed(self._mine(arrived))
+                    self._sort_questions(arrived)
+                else:
+                    events = self._translator.suspend() if self.questions else await self._out_of_time()
                 if events:
                     return self._passed_on(events)
         except CodexError as error:
@@ -90,6 +116,21 @@ class AgentTurn:
         """
         self._cancelled = True
         await self._interrupt()
+
+    def _sort_questions(self, arrived: Iterable[Event]) -> None:
+        """Keep the questions that were passed on, and decline the others."""
+        for asked in arrived:
+            if not isinstance(asked, ApprovalAsked):
+                continue
+            if asked.approval_id in self._translator.asked:
+                self.questions.add(asked)
+                self._collected = self._now() + COLLECTING
+            else:
+                logger.info("declined what the client of an agent cannot be asked: %s", asked.request.method)
+                self._client.answer(*answered(asked, accepted=False))
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def _out_of_time(self) -> list[TurnEvent]:
         logger.warning("an agent worked for %g s, the limit (--agent-time); its turn is interrupted", self._longest)
@@ -109,11 +150,15 @@ class AgentTurn:
             if isinstance(event, ModelRerouted) and event.to_model != self.rerouted_to:
                 self.rerouted_to = event.to_model
                 logger.warning("the upstream answers with the model %r instead", event.to_model)
+            elif isinstance(event, ApprovalAsked) and self._way is None:
+                pass
             elif getattr(event, "turn_id", None) == self.turn_id:
                 mine.append(event)
         return mine
 
     def _passed_on(self, events: list[TurnEvent]) -> list[TurnEvent]:
+        if self._way == "call":
+            events = [as_call(event) if isinstance(event, Asked) else event for event in events]
         for event in events:
             match event:
                 case MessageBegun(phase=phase):
@@ -130,6 +175,8 @@ class AgentTurn:
             case Failed(error):
                 events = [*events[:-1], Failed(not_repeated(error))]
                 self.outcome = "failed"
+            case Finished("tool_calls"):
+                self.outcome = "suspended"
             case Finished(reason):
                 self.outcome = "complete" if reason in {"stop", "length"} else "failed"
             case _:

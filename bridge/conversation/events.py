@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
@@ -77,6 +78,16 @@ class StepDone(Struct, frozen=True):
     is_complete: bool = True
 
 
+class Asked(Struct, frozen=True):
+    """An agent asks whether it may do something; the next request of the client answers. Fields as in StepBegun."""
+
+    approval_id: str
+    server: str
+    name: str
+    arguments: Mapping[str, Any]
+    """Those of the step, and the `reason`."""
+
+
 class ItemDone(Struct, frozen=True):
     """A message, a reasoning item or a web search of the model is complete: the item as upstream sent it.
 
@@ -111,6 +122,7 @@ TurnEvent: TypeAlias = (
     | MessageBegun
     | StepBegun
     | StepDone
+    | Asked
     | ToolCall
     | ItemDone
     | Used

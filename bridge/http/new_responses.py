@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.agents.place import Place
+from bridge.agents.replies import read_replies, way_of
 from bridge.config import Settings
 from bridge.conversation.prompt import Item
 from bridge.conversation.turns import Turn
@@ -199,8 +200,10 @@ class NewResponses:
                 return self._opener.warm_up(settings, items, headers, summary=parsed.summary, ignored=parsed.ignored)
             if self._opener.agent(settings):
                 place = Place(parsed.previous, frame.id, parsed.conversation_id)
+                way = way_of(settings.toolbox, by_item=parsed.asks)
+                replies = read_replies(way, items, parsed.input, history)
                 return self._opener.open_agent(
-                    settings, items, headers, place, summary=parsed.summary, ignored=parsed.ignored
+                    settings, items, headers, place, replies, summary=parsed.summary, ignored=parsed.ignored
                 )
             if seal is None or parsed.compacts:
                 return open_turn(settings, items)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bridge.agents.place import Place
+from bridge.agents.replies import read_replies, way_of
 from bridge.codex.backend import Backend
 from bridge.codex.catalogue import client_models
 from bridge.config import Settings
@@ -159,6 +160,8 @@ class Api:
         from bridge.openai.chat.agent_answer import agent_writer  # noqa: PLC0415 - most servers have no agents
 
         place, headers = Place(conversation=conversation_of(request.headers)), dict[str, str]()
+        # A `function_call` has no id by which its answer could be told from others.
+        way = None if chat.old_calls else way_of(chat.settings.toolbox)
         plan = AnswerPlan(
             run=partial(
                 self._opener.open_agent,
@@ -166,6 +169,7 @@ class Api:
                 chat.items,
                 headers,
                 place,
+                read_replies(way, chat.items),
                 summary=summary,
                 ignored=chat.ignored,
             ),

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
+from bridge.agents.approvals import FUNCTION
 from bridge.agents.place import Place
+from bridge.agents.replies import Replies
 from bridge.codex.backend import Backend, Session
 from bridge.codex.models import DEFAULT, ModelChoice, ModelNames, means_an_agent, reverse
 from bridge.conversation.expected_history import Dialect
@@ -20,6 +22,7 @@ from bridge.conversation.warm_up import WarmUp
 from bridge.errors import MODEL_NOT_FOUND, ApiError, model_not_found, model_refused, no_such_agent, not_for_agents
 from bridge.openai.clients import is_cursor
 from bridge.openai.model_settings import ModelSettings
+from bridge.openai.responses.approvals import LABEL
 from bridge.recordings.exchanges import Exchange, Exchanges, RecordedRequest
 from bridge.refusals import refuses_model
 from codex_rpc.wire.calls import Model
@@ -83,6 +86,7 @@ class Opener:
         items: tuple[Item, ...],
         headers: dict[str, str],
         place: Place,
+        replies: Replies,
         *,
         summary: str | None,
         ignored: tuple[str, ...] = (),
@@ -93,15 +97,17 @@ class Opener:
             ApiError: 400, the request asks for something that agents do not have; 401, 404 and 503 as `open`.
             CodexError: codex did not accept the prompt.
         """
-        if settings.toolbox.specs():
+        if any(tool.path != (None, FUNCTION) for tool in settings.toolbox.tools):
             raise not_for_agents("tools of the client", "tools")
         stops, longest = settings.limits.stop, settings.limits.max_tokens
         without_effect = (*(["stop"] if stops else []), *(["max_tokens"] if longest else []))
-        session, prompt = await self._prompt(settings, items, headers, summary, (*ignored, *without_effect))
-        choice = self._choice(settings, session.models, headers, fall_back=False)
+        name = self.names.agent(settings.model)
         assert self._agents is not None
-        assert choice.agent is not None
-        async with self._agents.answer(choice.agent, prompt, place) as turn:
+        assert name is not None
+        if replies.way is not None and not self._agents.asks_clients(name):
+            without_effect = (*without_effect, f"tools[{LABEL if replies.way == 'item' else FUNCTION}]")
+        _, prompt = await self._prompt(settings, items, headers, summary, (*ignored, *without_effect))
+        async with self._agents.answer(name, prompt, place, replies) as turn:
             yield turn
 
     @asynccontextmanager

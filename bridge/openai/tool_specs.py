@@ -153,7 +153,27 @@ class Namespace(Shape, frozen=True):
     description: str | None = None
 
 
-DeclaredTool: TypeAlias = Function | Custom | ToolSearch | WebSearch | Namespace
+class Mcp(Shape, frozen=True):
+    """Codex itself as a server of tools: by it a client says that it answers an agent's requests for approval."""
+
+    silent = frozenset({"type"})
+
+    server_label: Literal["codex"]
+    server_url: str | None = None
+    server_description: str | None = None
+    require_approval: Literal["always", "never"] | dict[str, Any] | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether the client wants to be asked, as it does by the API's default."""
+        return self.require_approval != "never"
+
+    def without_effect(self) -> Iterable[str]:
+        """A filter by tool has no effect: what needs an approval is decided by codex."""
+        return ["require_approval"] if isinstance(self.require_approval, dict) else []
+
+
+DeclaredTool: TypeAlias = Function | Custom | ToolSearch | WebSearch | Namespace | Mcp
 """An entry of the field `tools`, in its flat form."""
 
 
@@ -171,7 +191,9 @@ def _check_parameters(schema: Mapping[str, Any] | None, field: str) -> None:
 # ── The field ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _IN_NAMESPACES: Mapping[str, type[DeclaredTool]] = {"function": Function, "custom": Custom, "tool_search": ToolSearch}
-_ENTRIES: Mapping[str, type[DeclaredTool]] = {**_IN_NAMESPACES, "namespace": Namespace, WEB_SEARCH: WebSearch}
+ENTRIES: Mapping[str, type[DeclaredTool]] = {**_IN_NAMESPACES, "namespace": Namespace, WEB_SEARCH: WebSearch}
+ENTRIES_FOR_AGENTS: Mapping[str, type[DeclaredTool]] = {**ENTRIES, "mcp": Mcp}
+"""The types of tools in a request to an agent."""
 
 
 class _Typed(Shape, frozen=True):
@@ -187,7 +209,7 @@ class Tools(Struct, frozen=True):
 
 
 def read_tools(
-    tools: Sequence[Object] | None, where: str = "tools", shapes: Mapping[str, type[DeclaredTool]] = _ENTRIES
+    tools: Sequence[Object] | None, where: str = "tools", shapes: Mapping[str, type[DeclaredTool]] = ENTRIES
 ) -> Tools:
     """Read the field; null is no tools.
 
@@ -256,7 +278,7 @@ def _declared(entry: DeclaredTool) -> Iterator[Tool]:
         case Namespace(name, entries, description):
             for tool in (tool for entry in entries for tool in _declared(entry)):
                 yield tool.in_namespace(name, description or "")
-        case WebSearch():
+        case WebSearch() | Mcp():
             pass
 
 

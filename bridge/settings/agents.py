@@ -13,7 +13,7 @@ from msgspec import Struct, ValidationError, convert
 from msgspec.structs import replace
 
 from bridge.codex.home import real_home
-from bridge.config import AgentSettings, settings_folder, state_folder
+from bridge.config import AgentSettings, Ask, settings_folder, state_folder
 
 HINT = "--agent"
 
@@ -30,7 +30,7 @@ class AgentTable(Struct, frozen=True, forbid_unknown_fields=True):
     git: bool = False
     read: Read = "workspace"
     network: bool = False
-    ask: Literal["never"] = "never"
+    ask: Ask = "never"
     model: str | None = None
     mcp: bool = True
 
@@ -66,7 +66,7 @@ class Agent(click.ParamType[tuple[str, AgentTable]]):
 
 
 _ABOUT: Mapping[str, str] = {
-    "ask": '; an agent cannot ask for approvals yet, so the only value is "never"',
+    "ask": '; use "never", "client" or "auto"',
     "read": '; use "workspace", "machine", or a list of further folders',
     "folder": '; write folder = "/path/of/the/folder"',
 }
@@ -137,7 +137,9 @@ def _checked(name: str, table: AgentTable, environ: Mapping[str, str]) -> AgentS
             read = ("/",)
         case folders:
             read = tuple(str(_real(name, one)) for one in folders)
-    return AgentSettings(name, str(folder), table.write, table.git, read, table.network, table.model, table.mcp)
+    return AgentSettings(
+        name, str(folder), table.write, table.git, read, table.network, table.model, table.mcp, table.ask
+    )
 
 
 def _real(name: str, folder: str) -> Path:

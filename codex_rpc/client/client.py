@@ -1,7 +1,8 @@
 """A live connection to codex: one task reads, one writes, and the reader never waits for a consumer.
 
-Events go to the inbox of their thread. Requests of codex are refused, except tool calls of a subscribed thread. When
-the connection ends, everything that waits on it fails at once.
+Events go to the inbox of their thread. Requests of codex are refused, except tool calls and requests for approval of a
+subscribed thread; an approval that nothing subscribes to is declined. When the connection ends, everything that waits
+on it fails at once.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from codex_rpc.client.outgoing import Outgoing
 from codex_rpc.errors import CodexError, ConnectionLostError, ProtocolError
 from codex_rpc.process.process import ByteStream
 from codex_rpc.quota import Quota, updated
+from codex_rpc.wire.approvals import ApprovalAsked, approval_result
 from codex_rpc.wire.calls import UNWANTED, initialize
 from codex_rpc.wire.delta_lines import DeltaLines
-from codex_rpc.wire.events import AccountChanged, Event, LoginCompleted, MessageDelta, QuotaReported
+from codex_rpc.wire.events import AccountChanged, Event, LoginCompleted, MessageDelta, QuotaReported, ToolCallAsked
 from codex_rpc.wire.framing import LineSplitter
 from codex_rpc.wire.messages import ErrorResponse, Notification, Request, Response
 from codex_rpc.wire.peer import Peer
@@ -34,6 +36,9 @@ logger = logging.getLogger(__name__)
 ReadEvent: TypeAlias = Callable[[str, Any], Event | None]
 """Reads a notification by its method and parameters: `read_event` or `read_agent_event`."""
 
+ReadRequest: TypeAlias = Callable[[Request], ToolCallAsked | ApprovalAsked | None]
+"""Reads a request of codex: `read_request` or `read_agent_request`."""
+
 LAST_OUTPUT = 1.0
 """Seconds. When codex stops reading, the process has usually ended and its output ends within this time."""
 
@@ -41,10 +46,13 @@ LAST_OUTPUT = 1.0
 class Client(Caller):
     """The calls and the events of one byte stream. Made by `connect`."""
 
-    def __init__(self, stream: ByteStream, read: ReadEvent = read_event) -> None:
+    def __init__(
+        self, stream: ByteStream, read: ReadEvent = read_event, read_asked: ReadRequest = read_request
+    ) -> None:
         super().__init__(Peer(), Outgoing(stream))
         self._stream = stream
         self._read_event = read
+        self._read_request = read_asked
         self._inboxes: dict[str, Inbox] = {}
         self._delta_lines = DeltaLines()
         self._ended = anyio.Event()
@@ -195,9 +203,13 @@ class Client(Caller):
 
     def _asked(self, request: Request, size: int) -> None:
         try:
-            asked = read_request(request)
+            asked = self._read_request(request)
             if asked is not None and (inbox := self._inboxes.get(asked.thread_id)):
                 inbox.put(asked, size)
+                return
+            if isinstance(asked, ApprovalAsked):
+                logger.info("declined what a thread without a client asked for: %s", request.method)
+                self.answer(request, approval_result(asked.question, accepted=False))
                 return
         except ValidationError as error:
             logger.warning("malformed %s request from codex: %s", request.method, error)
@@ -218,16 +230,17 @@ async def connect(
     *,
     unwanted: Sequence[str] = UNWANTED,
     read: ReadEvent = read_event,
+    read_asked: ReadRequest = read_request,
 ) -> AsyncGenerator[Client]:
     """Shake hands over `stream` and yield a client that lives as long as the block.
 
     `unwanted` are the notifications that codex does not send to it. `read` decides which of the others become events
-    of a thread.
+    of a thread, and `read_asked` which requests; other requests are refused.
 
     Raises:
         CodexError: codex refused the handshake, or ended during it.
     """
-    client = Client(stream, read)
+    client = Client(stream, read, read_asked)
     async with running(client.read_to_the_end, client.write_forever):
         client.start_session(await client.call(initialize(name, version, unwanted)))
         yield client

@@ -249,6 +249,11 @@ def turn_start(thread_id: str, **settings: Any) -> Call[str]:
     return Call("turn/start", params, lambda result: result["turn"]["id"])
 
 
+def turn_steer(thread_id: str, turn_id: str, items: Sequence[Params]) -> Call[None]:
+    """Give a running turn more input of the user; the model reads it after the outputs that the turn waits for."""
+    return Call("turn/steer", {"threadId": thread_id, "expectedTurnId": turn_id, "input": list(items)}, _nothing)
+
+
 def turn_interrupt(thread_id: str, turn_id: str) -> Call[None]:
     """Stop a running turn."""
     return Call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id}, _nothing, ends=True)

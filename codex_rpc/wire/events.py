@@ -15,6 +15,7 @@ from msgspec import field
 from codex_rpc.quota import RateLimit
 from codex_rpc.shape import Shape
 from codex_rpc.wire.agent_items import AgentItem
+from codex_rpc.wire.approvals import ApprovalAsked
 from codex_rpc.wire.messages import Request
 
 
@@ -252,5 +253,6 @@ ThreadEvent: TypeAlias = (
     | ModelRerouted
     | Warned
     | ToolCallAsked
+    | ApprovalAsked
 )
 Event: TypeAlias = ThreadEvent | AccountChanged | LoginCompleted | QuotaReported

@@ -13,6 +13,7 @@ from msgspec.structs import astuple
 
 from codex_rpc.shape import Shape
 from codex_rpc.wire.agent_items import read_item
+from codex_rpc.wire.approvals import ApprovalAsked, read_approval
 from codex_rpc.wire.calls import Params
 from codex_rpc.wire.events import (
     AccountChanged,
@@ -79,6 +80,15 @@ def read_request(request: Request) -> ToolCallAsked | None:
     if request.method != "item/tool/call":
         return None
     return ToolCallAsked(*astuple(convert(request.params, ToolCallParams)), request=request)
+
+
+def read_agent_request(request: Request) -> ToolCallAsked | ApprovalAsked | None:
+    """Read a request of a codex that works as an agent; one that we do not serve becomes None.
+
+    Raises:
+        ValidationError: the parameters do not fit the schema.
+    """
+    return read_approval(request) or read_request(request)
 
 
 def tool_call_failure(reason: str) -> Params:

@@ -37,6 +37,8 @@ RUN = [page for page in PAGES if page.name != "README.zh-CN.md"]
 """Pages to run. A translation shows the same code (`test_settings.py` compares it), so it is run once."""
 NEEDS = {"agents.md": needs_sandbox}
 """What the commands of a page need of the machine."""
+SERVED = {"agents.md": ("--agent", "site={home}/code/site", "--api-key-file", "{home}/agents.key")}
+"""The flags of the server that the programs of a page need; its commands have made the files."""
 STAND_INS = ("aider", "docker", "launchctl", "llm", "loginctl", "pip", "systemctl", "uv")
 """Programs that cannot run here; only their calls are checked."""
 NOT_RUN = {
@@ -187,7 +189,8 @@ async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp
                 case "sh":
                     await execute(["bash", "-euo", "pipefail", "-c", here], machine, folder)
                 case "python":
-                    await execute(["codex-openai-proxy", "serve"], machine, folder)
+                    flags = [flag.format(home=tmp_path) for flag in SERVED.get(page.name, ())]
+                    await execute(["codex-openai-proxy", "serve", *flags], machine, folder)
                     await execute([sys.executable, "-c", here], machine, folder)
                 case "toml":
                     _check_toml(tomllib.loads(text))

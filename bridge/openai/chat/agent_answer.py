@@ -22,6 +22,7 @@ from bridge.conversation.events import (
     StepBegun,
     StepDone,
     TextDelta,
+    ToolCall,
     TurnEvent,
 )
 from bridge.conversation.prompt import Item
@@ -135,7 +136,7 @@ class Activity:
                 yield from self._block(step_card(event) if self._cards else step_markdown(event))
             case ItemDone(item):
                 yield from self._item(item)
-            case Failed():
+            case ToolCall() | Failed():
                 yield from self._close()
                 yield event
             case Finished(reason):

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from bridge.conversation.events import (
+    Asked,
     Failed,
     Finished,
     ItemDone,
@@ -65,7 +66,7 @@ class ChatCompletion:
                 case ToolCall():
                     one.text.append(one.blocks.close())
                     one.calls.append(event)
-                case ItemDone() | MessageBegun() | StepBegun() | StepDone():
+                case ItemDone() | MessageBegun() | StepBegun() | StepDone() | Asked():
                     pass
                 case Used(usage):
                     self._usage += usage

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bridge.conversation.events import (
+    Asked,
     Failed,
     Finished,
     ItemDone,
@@ -91,7 +92,7 @@ class ChatStream:
                 one.calls += 1
                 deltas = self._answer.call_deltas(event, one.calls - 1)
                 return self._closing(one) + b"".join(self._chunk(one, delta) for delta in deltas)
-            case ItemDone() | MessageBegun() | StepBegun() | StepDone():
+            case ItemDone() | MessageBegun() | StepBegun() | StepDone() | Asked():
                 return b""
             case Used(usage):
                 self._usage += usage

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from bridge.codex.models import means_an_agent
 from bridge.json_values import check_size
 from bridge.openai.model_settings import SharedFields, Tokens
 from bridge.openai.responses.object import ENCRYPTED
 from bridge.openai.shapes import Refused, Shape, body_object, decode, lost, wrong_type
-from bridge.openai.tool_specs import DeclaredTool, read_tools
+from bridge.openai.tool_specs import ENTRIES, ENTRIES_FOR_AGENTS, DeclaredTool, read_tools
 
 IGNORED = ("max_tool_calls", "safety_identifier", "temperature", "top_p", "user")
 """Parameters that tune or label an answer and that it repeats; codex has no place for them."""
@@ -163,5 +164,5 @@ def read_body(body: object, shape: type[ResponseFields] = ResponseFields) -> Res
     raw = body_object(body)
     check_size({name: value for name, value in raw.items() if name != "input"})
     fields = decode(raw, shape)
-    tools = read_tools(fields.tools)
+    tools = read_tools(fields.tools, shapes=ENTRIES_FOR_AGENTS if means_an_agent(fields.model) else ENTRIES)
     return ResponseBody(fields, tools.entries, (*lost(raw, fields), *tools.lost))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bridge.conversation.events import (
+    Asked,
     Failed,
     Finished,
     FinishReason,
@@ -24,6 +25,7 @@ from bridge.conversation.events import (
     Used,
 )
 from bridge.errors import ApiError
+from bridge.openai.responses.approvals import approval_request
 from bridge.openai.responses.growing_items import Event, GrowingMessage, GrowingReasoning, RunningStep
 from bridge.openai.responses.object import Object, ResponseFrame, Status
 from bridge.openai.responses.whole_items import WholeItem, compaction, tool_call, web_search
@@ -92,6 +94,9 @@ class ResponseOutput:
                 case ReasoningDelta(text, source):
                     yield from self._open_reasoning(source)
                     yield from self._reasoning().more(text)
+                case Asked():
+                    yield from self._close()
+                    yield from self._whole(approval_request(event, self.frame))
                 case ToolCall():
                     yield from self._close()
                     yield from self._whole(tool_call(event, self.frame, self._next_index))

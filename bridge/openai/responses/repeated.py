@@ -15,7 +15,7 @@ from bridge.openai.answer_format import Format, JsonSchemaFormat
 from bridge.openai.model_settings import ModelSettings, Reasoning, Text
 from bridge.openai.responses.fields import ResponseFields
 from bridge.openai.shapes import Object, Shape
-from bridge.openai.tool_specs import Custom, DeclaredTool, Function, Namespace, ToolSearch, WebSearch
+from bridge.openai.tool_specs import Custom, DeclaredTool, Function, Mcp, Namespace, ToolSearch, WebSearch
 
 
 def repeated(fields: ResponseFields, tools: Sequence[DeclaredTool], settings: ModelSettings) -> Object:
@@ -85,6 +85,8 @@ def _tool(entry: DeclaredTool) -> Object:
             return {"type": "tool_search", **_sent(entry)}
         case WebSearch():
             return _sent(entry)
+        case Mcp():
+            return {"type": "mcp", **_sent(entry)}
 
 
 def _sent(shape: Shape) -> Object:

@@ -19,7 +19,7 @@ from bridge.openai.responses.input import Input, Recent, input_values, instructi
 from bridge.openai.responses.object import ENCRYPTED, ResponseFrame
 from bridge.openai.responses.repeated import repeated
 from bridge.openai.shapes import Object, listed
-from bridge.openai.tool_specs import toolbox_of
+from bridge.openai.tool_specs import Mcp, toolbox_of
 
 
 class ResponseRequest(Struct, frozen=True):
@@ -45,6 +45,8 @@ class ResponseRequest(Struct, frozen=True):
     repeated: Object
     """The fields of the request as the response repeats them."""
     ignored: tuple[str, ...]
+    asks: bool = False
+    """Whether the client answers an agent's requests for approval."""
     compacts: bool = False
     """Whether the answer is a compaction of the conversation."""
     compact_threshold: int | None = None
@@ -91,6 +93,7 @@ class HalfParsedRequest(Struct, frozen=True):
             encrypted=ENCRYPTED in (fields.include or ()),
             repeated=repeated(fields, self.body.tools, settings),
             ignored=listed([*self.body.lost, *reading.lost]),
+            asks=any(isinstance(tool, Mcp) and tool.asks for tool in self.body.tools),
             compacts=self.compacts,
             compact_threshold=fields.compact_threshold,
         )

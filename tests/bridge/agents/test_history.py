@@ -93,3 +93,22 @@ def test_system_messages_are_compared_apart() -> None:
     noon, night = (read_history([message("developer", text), user("1")]) for text in ("noon", "night"))
     assert noon.notes_digest() != night.notes_digest()
     assert noon.notes_digest() == read_history([user("1")], [message("developer", "noon")]).notes_digest()
+
+
+def test_a_request_that_resumes_a_turn_has_only_the_new_messages_and_leads_to_the_same_key() -> None:
+    call = function_call("q", "codex_approval", "{}"), function_call_output("q", "yes")
+    first = read_history([user("1")])
+    for before in ([], [said("I look.", "commentary")]):
+        resumed = read_history([user("1"), *before, *call], is_resumed=True)
+        assert resumed.messages_since(first) == []
+        after = read_history([user("1"), *before, *call, said("One."), user("2")])
+        assert after.key(FOLDER) == resumed.next_key(FOLDER, "One.")
+        steered = read_history([user("1"), *before, *call, user("Also this.")], is_resumed=True)
+        assert steered.messages_since(first) == [[{"type": "text", "text": "Also this."}]]
+        after = read_history([user("1"), *before, *call, user("Also this."), said("One."), user("2")])
+        assert after.key(FOLDER) == steered.next_key(FOLDER, "One.")
+
+
+def test_a_request_that_resumes_a_turn_and_leaves_the_history_out_has_no_new_message() -> None:
+    earlier = read_history([user("1"), said("One."), user("2")])
+    assert read_history([user("2")], is_resumed=True).messages_since(earlier) == []

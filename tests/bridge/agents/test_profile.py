@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bridge.agents.profile import READING, WORKING, Surroundings, permissions, thread_params, turn_params
-from bridge.config import AgentSettings
+from bridge.config import AgentSettings, Ask
 
 AROUND = Surroundings(
     ("/codex",), ("/skills",), ("/home/auth.json",), {"mcp_servers": {"mine": {"command": "x"}}}, "/bin"
@@ -37,9 +37,18 @@ def test_a_thread_is_opened_with_read_access_and_a_turn_gets_the_rest() -> None:
     profiles = params["config"]["permissions"]
     assert params["permissions"] == READING
     assert profiles[READING]["filesystem"][":workspace_roots"] == {".": "read"}
-    assert turn_params()["permissions"] == WORKING
+    assert turn_params("never")["permissions"] == WORKING
     assert profiles[WORKING]["filesystem"][":workspace_roots"] == {".": "write", ".git": "write"}
     assert profiles[WORKING]["network"] == {"enabled": True}
+
+
+@pytest.mark.parametrize(
+    ("ask", "policy", "reviewer"),
+    [("never", "never", "user"), ("client", "on-request", "user"), ("auto", "on-request", "auto_review")],
+)
+def test_each_turn_says_who_decides_about_more(ask: Ask, policy: str, reviewer: str) -> None:
+    params = turn_params(ask)
+    assert (params["approvalPolicy"], params["approvalsReviewer"]) == (policy, reviewer)
 
 
 def test_mcp_servers_of_the_user_can_be_switched_off() -> None:

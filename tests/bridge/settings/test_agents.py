@@ -46,14 +46,14 @@ def test_agents_are_tables_of_the_settings_file(tmp_path: Path) -> None:
         git = true
         read = ["{other}"]
         network = true
-        ask = "never"
+        ask = "client"
         model = "gpt-6"
         mcp = false
         [agents.docs]
         folder = "{other}"
         read = "machine"
     """
-    site = AgentSettings("site", str(folder), True, True, (str(other),), True, "gpt-6", False)
+    site = AgentSettings("site", str(folder), True, True, (str(other),), True, "gpt-6", False, "client")
     docs = AgentSettings("docs", str(other), read=("/",))
     assert agents_of(tmp_path, tables) == (site, docs)
 
@@ -75,7 +75,7 @@ def test_an_agent_may_write_by_a_flag_of_its_own(tmp_path: Path) -> None:
     ("table", "reason"),
     [
         ("write = true", "folder ="),
-        ('folder = "~/code"\nask = "client"', "the only value is"),
+        ('folder = "~/code"\nask = "always"', '"never", "client" or "auto"'),
         ('folder = "~/code"\nread = "all"', '"workspace", "machine", or a list'),
         ('folder = "~/code"\nread = ["/nowhere"]', "there is no folder /nowhere"),
         ('folder = "~/code"\ngit = true', "needs `write = true`"),

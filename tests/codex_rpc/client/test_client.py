@@ -29,6 +29,7 @@ from codex_rpc.errors import (
 )
 from codex_rpc.process.child import Sink
 from codex_rpc.wire.agent_items import ContextCompaction
+from codex_rpc.wire.approvals import ApprovalAsked
 from codex_rpc.wire.calls import (
     UNWANTED,
     Account,
@@ -52,7 +53,7 @@ from codex_rpc.wire.events import (
 )
 from codex_rpc.wire.framing import LineSplitter
 from codex_rpc.wire.messages import Request, Response
-from codex_rpc.wire.protocol import read_agent_event, tool_call_result
+from codex_rpc.wire.protocol import read_agent_event, read_agent_request, tool_call_result
 
 T = TypeVar("T")
 
@@ -1032,6 +1033,35 @@ async def test_a_client_of_agents_collects_what_codex_does():
             inbox = client.subscribe("a")
             codex.say({"method": "item/completed", "params": {**ids, "item": {"type": "contextCompaction", "id": "c"}}})
             assert await inbox.take() == [ItemCompleted("a", "u", ContextCompaction("c"))]
+
+
+async def test_a_client_of_agents_collects_the_questions_of_its_threads_and_declines_others():
+    codex = ScriptedCodex(("initialize", INITIALIZED))
+    params = {"threadId": "a", "turnId": "u", "itemId": "i", "reason": None, "grantRoot": None}
+    form: dict[str, Any] = {
+        "threadId": "b",
+        "turnId": None,
+        "serverName": "s",
+        "mode": "form",
+        "message": "Name?",
+        "requestedSchema": {},
+    }
+    with anyio.fail_after(5):
+        async with connect(codex, "test", "1.0", read_asked=read_agent_request) as client:
+            inbox = client.subscribe("a")
+            codex.say({"id": 7, "method": "item/fileChange/requestApproval", "params": params})
+            (asked,) = await inbox.take()
+            assert isinstance(asked, ApprovalAsked)
+            client.answer(asked.request, {"decision": "accept"})
+            codex.say({"id": 8, "method": "item/fileChange/requestApproval", "params": {**params, "threadId": "b"}})
+            codex.say({"id": 9, "method": "mcpServer/elicitation/request", "params": form})
+            await codex.was_told(5)
+
+    assert codex.told[2:] == [
+        {"id": 7, "result": {"decision": "accept"}},
+        {"id": 8, "result": {"decision": "decline"}},
+        {"id": 9, "result": {"action": "decline", "content": None, "_meta": None}},
+    ]
 
 
 async def test_a_refused_handshake_is_raised_unchanged():

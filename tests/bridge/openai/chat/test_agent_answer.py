@@ -19,6 +19,7 @@ from bridge.conversation.events import (
     StepBegun,
     StepDone,
     TextDelta,
+    ToolCall,
     TurnEvent,
     Used,
 )
@@ -170,6 +171,15 @@ def test_a_turn_that_has_only_commentary_ends_with_it_as_its_answer(style: Activ
 
     assert final_answer(streamed(events, style)[0]) == "Done."
     assert whole(events, style)["content"] == "Done."
+
+
+def test_a_question_to_the_client_comes_after_the_activity():
+    events = [*said("I ask.", "commentary"), begun(), ToolCall("c", "codex_approval", "{}"), Finished("tool_calls")]
+    message = whole(events)
+
+    assert (message["content"], message["tool_calls"][0]["function"]["name"]) == (None, "codex_approval")
+    assert message["reasoning_content"] == "I ask.\n\n```console\n$ ls\n```"
+    assert streamed(events) == ("", message["reasoning_content"])
 
 
 @pytest.mark.parametrize(

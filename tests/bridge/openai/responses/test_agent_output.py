@@ -13,16 +13,19 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from bridge.conversation.events import (
+    Asked,
     Finished,
     ItemDone,
     MessageBegun,
     StepBegun,
     StepDone,
     TextDelta,
+    ToolCall,
     TurnEvent,
     Used,
 )
 from bridge.errors import upstream_failed
+from bridge.openai.responses.approvals import approval_answers
 from bridge.openai.responses.fields import read_body
 from bridge.openai.responses.output import ResponseOutput
 from bridge.openai.responses.request import begin
@@ -216,13 +219,26 @@ def test_long_arguments_arrive_in_small_deltas() -> None:
     assert json.loads("".join(deltas)) == {"command": "x" * 100_000}
 
 
+def test_a_question_is_an_item_whose_id_leads_back_to_it() -> None:
+    asked = Asked("turn_1-0", "codex", "shell", {**LS, "reason": "May I?"})
+    events = streamed([begun(), asked, done(is_complete=False), USED, Finished("tool_calls")])
+
+    _, item = folded(events[2:-1])
+    assert (item["type"], item["server_label"], item["name"]) == ("mcp_approval_request", "codex", "shell")
+    assert json.loads(item["arguments"]) == {"command": "ls", "cwd": ".", "reason": "May I?"}
+    answer = {"type": "mcp_approval_response", "approval_request_id": item["id"], "approve": True}
+    assert approval_answers([answer]) == {"turn_1-0": True}
+    assert events[-1]["response"]["status"] == "completed"
+    assert STRICT_RESPONSE.validate_python(events[-1]["response"]).output[1].type == "mcp_approval_request"
+
+
 @st.composite
 def agent_turns(draw: st.DrawFn) -> list[TurnEvent]:
     """A turn of an agent: messages, reasoning, searches and steps, several of which run at once."""
     events: list[TurnEvent] = []
     running: list[str] = []
     for number in range(draw(st.integers(0, 12))):
-        match draw(st.sampled_from(["begin", "end", "say", "think", "search"])):
+        match draw(st.sampled_from(["begin", "end", "say", "think", "search", "call", "ask"])):
             case "begin":
                 running.append(f"step-{number}")
                 events.append(begun(running[-1], draw(st.sampled_from([LS, None, [1], {"é": "😀"}]))))
@@ -236,6 +252,10 @@ def agent_turns(draw: st.DrawFn) -> list[TurnEvent]:
                 events += draw(reasoning_items())
             case "search":
                 events.append(search_item())
+            case "ask":
+                events.append(Asked(f"turn-{number}", "codex", "shell", LS))
+            case "call":
+                events.append(ToolCall(f"c{number}", "codex_approval", "{}"))
             case _:
                 pass
     return [*events, USED, draw(ends)]

@@ -1,0 +1,74 @@
+"""The turns that wait for the client's answers: each until the next request answers, or its time is over.
+
+A waiting turn keeps everything that it holds open: its thread, its conversation and the codex process. What it holds is
+entered by the request that began the turn and left by another one or by the task that ends old turns, so none of it
+may be bound to a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+
+import anyio
+from msgspec import Struct
+
+from bridge.agents.work import Work
+
+
+class Waiting(Struct, frozen=True):
+    """A turn that waits; closing `held` ends it."""
+
+    work: Work
+    held: AsyncExitStack
+    until: float
+
+
+class WaitingWork:
+    """At most `most` turns, each for at most `longest` seconds."""
+
+    def __init__(self, most: int, longest: float) -> None:
+        self._most = most
+        self._longest = longest
+        self._waiting: list[Waiting] = []
+        """In the order in which they began to wait."""
+        self._changed = anyio.Event()
+
+    def put(self, work: Work, held: AsyncExitStack) -> None:
+        """Let a turn wait."""
+        self._waiting.append(Waiting(work, held, anyio.current_time() + self._longest))
+        self._changed.set()
+
+    def take(self, agent: str, questions: Iterable[str]) -> Waiting | None:
+        """Remove and return the turn of an agent that asked one of these questions, if it still waits."""
+        asked = {*questions}
+        for one in self._waiting:
+            if one.work.agent.name == agent and one.work.client.alive and one.work.questions.knows_any(asked):
+                self._waiting.remove(one)
+                return one
+        return None
+
+    async def end_others(self, thread_id: str, turn_id: str) -> None:
+        """End the turns that continue this one on its thread: the client has gone back to a point before them."""
+        for one in [one for one in self._waiting if one.work.continues == (thread_id, turn_id)]:
+            self._waiting.remove(one)
+            await one.held.aclose()
+
+    async def end_old(self) -> None:
+        """End the turns whose time is over, that are too many, or whose codex has ended; until cancelled."""
+        while True:
+            self._changed = anyio.Event()
+            while (one := self._take_surplus()) is not None:
+                await one.held.aclose()
+            pause = self._waiting[0].until - anyio.current_time() if self._waiting else float("inf")
+            with anyio.move_on_after(pause):
+                await self._changed.wait()
+
+    def _take_surplus(self) -> Waiting | None:
+        lost = [one for one in self._waiting if not one.work.client.alive]
+        old = [one for one in self._waiting if one.until <= anyio.current_time()]
+        too_many = self._waiting[: max(len(self._waiting) - self._most, 0)]
+        one = next(iter((*lost, *old, *too_many)), None)
+        if one is not None:
+            self._waiting.remove(one)
+        return one

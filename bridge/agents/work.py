@@ -1,0 +1,35 @@
+"""The work of an agent on one turn, which takes more than one request if the agent asks the client."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bridge.agents.approvals import OpenApprovals
+from bridge.agents.history import History
+from bridge.agents.place import Place
+from bridge.agents.threads import Opened
+from bridge.config import AgentSettings
+from codex_rpc.client.client import Client
+from codex_rpc.client.inbox import Inbox
+
+
+class Work(Struct):
+    """A turn that runs or waits; `history` and `place` are those of the last request that works on it."""
+
+    agent: AgentSettings
+    client: Client
+    opened: Opened
+    inbox: Inbox
+    turn_id: str
+    history: History
+    place: Place
+    continues: tuple[str, str] | None
+    """The thread and the turn after which it comes; None at the beginning of a thread."""
+    questions: OpenApprovals
+    """What waits for the client's answer."""
+    answers: tuple[str, ...] = ()
+    """The forms of the agent's answer, once there is one."""
+
+    @property
+    def thread_id(self) -> str:
+        return self.opened.thread.id
