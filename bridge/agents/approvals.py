@@ -4,6 +4,8 @@
 2. An acceptance holds for the one action that was asked about.
 3. What cannot be shown as a whole is not asked: access to the network, input to a running command, very long patches,
    folders that would stay writable, and forms of MCP servers.
+4. What is shown is what is asked about, whatever ids the model chose: a command is that of the question; a patch, of
+   which the question has only the id, is asked about once, and only if it is a patch that runs.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from bridge.agents.bounded_text import is_whole
+from bridge.agents.steps import CODEX, PATCH, SHELL, relative, without_shell
 from bridge.conversation.events import Asked, StepBegun, ToolCall
 from codex_rpc.wire.approvals import (
     ApprovalAsked,
@@ -29,21 +32,23 @@ FUNCTION = "codex_approval"
 """The function that a client of chat completions declares if it wants to be asked."""
 
 _YES = re.compile(r"\s*[\"']?(?:approved?|yes|accept(?:ed)?|true)[.!]?[\"']?\s*", re.IGNORECASE)
-_ACTIONS = {"shell": "run a command", "apply_patch": "change files"}
+_ACTIONS = {SHELL: "run a command", PATCH: "change files"}
 
 
-def shown(asked: ApprovalAsked, running: Mapping[str, StepBegun]) -> Asked | None:
-    """Return a question as the client reads it; None if it is not to be asked. `running` are the steps by their ids."""
+def shown(asked: ApprovalAsked, running: Mapping[str, StepBegun], folder: str) -> Asked | None:
+    """Return a question as the client reads it; None if it is not to be asked.
+
+    `running` are the steps by their ids, without those that were asked about before; `folder` is the agent's.
+    """
     match asked.question:
-        case CommandQuestion(item_id=item_id, kind="command", network=None, reason=reason):
-            return _about(running.get(item_id), asked.approval_id, reason)
+        case CommandQuestion(kind="command", command=str(command), cwd=str(cwd), network=None) as question:
+            arguments = {"command": without_shell(command) or command, "cwd": relative(cwd, folder)}
+            return Asked(asked.approval_id, question.item_id, CODEX, SHELL, {**arguments, "reason": question.reason})
         case PatchQuestion(item_id=item_id, grant_root=None, reason=reason):
-            return _about(running.get(item_id), asked.approval_id, reason)
+            return _patch(running.get(item_id), asked.approval_id, reason)
         case Elicitation(turn_id=str(), message=message) as question if question.is_about_a_call:
             called = _called(question, running)
-            return called and Asked(
-                asked.approval_id, called[0], called[1], {"arguments": called[2], "reason": message}
-            )
+            return called and Asked(asked.approval_id, *called[:3], {"arguments": called[3], "reason": message})
         case _:
             return None
 
@@ -88,20 +93,24 @@ def answered(asked: ApprovalAsked, *, accepted: bool) -> tuple[Request, Params]:
     return asked.request, approval_result(asked.question, accepted=accepted)
 
 
-def _called(question: Elicitation, running: Mapping[str, StepBegun]) -> tuple[str, str, Any] | None:
-    """Return the server, the tool and the arguments that a question is about; old versions of codex name the server."""
+def _called(question: Elicitation, running: Mapping[str, StepBegun]) -> tuple[str, str, str, Any] | None:
+    """Return the step, the server, the tool and the arguments of a question; old versions of codex name the server.
+
+    The step is unknown if codex names the tool.
+    """
     meta = question.meta or {}
     if isinstance(name := meta.get("tool_name"), str) and "tool_params" in meta:
-        return question.server, name, meta["tool_params"]
+        return "", question.server, name, meta["tool_params"]
     match [step for step in running.values() if step.server == question.server]:
-        case [StepBegun(server=server, name=name, arguments=arguments)]:
-            return server, name, arguments
+        case [StepBegun(step_id=step_id, server=server, name=name, arguments=arguments)]:
+            return step_id, server, name, arguments
         case _:
             return None
 
 
-def _about(step: StepBegun | None, approval_id: str, reason: str | None) -> Asked | None:
-    if step is None or not all(is_whole(change["diff"]) for change in step.arguments.get("changes", ())):
+def _patch(step: StepBegun | None, approval_id: str, reason: str | None) -> Asked | None:
+    if step is None or (step.server, step.name) != (CODEX, PATCH):
         return None
-    arguments: dict[str, Any] = {**step.arguments, "reason": reason}
-    return Asked(approval_id, step.server, step.name, arguments)
+    if not all(is_whole(change["diff"]) for change in step.arguments["changes"]):
+        return None
+    return Asked(approval_id, step.step_id, CODEX, PATCH, {**step.arguments, "reason": reason})

@@ -6,6 +6,7 @@ Paths inside the agent's folder are relative to it, and texts are bounded.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +38,8 @@ PATCH = "apply_patch"
 PLAN = "update_plan"
 
 _REFUSED = "It was declined."
+_SHELL = re.compile(r"(/usr|/usr/local|/opt/homebrew)?/bin/(ba|da|z)?sh")
+"""The shells of the system. The model can name another program as the shell, which is then shown."""
 _SHELL_FLAGS = frozenset({"-c", "-lc"})
 _MARKS = {"completed": "[x]", "inProgress": "[~]"}
 _SEPARATORS = "/\\"
@@ -47,7 +50,7 @@ def begun(item: AgentItem, folder: str) -> StepBegun | None:
     """Return the step that an item begins; None if it is no step. `folder` is the agent's."""
     match item:
         case CommandExecution(id=step_id, cwd=cwd):
-            return StepBegun(step_id, CODEX, SHELL, {"command": bare_command(item), "cwd": relative(cwd, folder)})
+            return StepBegun(step_id, CODEX, SHELL, {"command": _bare(item), "cwd": relative(cwd, folder)})
         case FileChange(id=step_id, changes=changes):
             return StepBegun(step_id, CODEX, PATCH, {"changes": [_change(change, folder) for change in changes]})
         case McpToolCall(id=step_id, server=server, tool=tool, arguments=arguments):
@@ -82,17 +85,25 @@ def plan_step(event: PlanUpdated, step_id: str) -> StepDone:
     return StepDone(step_id, CODEX, PLAN, {"explanation": event.explanation, "plan": plan}, output)
 
 
-def bare_command(item: CommandExecution) -> str:
-    """Return the command without the shell that codex runs it with."""
+def without_shell(command: str) -> str | None:
+    """Return the script that a command line runs in a shell of the system; None if it is something else."""
     try:
-        words = shlex.split(item.command)
+        words = shlex.split(command)
     except ValueError:
-        words = []
+        return None
     match words:
-        case [_, flag, script] if flag in _SHELL_FLAGS:
+        case [shell, flag, script] if _SHELL.fullmatch(shell) and flag in _SHELL_FLAGS:
             return script
         case _:
-            return item.actions[0].command if len(item.actions) == 1 else item.command
+            return None
+
+
+def _bare(item: CommandExecution) -> str:
+    """Return the command without the shell that codex runs it with."""
+    script = without_shell(item.command)
+    if script is not None:
+        return script
+    return item.actions[0].command if len(item.actions) == 1 else item.command
 
 
 def relative(path: str, folder: str) -> str:

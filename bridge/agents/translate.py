@@ -73,6 +73,8 @@ class AgentTranslator:
         self._plans = 0
         self._total: TokenUsage | None = None
         """The usage of the thread as it was last reported."""
+        self._asked_about: set[str] = set()
+        """The ids of the steps that questions were about."""
         self.asked: set[str] = set()
         """The ids of the questions that were passed on; others cannot be asked."""
 
@@ -126,9 +128,11 @@ class AgentTranslator:
         return StepDone(step.step_id, step.server, step.name, step.arguments, output, is_complete=False)
 
     def _approval(self, event: ApprovalAsked) -> list[TurnEvent]:
-        asked = shown(event, self._running)
+        not_asked = {step_id: step for step_id, step in self._running.items() if step_id not in self._asked_about}
+        asked = shown(event, not_asked, self._folder)
         if asked is None:
             return []
+        self._asked_about.add(asked.step_id)
         self.asked.add(asked.approval_id)
         return [asked]
 

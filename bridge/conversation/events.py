@@ -82,6 +82,8 @@ class Asked(Struct, frozen=True):
     """An agent asks whether it may do something; the next request of the client answers. Fields as in StepBegun."""
 
     approval_id: str
+    step_id: str
+    """The step that it is about; empty if codex does not name it."""
     server: str
     name: str
     arguments: Mapping[str, Any]

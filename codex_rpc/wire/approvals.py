@@ -25,6 +25,8 @@ class CommandQuestion(Shape, frozen=True):
     thread_id: str
     turn_id: str
     item_id: str
+    command: str | None = None
+    cwd: str | None = None
     reason: str | None = None
     kind: str = "command"
     network: Any = field(default=None, name="networkApprovalContext")

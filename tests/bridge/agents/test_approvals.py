@@ -69,7 +69,7 @@ RUNNING = started(command(command="/bin/bash -lc 'echo out > /outside'"))
 
 def test_a_command_is_asked_about_with_its_reason():
     assert shown(asking(RUN, COMMAND), RUNNING) == Asked(
-        f"{TURN}-0", "codex", "shell", {"command": "echo out > /outside", "cwd": ".", "reason": "May I?"}
+        f"{TURN}-0", "call_1", "codex", "shell", {"command": "echo out > /outside", "cwd": ".", "reason": "May I?"}
     )
 
 
@@ -95,13 +95,15 @@ def test_a_call_of_an_mcp_tool_is_asked_about_also_where_codex_names_only_the_se
     asked = shown(asking(ELICIT, params), started(mcp_call("inProgress", result=None)))
 
     arguments = {"arguments": {"text": "hello"}, "reason": CALL["message"]}
-    assert asked == Asked(f"{TURN}-0", "usermcp", "echo", arguments)
+    step_id = "" if params is CALL else "call_1"
+    assert asked == Asked(f"{TURN}-0", step_id, "usermcp", "echo", arguments)
 
 
 @pytest.mark.parametrize(
     ("method", "params"),
     [
-        (RUN, {**COMMAND, "itemId": "unknown"}),
+        (RUN, {**COMMAND, "command": None}),
+        (APPLY, {**PATCHING, "itemId": "call_1"}),
         (RUN, {**COMMAND, "kind": "writeStdin"}),
         (RUN, {**COMMAND, "kind": "humanCommand"}),
         (RUN, {**COMMAND, "networkApprovalContext": {"host": "example.com", "protocol": "https"}}),
@@ -123,6 +125,39 @@ def test_a_question_of_one_of_two_calls_that_codex_does_not_name_is_not_asked():
     calls = [started(mcp_call("inProgress", result=None, id=one)) for one in ("a", "b")]
 
     assert shown(asking(ELICIT, WITHOUT_NAME), *calls) is None
+
+
+def test_a_command_is_that_of_the_question_whatever_else_has_its_id():
+    other = started(command(command="/bin/bash -lc 'ls'"))
+    asked = shown(asking(RUN, COMMAND), other)
+
+    assert asked is not None
+    assert asked.arguments["command"] == "echo out > /outside"
+
+
+@pytest.mark.parametrize("shell", ["/w/site/bash", "bash", "/bin/evil", "/usr/bin/../../w/sh"])
+def test_a_shell_that_is_not_of_the_system_is_shown(shell: str):
+    asked = shown(asking(RUN, {**COMMAND, "command": f"{shell} -lc ls"}))
+
+    assert asked is not None
+    assert asked.arguments["command"] == f"{shell} -lc ls"
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "item"),
+    [
+        (APPLY, PATCHING, {"type": "fileChange", "id": "call_1", "changes": PATCH, "status": "inProgress"}),
+        (ELICIT, WITHOUT_NAME, mcp_call("inProgress", result=None)),
+    ],
+)
+def test_what_a_question_does_not_show_itself_is_asked_about_once(
+    method: str, params: dict[str, Any], item: dict[str, Any]
+):
+    translator = AgentTranslator(FOLDER)
+    translator.feed([started(item)])
+
+    assert [len(translator.feed([asking(method, params, number)])) for number in range(2)] == [1, 0]
+    assert translator.asked == {f"{TURN}-0"}
 
 
 @pytest.mark.parametrize(
@@ -172,13 +207,13 @@ def test_of_several_questions_only_those_with_a_yes_are_accepted():
 
 
 def test_a_chat_client_is_asked_by_a_call_of_its_function():
-    asked = Asked("turn_1-0", "codex", "shell", {"command": "ls", "cwd": ".", "reason": None})
+    asked = Asked("turn_1-0", "a", "codex", "shell", {"command": "ls", "cwd": ".", "reason": None})
     call = as_call(asked)
 
     assert isinstance(call, ToolCall)
     assert (call.call_id, call.name) == ("turn_1-0", "codex_approval")
     assert json.loads(call.arguments) == {"action": "run a command", "command": "ls", "cwd": ".", "reason": None}
-    assert json.loads(as_call(Asked("a", "s", "t", {})).arguments)["action"] == "call s.t"
+    assert json.loads(as_call(Asked("a", "", "s", "t", {})).arguments)["action"] == "call s.t"
 
 
 @pytest.mark.parametrize("output", ["approve", "Approved.", " yes\n", '"accept"', "true", "YES!"])

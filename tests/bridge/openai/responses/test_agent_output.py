@@ -220,7 +220,7 @@ def test_long_arguments_arrive_in_small_deltas() -> None:
 
 
 def test_a_question_is_an_item_whose_id_leads_back_to_it() -> None:
-    asked = Asked("turn_1-0", "codex", "shell", {**LS, "reason": "May I?"})
+    asked = Asked("turn_1-0", "a", "codex", "shell", {**LS, "reason": "May I?"})
     events = streamed([begun(), asked, done(is_complete=False), USED, Finished("tool_calls")])
 
     _, item = folded(events[2:-1])
@@ -253,7 +253,7 @@ def agent_turns(draw: st.DrawFn) -> list[TurnEvent]:
             case "search":
                 events.append(search_item())
             case "ask":
-                events.append(Asked(f"turn-{number}", "codex", "shell", LS))
+                events.append(Asked(f"turn-{number}", "", "codex", "shell", LS))
             case "call":
                 events.append(ToolCall(f"c{number}", "codex_approval", "{}"))
             case _:

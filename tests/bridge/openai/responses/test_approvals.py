@@ -36,7 +36,7 @@ def test_the_answers_to_questions_are_found_in_the_input(values: list[Any], answ
 @pytest.mark.parametrize(("server", "name"), [("codex", "shell"), ("files", "files.shell")])
 def test_every_question_has_the_label_that_the_client_declares(server: str, name: str):
     frame = ResponseFrame(KEY, 1, lambda: 1, {}, encrypted=False)
-    item = approval_request(Asked("turn-0", server, "shell", {"reason": "é"}), frame).done
+    item = approval_request(Asked("turn-0", "", server, "shell", {"reason": "é"}), frame).done
     assert item == {
         "id": f"mcpr_{KEY}_turn-0",
         "type": "mcp_approval_request",
