@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
+import psutil
 import pytest
 
 from bridge.agents.sandbox import NOTHING
@@ -22,6 +24,9 @@ from tests.harness.upstream import Upstream
 
 KEY = "the-key-of-the-agents"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+
+PATIENCE = 20.0
+"""Seconds that a test waits for processes and files."""
 
 DIRECT = "gpt-5.5"
 """A model that calls Codex's tools directly."""
@@ -95,6 +100,22 @@ def tool_outputs(upstream: Upstream) -> str:
         for item in upstream.conversation()
         if item["type"] in kinds
     )
+
+
+def sleepers(marker: str) -> list[psutil.Process]:
+    """Return the processes whose command line contains a text."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter(["cmdline"]):
+        if process.pid != os.getpid() and any(marker in part for part in process.info["cmdline"] or ()):
+            found.append(process)
+    return found
+
+
+async def until(condition: Any) -> None:
+    """Wait until the condition holds."""
+    with anyio.fail_after(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - processes and files have no event
+            await anyio.sleep(0.02)
 
 
 def without_a_sandbox(folder: Path) -> str:

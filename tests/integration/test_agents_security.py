@@ -19,11 +19,14 @@ from tests.harness.agents import (
     CODE_MODE,
     DIRECT,
     KEY,
+    PATIENCE,
     Script,
     agent_proxy,
     needs_sandbox,
     runs,
+    sleepers,
     tool_outputs,
+    until,
     without_a_sandbox,
 )
 from tests.harness.codex_home import log_in
@@ -33,8 +36,6 @@ from tests.harness.script import Call, Hold, Received, Reply, begun, reply
 from tests.harness.upstream import Upstream
 
 pytestmark = needs_sandbox
-
-PATIENCE = 20.0
 
 OPENS_A_SOCKET = ": > /dev/udp/127.0.0.1/9"
 """A command of bash."""
@@ -182,22 +183,6 @@ async def test_mcp_servers_of_the_user_can_be_left_out(upstream: Upstream, home:
 
 
 # ── Nothing is left ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def sleepers(marker: str) -> list[psutil.Process]:
-    """Return the processes whose command line contains a text."""
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter(["cmdline"]):
-        if process.pid != os.getpid() and any(marker in part for part in process.info["cmdline"] or ()):
-            found.append(process)
-    return found
-
-
-async def until(condition: Any) -> None:
-    """Wait until the condition holds."""
-    with anyio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - processes and files have no event
-            await anyio.sleep(0.02)
 
 
 def is_idle(proxy: Proxy) -> bool:
