@@ -17,7 +17,7 @@ from typing import Any
 
 from bridge.agents.bounded_text import is_whole
 from bridge.agents.steps import CODEX, PATCH, SHELL, relative, without_shell
-from bridge.conversation.events import Asked, StepBegun, ToolCall
+from bridge.conversation.events import APPROVAL, Asked, StepBegun, ToolCall
 from codex_rpc.wire.approvals import (
     ApprovalAsked,
     CommandQuestion,
@@ -27,9 +27,6 @@ from codex_rpc.wire.approvals import (
 )
 from codex_rpc.wire.calls import Params
 from codex_rpc.wire.messages import Request
-
-FUNCTION = "codex_approval"
-"""The function that a client of chat completions declares if it wants to be asked."""
 
 _YES = re.compile(r"\s*[\"']?(?:approved?|yes|accept(?:ed)?|true)[.!]?[\"']?\s*", re.IGNORECASE)
 _ACTIONS = {SHELL: "run a command", PATCH: "change files"}
@@ -57,7 +54,7 @@ def as_call(asked: Asked) -> ToolCall:
     """Return a question as a call of the function that the client has declared for it."""
     action = _ACTIONS.get(asked.name, f"call {asked.server}.{asked.name}")
     arguments = json.dumps({"action": action, **asked.arguments}, ensure_ascii=False)
-    return ToolCall(asked.approval_id, FUNCTION, arguments)
+    return ToolCall(asked.approval_id, APPROVAL, arguments)
 
 
 def is_yes(output: str) -> bool:

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from bridge.agents.approvals import FUNCTION, is_yes
+from bridge.agents.approvals import is_yes
+from bridge.conversation.events import APPROVAL
 from bridge.conversation.prompt import Item
 from bridge.conversation.tools import Toolbox
 from bridge.openai.responses.approvals import approval_answers, approval_questions, is_approval_answer
@@ -48,7 +49,7 @@ def way_of(toolbox: Toolbox, *, by_item: bool = False) -> Way | None:
     """Return how a client is asked: as it declares by an MCP server (`by_item`), or else by a function."""
     if by_item:
         return "item"
-    return "call" if toolbox.find(FUNCTION) else None
+    return "call" if toolbox.find(APPROVAL) else None
 
 
 def _text(output: str | Iterable[Mapping[str, Any]]) -> str:

@@ -75,7 +75,8 @@ def done(item: AgentItem, folder: str) -> StepDone | None:
     if step is None:
         return None
     output, error = _outcome(item, folder)
-    return StepDone(step.step_id, step.server, step.name, step.arguments, output, error)
+    code = item.exit_code if isinstance(item, CommandExecution) else None
+    return StepDone(step.step_id, step.server, step.name, step.arguments, output, error, exit_code=code)
 
 
 def plan_step(event: PlanUpdated, step_id: str) -> StepDone:

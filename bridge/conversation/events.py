@@ -15,6 +15,10 @@ from codex_rpc.wire.events import TokenUsage
 FinishReason: TypeAlias = Literal["stop", "length", "content_filter", "tool_calls", "cancelled"]
 
 
+APPROVAL = "codex_approval"
+"""The function that a client declares if an agent is to ask it by calls."""
+
+
 class TextDelta(Struct, frozen=True):
     """More of the answer's text; `tokens` is the number of upstream deltas that it consists of."""
 
@@ -66,7 +70,8 @@ class StepBegun(Struct, frozen=True):
 class StepDone(Struct, frozen=True):
     """A step is over; it was begun before, with the same first fields.
 
-    `error` says why it failed. A step that is not complete was still running when the answer ended.
+    `error` says why it failed; a command that ran has an exit code. A step that is not complete was still running when
+    the answer ended.
     """
 
     step_id: str
@@ -76,6 +81,7 @@ class StepDone(Struct, frozen=True):
     output: str = ""
     error: str | None = None
     is_complete: bool = True
+    exit_code: int | None = None
 
 
 class Asked(Struct, frozen=True):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
-from bridge.agents.approvals import FUNCTION
 from bridge.agents.place import Place
 from bridge.agents.replies import Replies
 from bridge.codex.backend import Backend, Session
 from bridge.codex.models import DEFAULT, ModelChoice, ModelNames, means_an_agent, reverse
+from bridge.conversation.events import APPROVAL
 from bridge.conversation.expected_history import Dialect
 from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.threads import Threads
@@ -97,7 +97,7 @@ class Opener:
             ApiError: 400, the request asks for something that agents do not have; 401, 404 and 503 as `open`.
             CodexError: codex did not accept the prompt.
         """
-        if any(tool.path != (None, FUNCTION) for tool in settings.toolbox.tools):
+        if any(tool.path != (None, APPROVAL) for tool in settings.toolbox.tools):
             raise not_for_agents("tools of the client", "tools")
         stops, longest = settings.limits.stop, settings.limits.max_tokens
         without_effect = (*(["stop"] if stops else []), *(["max_tokens"] if longest else []))
@@ -105,7 +105,7 @@ class Opener:
         assert self._agents is not None
         assert name is not None
         if replies.way is not None and not self._agents.asks_clients(name):
-            without_effect = (*without_effect, f"tools[{LABEL if replies.way == 'item' else FUNCTION}]")
+            without_effect = (*without_effect, f"tools[{LABEL if replies.way == 'item' else APPROVAL}]")
         _, prompt = await self._prompt(settings, items, headers, summary, (*ignored, *without_effect))
         async with self._agents.answer(name, prompt, place, replies) as turn:
             yield turn

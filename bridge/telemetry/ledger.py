@@ -13,7 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from bridge.conversation.events import ReasoningDelta, TextDelta, ToolCall, TurnEvent, Used
+from bridge.conversation.events import APPROVAL, Asked, ReasoningDelta, StepDone, TextDelta, ToolCall, TurnEvent, Used
+from bridge.telemetry.agent_log import AgentLog
 from codex_rpc.wire.events import TokenUsage
 
 RECENT = 100
@@ -52,6 +53,8 @@ class RequestLogEntry(Struct, eq=False):
     """The HTTP status; None until the response starts, and if the client left before."""
     error: str | None = None
     """The code of the error that the client received, also inside a stream."""
+    did: AgentLog | None = None
+    """What an agent did; None for other answers."""
 
     def record(self, events: Iterable[TurnEvent], moment: float) -> None:
         """Add events of the answer."""
@@ -60,12 +63,22 @@ class RequestLogEntry(Struct, eq=False):
                 case TextDelta(tokens=tokens):
                     self.deltas += tokens
                     self._note_output(moment)
-                case ReasoningDelta() | ToolCall():
+                case ReasoningDelta():
                     self._note_output(moment)
+                case ToolCall(name=name):
+                    self._note_output(moment)
+                    if name == APPROVAL:
+                        self._note_step(event)
                 case Used(usage):
                     self.usage += usage
+                case StepDone() | Asked():
+                    self._note_step(event)
                 case _:
                     pass
+
+    def _note_step(self, event: TurnEvent) -> None:
+        self.did = self.did or AgentLog()
+        self.did.add(event)
 
     def _note_output(self, moment: float) -> None:
         if self.first_token is None:

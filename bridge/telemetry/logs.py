@@ -56,6 +56,8 @@ def request_line(entry: RequestLogEntry) -> str:
             f"tokens={usage.input}+{usage.output}",
             f"cached={usage.cached_input}",
         ]
+        if entry.did is not None:
+            parts.append(f"did={','.join(entry.did.words())}")
     return " ".join([*parts, f"{entry.seconds or 0:.3f}s", entry.id])
 
 

@@ -103,6 +103,7 @@ def entry_report(entry: RequestLogEntry, moment: float) -> Mapping[str, Any]:
         **_tokens(entry.usage),
         "status": entry.status,
         "error": entry.error,
+        **({} if entry.did is None else {"did": entry.did.words()}),
     }
 
 

@@ -296,8 +296,9 @@ def steps(model: str, *said: Said) -> list[Reply]:
 
 @BOTH_MODES
 async def test_a_response_shows_what_the_agent_did_as_items(
-    agent_model: str, upstream: Upstream, home: Path, tmp_path: Path
+    agent_model: str, upstream: Upstream, home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "bridge.telemetry.logs")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "file").write_text("content of the file")
     items: list[Any] = [{"role": "user", "content": "1"}]
@@ -315,6 +316,10 @@ async def test_a_response_shows_what_the_agent_did_as_items(
         second = await proxy.client.post("/responses", json={"model": "codex-agent", "input": items})
     assert second.status_code == 200, second.text
     assert fate(second) == "continued; reason=same-history"
+    # The log names the program and its exit code, and nothing else of what the agent did.
+    [line] = [record.getMessage() for record in caplog.records if "did=" in record.getMessage()]
+    assert " did=cat:0 " in line
+    assert "content" not in line
 
 
 async def test_an_unknown_style_is_refused(upstream: Upstream, home: Path, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_turn_is_translated_in_the_order_in_which_codex_works():
         TextDelta("first."),
         said("I look first.", "commentary"),
         StepBegun("call_1", "codex", "shell", SHELL),
-        StepDone("call_1", "codex", "shell", SHELL, "1\n2\n[exit 3]"),
+        StepDone("call_1", "codex", "shell", SHELL, "1\n2\n[exit 3]", exit_code=3),
         Used(USAGE),
         MessageBegun("final_answer"),
         TextDelta("All done."),
