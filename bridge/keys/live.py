@@ -107,6 +107,10 @@ class Keys:
         """
         if self._path is not None and (state := _state(self._path)) != self._seen:
             self._seen = state
+            if state is None:
+                logger.warning("%s is gone: no named key is valid, and every request still needs a key", self._path)
+            elif not self.required:
+                logger.info("there are named keys in %s: every request needs a key from now on", self._path)
             try:
                 self._read(self._path)
             except KeysError as error:

@@ -136,12 +136,14 @@ def test_a_file_that_breaks_leaves_the_keys_and_is_logged_once(path: Path, caplo
         Keys(None, path)
 
 
-def test_deleting_the_file_ends_all_keys_and_opens_nothing(path: Path) -> None:
+def test_deleting_the_file_ends_all_keys_and_opens_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = add_key(path, "anna")
     keys = Keys(None, path)
     path.unlink()
     assert keys.find(text) is None
     assert keys.required
+    assert "every request still needs a key" in caplog.text
+    assert keys.find(add_key(path, "anna"))
 
 
 def test_the_server_s_own_key_is_the_setting_or_else_the_file_beside(path: Path) -> None:
