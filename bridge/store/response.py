@@ -44,8 +44,9 @@ class Stored(Struct, frozen=True):
         return None if previous is None else id_in_store(previous, self.key)
 
     def dumped(self) -> bytes:
-        """Return the record as JSON."""
-        return orjson.dumps([self.response, self.input, self.output, self.owner, self.key])
+        """Return the record as JSON; without a key it is as older versions, which may share the store, read it."""
+        record = [self.response, self.input, self.output, self.owner]
+        return orjson.dumps(record if self.key is None else [*record, self.key])
 
     @classmethod
     def loaded(cls, record: bytes) -> Stored:

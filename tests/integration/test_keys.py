@@ -160,6 +160,8 @@ async def test_revoking_a_key_closes_its_websockets_idle_or_not(bridge: Proxy, p
         revoke_key(path, "anna")
         assert (await busy.turn())[-1]["response"]["error"]["code"] == "key_revoked"
         for socket in (busy, idle):
+            last = await socket.receive()
+            assert (last["type"], last["status"], last["error"]["code"]) == ("error", 401, "key_revoked")
             await socket.ended.wait()
             assert socket.close_code == websocket_module.POLICY_VIOLATION
         assert len(bridge.upstream.requests) == 1
