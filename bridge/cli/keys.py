@@ -181,7 +181,7 @@ def _table(found: Iterable[NamedKey]) -> Table:
         table.add_row(
             key.name,
             _day(key.created),
-            "never" if key.expires is None else _day(key.expires) + (" (over)" if key.has_expired(now) else ""),
+            "never" if key.expires is None else _day(key.expires) + (" (expired)" if key.has_expired(now) else ""),
             "no limit" if key.tokens_per_day is None else f"{key.tokens_per_day:,}",
             ", ".join(key.models) or "all",
             ", ".join(key.agents) or "none",
