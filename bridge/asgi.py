@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -24,6 +25,7 @@ from bridge.config import Settings
 from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
 from bridge.http.background import Background
+from bridge.http.budgets import Budgets
 from bridge.http.conversations import Conversations
 from bridge.http.new_responses import NewResponses
 from bridge.http.page import Page
@@ -34,6 +36,7 @@ from bridge.http.status import Status
 from bridge.http.stored_responses import StoredResponses
 from bridge.http.turn_opener import Opener
 from bridge.http.websocket import Sockets
+from bridge.keys.live import Keys
 from bridge.recordings.backend_mode import BackendMode, open_backend_mode
 from bridge.recordings.demo import DemoNotice
 from bridge.recordings.exchanges import IdsAndClock
@@ -73,6 +76,7 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
     Raises:
         CaseError: the recordings to serve cannot be read.
         StoreError: the store of responses cannot be opened.
+        KeysError: the file of named keys cannot be used.
     """
     opening = open_backend_mode(settings, IDS_AND_CLOCK) if mode is None else nullcontext(mode)
     async with open_store(settings) as store, opening as backend_mode:
@@ -90,19 +94,23 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
         )
         names = ModelNames(settings.aliases, settings.model_names, tuple(agent.name for agent in settings.agents))
         agents = _agents(settings, store)
-        opener = Opener(backend, threads, backend_mode.exchanges, names, agents)
+        keys = Keys(settings.api_key, None if settings.keys_file is None else Path(settings.keys_file))
+        ledger, budgets = Ledger(time.strftime("%Y-%m-%d")), Budgets(store.token_counts, time.time)
+        ledger.listeners.append(budgets.count)
+        opener = Opener(backend, threads, backend_mode.exchanges, names, budgets=budgets, agents=agents)
         api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now(), catalogue=backend_mode.catalogue)
-        ledger = Ledger(time.strftime("%Y-%m-%d"))
         background = Background(ledger)
         data, being_made = ResponseData(store, threads.owners, settings.store_age), dict[str, RunningResponse]()
         responses = NewResponses(opener, data, admission, background, being_made, settings=settings)
         stored = StoredResponses(data, background, being_made)
         sockets = Sockets(responses, admission, ledger, settings)
-        status = Status(supervisor, backend, threads, admission, ledger)
+        status = Status(supervisor, backend, threads, admission, ledger, keys=keys, budgets=budgets)
         conversations = Conversations(store, IDS_AND_CLOCK.unique, IDS_AND_CLOCK.now, settings)
         page = Page(settings)
-        app = build_app(api, responses, stored, conversations, sockets, status=status, page=page, settings=settings)
-        tasks = (supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares)
+        app = build_app(
+            api, responses, stored, conversations, sockets, status=status, keys=keys, page=page, settings=settings
+        )
+        tasks = (supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares, keys.watch, budgets.run)
         async with running(*tasks), running(background.run, *((agents.run,) if agents else ())):
             yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission, background)
 

@@ -77,7 +77,9 @@ class Settings(Struct, frozen=True):
     codex_unchecked: bool = False
     """Whether codex is started without checking that it adds nothing to the model's input."""
     api_key: str | None = None
-    """Key that every peer must send; None admits loopback peers only, with any key."""
+    """The server's own key, needed without a named one; if there is no key, loopback peers are admitted with any."""
+    keys_file: str | None = None
+    """TOML file of named keys; if it exists, every request needs a key."""
     allow_origin: tuple[str, ...] = ()
     """Origins of web pages that need no key, as browsers send them; `*` means all."""
     max_body: int = 64 * 1024 * 1024

@@ -22,6 +22,7 @@ from codex_rpc.errors import (
 
 TOO_MANY = 429
 USAGE_LIMIT = "usage_limit_reached"
+KEY_REVOKED = "key_revoked"
 MODEL_NOT_FOUND = "model_not_found"
 CONTEXT_TOO_LONG = "context_length_exceeded"
 
@@ -94,6 +95,27 @@ def invalid_api_key(message: str) -> ApiError:
     return ApiError(401, "authentication_error", "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
 
 
+def key_revoked(name: str) -> ApiError:
+    """Return a 401: the named key was revoked, or has expired, while it was in use."""
+    message = f"The API key {name!r} was revoked or has expired, which also ended what ran with it."
+    return ApiError(401, "authentication_error", KEY_REVOKED, message, headers={"www-authenticate": "Bearer"})
+
+
+def key_not_allowed() -> ApiError:
+    """Return a 403: a named key requests something about the account."""
+    message = "A named key may not see this, because it shows the account. Use the server's own key."
+    return ApiError(403, "permission_error", "key_not_allowed", message)
+
+
+def key_budget_exhausted(name: str, budget: int, seconds: float) -> ApiError:
+    """Return a 429: a named key has used its tokens of this day, which ends in `seconds` seconds."""
+    message = (
+        f"The API key {name!r} has used its {budget:,} tokens of today. It gets new ones at midnight UTC, in "
+        f"{_span(seconds)}."
+    )
+    return ApiError(429, "rate_limit_error", "key_budget_exhausted", message, headers=retry_after(seconds))
+
+
 def foreign_page(message: str) -> ApiError:
     """Return a 403: a web page requests something that its origin may not have."""
     return ApiError(403, "permission_error", "foreign_page", message)
@@ -107,6 +129,13 @@ def not_logged_in() -> ApiError:
 def model_not_found(name: str, available: list[str]) -> ApiError:
     """Return a 404: the requested model does not exist."""
     message = f"The model {name!r} does not exist. This server has: {', '.join(available)}."
+    return ApiError(404, "invalid_request_error", MODEL_NOT_FOUND, message, "model")
+
+
+def model_not_allowed(name: str, key: str, available: list[str]) -> ApiError:
+    """Return a 404: the requested model does not exist, or a named key may not use it."""
+    allowed = f"It may use: {', '.join(available)}." if available else "It may use none of the models of this server."
+    message = f"The API key {key!r} may not use the model {name!r}, or there is no such model. {allowed}"
     return ApiError(404, "invalid_request_error", MODEL_NOT_FOUND, message, "model")
 
 
@@ -273,3 +302,8 @@ def may_be_repeated(error: ApiError) -> bool:
 def retry_after(seconds: float) -> dict[str, str]:
     """Return the header that says when to repeat a request: whole seconds, at least one."""
     return {"retry-after": str(max(1, ceil(seconds)))}
+
+
+def _span(seconds: float) -> str:
+    hours, minutes = divmod(max(1, ceil(seconds / 60)), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

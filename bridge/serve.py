@@ -128,6 +128,7 @@ async def serve(
     Raises:
         CaseError: the recordings to serve cannot be read.
         StoreError: the store of responses cannot be opened.
+        KeysError: the file of named keys cannot be used.
         CodexNotFoundError, CodexTooOldError, CodexAddsTextError: the user has to install another codex.
     """
     app = create_app(settings)

@@ -74,7 +74,7 @@ class Agents:
         if not await anyio.Path(agent.folder).is_dir():
             raise workspace_missing(name, agent.folder)
         async with self._workspaces.hold(agent), AsyncExitStack() as held:
-            waiting = self._waiting.take(name, replies.questions)
+            waiting = self._waiting.take(name, replies.questions, place.key)
             if waiting is not None:
                 work, outcome = waiting.work, "resumed; reason=answers-came"
                 await held.enter_async_context(waiting.held)

@@ -17,9 +17,15 @@ class Place(Struct, frozen=True):
     conversation: str | None = None
     """The client's own name for the conversation, which decides between equal histories."""
 
+    key: str | None = None
+    """The id of the client's named key: no other key continues its conversations."""
+
     def keys(self, key: str) -> tuple[str, ...]:
         """Return the keys under which a turn with a history is found, the most exact one first."""
-        if self.conversation is None:
-            return (key,)
-        named = blake2b(f"{key}:{self.conversation}".encode(), digest_size=16).hexdigest()
-        return named, key
+        if self.key is not None:
+            key = _digest(f"{self.key}:{key}")
+        return (key,) if self.conversation is None else (_digest(f"{key}:{self.conversation}"), key)
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()

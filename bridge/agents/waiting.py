@@ -39,11 +39,15 @@ class WaitingWork:
         self._waiting.append(Waiting(work, held, anyio.current_time() + self._longest))
         self._changed.set()
 
-    def take(self, agent: str, questions: Iterable[str]) -> Waiting | None:
-        """Remove and return the turn of an agent that asked one of these questions, if it still waits."""
+    def take(self, agent: str, questions: Iterable[str], key: str | None = None) -> Waiting | None:
+        """Remove and return the turn of an agent that asked one of these questions, if it still waits.
+
+        `key` is the id of the client's named key: another key cannot answer.
+        """
         asked = {*questions}
         for one in self._waiting:
-            if one.work.agent.name == agent and one.work.client.alive and one.work.questions.knows_any(asked):
+            is_its_own = one.work.agent.name == agent and one.work.place.key == key
+            if is_its_own and one.work.client.alive and one.work.questions.knows_any(asked):
                 self._waiting.remove(one)
                 return one
         return None

@@ -18,6 +18,7 @@ from bridge import __version__
 COMMANDS = {
     "completion": "Print the completion script for SHELL.",
     "doctor": "Check everything between Codex and your client; say what is wrong and how to fix it.",
+    "keys": "Give clients keys of their own, with limits, and revoke them.",
     "login": "Log in to Codex with your ChatGPT account.",
     "models": "List the models of the running server, each with its Codex name.",
     "record": "Serve, and record every conversation as a folder in DIR.",

@@ -14,13 +14,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.server_options import server_options, the_address, the_key
+from bridge.cli.server_options import keys_file_option, server_options, the_address, the_key
 from bridge.cli.terminal import output, show, sign, waiting
 from bridge.doctor.checks import CHECKS, LONG_CHECKS, Check, examine
 from bridge.doctor.findings import Examined, report
 from bridge.doctor.subject import SILENCE, Subject
 from bridge.doctor.symptoms import SYMPTOMS, lookup
 from bridge.doctor.tunnel_checks import url_of_the_tunnel
+from bridge.settings.server import KEYS_FILE
 from bridge.settings.sources import setting
 from bridge.tunnel.files import CONFIG, existing_config
 
@@ -34,6 +35,7 @@ Examples:
   codex-openai-proxy doctor --explain 502               what a status code or a Cursor message means"""
 )
 @server_options
+@keys_file_option
 @setting("--codex", "The codex executable.  [default: the one on PATH, else the installed wheel]", metavar="PATH")
 @setting("--cloudflared", "The cloudflared executable.  [default: the one on PATH]", metavar="PATH")
 @click.option("--url", help="The public base URL, as entered in Cursor.  [default: the tunnel's]", metavar="URL")
@@ -64,6 +66,7 @@ def doctor(
     certfile: str | None,
     api_key: str | None,
     api_key_file: Path | None,
+    keys_file: Path | None,
     codex: str | None,
     cloudflared: str | None,
     url: str | None,
@@ -88,6 +91,7 @@ def doctor(
     config = tunnel_config or existing_config()
     key = the_key(api_key, api_key_file)
     subject = Subject(codex, host, port, key, certfile, url, cloudflared, config, silence=silence)
+    subject = replace(subject, keys_file=keys_file or KEYS_FILE)
     if model:
         subject = replace(subject, model=model)
     context.exit(anyio.run(partial(_examine, subject, _chosen(only, long=long), as_json=as_json)))

@@ -10,6 +10,7 @@ import click
 
 from bridge.config import DEFAULT_ADDRESS, parse_address
 from bridge.settings.key_file import read_key
+from bridge.settings.server import KEYS_FILE
 from bridge.settings.sources import config_option, config_values, read_key_option, setting
 from bridge.tunnel.files import KEY_FILE
 
@@ -23,10 +24,23 @@ def _read_config_file(context: click.Context, _: click.Parameter, path: Path | N
     context.default_map = {name: value for name, value in config_values(path).items() if name in known}
 
 
+def server_file_option(command: F) -> F:
+    """Add --config."""
+    return config_option(_read_config_file, "The server's TOML file.")(command)
+
+
+keys_file_option = setting(
+    "--keys-file",
+    f"The file of the named keys.  [default: {KEYS_FILE}]",
+    type=click.Path(path_type=Path, dir_okay=False, resolve_path=True),
+    metavar="FILE",
+)
+
+
 def server_options(command: F) -> F:
     """Add --config, --addr, --certfile, --api-key and --api-key-file."""
     options: tuple[Decorator, ...] = (
-        config_option(_read_config_file, "The server's TOML file."),
+        server_file_option,
         setting("--addr", "Where the server listens.", default=DEFAULT_ADDRESS, metavar="[HOST]:PORT"),
         setting(
             "--certfile",

@@ -6,6 +6,7 @@ import functools
 import gc
 from contextlib import suppress
 from importlib import util
+from pathlib import Path
 
 import anyio
 import click
@@ -15,6 +16,7 @@ from bridge import __version__
 from bridge.cli.cursor_values import show_values
 from bridge.config import PROGRAM, Settings
 from bridge.http.listeners import Listeners, allow_descriptors, listen
+from bridge.keys.file import KeysError
 from bridge.recordings.cases import CaseError
 from bridge.recordings.demo import is_logged_out, shipped_cases
 from bridge.serve import Beside
@@ -54,7 +56,7 @@ def run(settings: Settings, tunnel: str | None, cloudflared: str | None, *, demo
             gc.freeze()  # Imported objects stay alive; a full collection of them would stop all answers for 20 ms.
             loop = {"use_uvloop": util.find_spec("uvloop") is not None}
             anyio.run(serve, settings, listeners, announce, backend_options=loop)
-        except (CodexError, StoreError, CaseError, TunnelError) as error:
+        except (CodexError, StoreError, CaseError, TunnelError, KeysError) as error:
             raise click.ClickException(str(error)) from None
 
 
@@ -87,7 +89,8 @@ def _announce(listeners: Listeners, settings: Settings) -> None:
         host = "localhost"
     scheme, name = "https" if settings.certfile else "http", f"[{host}]" if ":" in host else host
     anyone = "only this machine may connect; set an API key to allow others"
-    who = "clients need the API key" if settings.api_key else anyone
+    has_keys = settings.keys_file is not None and Path(settings.keys_file).exists()
+    who = "clients need an API key" if settings.api_key or has_keys else anyone
     url = f"{scheme}://{name}:{listeners.port}/v1"
     with suppress(OSError):  # a server needs no terminal
         click.echo(f"{PROGRAM} {__version__} listens on {url} ({who})", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ def status(*, addr: str, certfile: str | None, api_key: str | None, api_key_file
     if as_json:
         click.echo(json.dumps(usage, indent=2))
         return
+    if "key" in usage:
+        raise click.ClickException(
+            f"this is the key of {usage['key']['name']}, which does not show the account; use the server's own key, or "
+            "--json for what this key may see"
+        )
     show(*status_parts(usage, time.time()))
 
 
@@ -59,6 +64,9 @@ def status_parts(usage: Mapping[str, Any], epoch: float) -> Iterator[RenderableT
     facts.add_row(
         "Today", f"{today['requests']} requests, {today['input_tokens']:,} tokens in, {today['output_tokens']:,} out"
     )
+    for key in usage["keys"]:
+        most = "" if key["tokens_per_day"] is None else f" of {key['tokens_per_day']:,}"
+        facts.add_row("Key", f"{key['name']}: {key['tokens_today']:,}{most} tokens today")
     yield facts
     if requests := [*usage["running"], *usage["recent"]][:LATEST]:
         yield ""
@@ -78,13 +86,15 @@ def _quota(name: str, window: Mapping[str, Any], epoch: float) -> RenderableType
     return line
 
 
-def _requests(rows: Iterable[Mapping[str, Any]]) -> Table:
+def _requests(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("model", "status", "first", "tokens", "cached", "thread"):
-        table.add_column(name, justify="left" if name in {"model", "thread"} else "right", overflow="fold")
+    keyed = any(row["key"] for row in rows)
+    for name in (*(["key"] if keyed else []), "model", "status", "first", "tokens", "cached", "thread"):
+        table.add_column(name, justify="left" if name in {"key", "model", "thread"} else "right", overflow="fold")
     for row in rows:
         first, share = row["first_token_seconds"], row["cache_share"]
         table.add_row(
+            *([row["key"] or "-"] if keyed else []),
             row["model"] or "-",
             str(row["status"] or "running"),
             "-" if first is None else f"{first:.2f} s",

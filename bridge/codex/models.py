@@ -5,7 +5,7 @@ Names may be reversed because Cursor uses its own backend for a name that contai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -73,6 +73,10 @@ class ModelNames(Struct, frozen=True):
     style: NameStyle = "both"
     agents: tuple[str, ...] = ()
     """The names of the agents."""
+    only: tuple[str, ...] = ()
+    """The models that the client may use, by any of their names; empty for all. They do not concern agents."""
+    barred: tuple[str, ...] = ()
+    """The agents that the client may not use."""
 
     def agent(self, name: str) -> str | None:
         """Return the agent that a model name means; None if it means something else."""
@@ -84,21 +88,56 @@ class ModelNames(Struct, frozen=True):
 
         With the style `both`, the reversed names come first, then the same names plain.
         """
-        plain = list(dict.fromkeys((*NAMED, *self.offered(models))))
+        plain = self._allowed(dict.fromkeys((*NAMED, *self._offered(models))), models)
         turned = [reverse(name) for name in plain]
         return {"reversed": turned, "plain": plain, "both": [*turned, *plain]}[self.style]
 
     def offered(self, models: Sequence[Model]) -> list[str]:
         """Return the plain names of what this login has: `codex`, aliases, agents, and the models of codex."""
-        more = (model.slug for model in models if not model.hidden and model.slug not in NAMED)
-        return list(dict.fromkeys((DEFAULT, *self.aliases, *self._agents(), *more)))
+        return self._allowed(self._offered(models), models)
 
     def choose(self, name: str, models: Sequence[Model]) -> ModelChoice | None:
         """Return the model that a name means, in any case and with or without `openai/`; None if there is none.
 
         A whole name takes precedence over one with a suffix, a plain one over a reversed one: `gpt-5.1-codex-max` is a
-        model, not `gpt-5.1-codex` with an effort.
+        model, not `gpt-5.1-codex` with an effort. A name of what the client may not use means nothing.
         """
+        choice = self._choose(name, models)
+        return choice if choice is not None and self._allows(choice, models) else None
+
+    def forbids(self, name: str, models: Sequence[Model]) -> bool:
+        """Return whether a name means something that the client may not use."""
+        choice = self._choose(name, models)
+        return choice is not None and not self._allows(choice, models)
+
+    def limited(self, models: tuple[str, ...], agents: tuple[str, ...] | None) -> ModelNames:
+        """Return the names for a client that may use only these models (all if there are none) and these agents.
+
+        None stands for all agents.
+        """
+        barred = () if agents is None else tuple(agent for agent in self.agents if agent not in agents)
+        return replace(self, only=models, barred=barred)
+
+    def _offered(self, models: Sequence[Model]) -> Iterable[str]:
+        more = (model.slug for model in models if not model.hidden and model.slug not in NAMED)
+        return dict.fromkeys((DEFAULT, *self.aliases, *self._agents(), *more))
+
+    def _allows(self, choice: ModelChoice, models: Sequence[Model]) -> bool:
+        if choice.agent is not None:
+            return choice.agent not in self.barred
+        return not self.only or choice.slug in {one.slug for name in self.only if (one := self._choose(name, models))}
+
+    def _allowed(self, names: Iterable[str], models: Sequence[Model]) -> list[str]:
+        """Return the names that mean what the client may use; all of them if it may use everything."""
+        if not self.only and not self.barred:
+            return list(names)
+        return [name for name in names if self._lists(name, models)]
+
+    def _lists(self, name: str, models: Sequence[Model]) -> bool:
+        choice = self._choose(name, models)
+        return not self.only if choice is None else self._allows(choice, models)
+
+    def _choose(self, name: str, models: Sequence[Model]) -> ModelChoice | None:
         known = {model.slug.lower(): _choice(model) for model in models}
         if (default := default_model(models)) is not None:
             known.setdefault(DEFAULT, _choice(default))
@@ -107,8 +146,8 @@ class ModelNames(Struct, frozen=True):
         return _choose(_normal(name), known, targets, most_suffixes=2)
 
     def listed_agents(self) -> list[str]:
-        """Return the plain names of the agents."""
-        return [*self._agents()]
+        """Return the plain names of the agents that the client may use."""
+        return [name for name, choice in self._agents().items() if choice.agent not in self.barred]
 
     def _agents(self) -> Mapping[str, ModelChoice]:
         """Return the agents by model name: the first one, then each with its own name."""

@@ -34,6 +34,8 @@ class Prompt(Struct, frozen=True):
     one_call_at_a_time: bool = False
     cache_key: str | None = None
     """The client's own name for the conversation (`prompt_cache_key`)."""
+    key: str | None = None
+    """The id of the client's named key: threads and remembered answers of one key are of no use to another."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -48,7 +50,8 @@ class Prompt(Struct, frozen=True):
     def thread_settings(self) -> Any:
         """Return, as JSON, the settings that are fixed when a thread starts: another value needs another thread."""
         box = self.toolbox
-        return [self.model, self.effort, self.tier, self.summary, self.verbosity, box.specs(), box.web_search]
+        settings = [self.model, self.effort, self.tier, self.summary, self.verbosity, box.specs(), box.web_search]
+        return [*settings, self.key]
 
 
 def message(role: str, text: str) -> Item:

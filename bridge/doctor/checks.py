@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, aclosing, nullcontext
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from bridge.config import Settings
-from bridge.doctor import codex_checks, server_checks, tunnel_checks
+from bridge.doctor import codex_checks, keys_checks, server_checks, tunnel_checks
 from bridge.doctor.findings import Examined, Finding, report, skip
 from bridge.doctor.subject import Subject
 from bridge.tunnel.files import existing_config
@@ -35,6 +36,7 @@ CHECKS = (
     Check("cors", "Local preflight (CORS)", server_checks.local_preflight, ("port",)),
     Check("chat", "A real streamed chat", server_checks.chat, ("codex", "login", "port", "models")),
     Check("key", "API key", tunnel_checks.api_key, ("port",)),
+    Check("keys", "Named keys", keys_checks.named_keys),
     Check("cloudflared", "cloudflared", tunnel_checks.cloudflared),
     Check("tunnel-config", "Tunnel configuration", tunnel_checks.tunnel_config, ("cloudflared",)),
     Check("tunnel", "Tunnel", tunnel_checks.tunnel),
@@ -47,7 +49,9 @@ CHECKS = (
 LONG_CHECKS = (Check("silence", "Public stream in silence", server_checks.silence, ("public-models", "stream")),)
 """Checks that take minutes."""
 
-INSIDE = frozenset({"codex", "login", "login-models", "sandbox", "quota", "cloudflared", "tunnel-config", "tunnel"})
+INSIDE = frozenset(
+    {"codex", "login", "login-models", "sandbox", "quota", "keys", "cloudflared", "tunnel-config", "tunnel"}
+)
 """Ids of the checks that a running server can make itself."""
 
 
@@ -69,7 +73,13 @@ async def examine(
 
 async def look_around(settings: Settings) -> dict[str, Any]:
     """Run the checks of `INSIDE` for the server itself; return the report with the tunnel's address as `url`."""
-    subject = Subject(settings.codex, port=settings.port, certfile=settings.certfile, tunnel_config=existing_config())
+    subject = Subject(
+        settings.codex,
+        port=settings.port,
+        certfile=settings.certfile,
+        tunnel_config=existing_config(),
+        keys_file=Path(settings.keys_file) if settings.keys_file else None,
+    )
     checks = [check for check in CHECKS if check.id in INSIDE]
     async with aclosing(examine(subject, checks, lambda _: nullcontext())) as rounds:
         found = [one async for one in rounds]

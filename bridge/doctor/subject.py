@@ -26,6 +26,8 @@ class Subject(Struct, frozen=True):
     cloudflared: str | None = None
     tunnel_config: Path | None = None
     """The tunnel's configuration file; None when there is none."""
+    keys_file: Path | None = None
+    """The file of the named keys, which may not exist."""
     model: str = reverse(DEFAULT)
     silence: float = SILENCE
     """Seconds for which the stream of the long check is silent."""

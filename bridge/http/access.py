@@ -1,4 +1,4 @@
-"""Access control: clients need the API key or, where no key is set, have to be on this machine.
+"""Access control: clients need an API key or, where there is no key, have to be on this machine.
 
 A peer without an address needs the key. Connections over a Unix socket have no address, and neither have those that
 were reset before they were accepted.
@@ -17,29 +17,35 @@ from bridge.errors import ApiError, foreign_page, invalid_api_key
 PRIVATE = frozenset({"/doctor", "/metrics", "/usage"})
 """Paths that show the account to the user of this machine; pages of other origins may not read them."""
 
+OF_THE_OWNER = frozenset({"/doctor", "/doctor/stream", "/metrics"})
+"""Paths that named keys may not request. `/usage` shows them their own numbers."""
 
-def check_access(peer: str | None, headers: Mapping[str, str], api_key: str | None) -> ApiError | None:
-    """Return why a request is refused, or None.
 
-    `peer` is an IP address, None if it is unknown; header names are lower case. Keys are compared in constant time.
+def check_access(peer: str | None, headers: Mapping[str, str], api_key: str | None, *, keyed: bool) -> ApiError | None:
+    """Return why a request without a named key is refused, or None.
+
+    `peer` is an IP address, None if it is unknown; header names are lower case. `keyed` says whether the server
+    requires a key, which it may do without an `api_key` of its own. Keys are compared in constant time.
     """
-    if api_key is None:
+    if not keyed:
         if peer is not None and _is_loopback(peer):
             return None
         return invalid_api_key(
             "This server has no API key, so it answers only requests from its own machine. To allow others, "
             "start it with CODEX_OPENAI_PROXY_API_KEY set and send that key as `Authorization: Bearer KEY`."
         )
-    sent = _sent_key(headers)
+    sent = sent_key(headers)
     if sent is None:
         return invalid_api_key("No API key was sent. Send it as `Authorization: Bearer KEY`.")
-    if not hmac.compare_digest(sent.encode(), api_key.encode()):
-        return invalid_api_key("The API key is not the one that this server was started with.")
+    if api_key is None or not hmac.compare_digest(sent.encode(), api_key.encode()):
+        return invalid_api_key("The API key is not one of this server; it may have been revoked, or have expired.")
     return None
 
 
-def check_origin(headers: Mapping[str, str], api_key: str | None) -> ApiError | None:
+def check_origin(headers: Mapping[str, str], *, keyed: bool) -> ApiError | None:
     """Return why a request for a private path is refused, or None; header names are lower case.
+
+    `keyed` says whether the server requires a key.
 
     A browser sends the origin of the requesting page in `Origin`, and the host name it used for this server in `Host`.
     Without a key, host names other than this machine's are refused: any site can resolve its own name to this machine
@@ -52,17 +58,17 @@ def check_origin(headers: Mapping[str, str], api_key: str | None) -> ApiError | 
         return foreign_page(f"Pages from {origin} may not read this.")
     if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         return foreign_page("Other web pages may not request this. To see it, enter its address in the browser.")
-    if api_key is None and not _names_this_machine(host):
+    if not keyed and not _names_this_machine(host):
         return foreign_page(
             f"Without an API key this is shown only under a name such as localhost, not under {host!r}."
         )
     return None
 
 
-def check_page(headers: Mapping[str, str], api_key: str | None, origins: Collection[str] = ()) -> ApiError | None:
+def check_page(headers: Mapping[str, str], origins: Collection[str] = (), *, keyed: bool) -> ApiError | None:
     """Return why a web page may not use the API, or None; header names are lower case.
 
-    Pages from `origins` may, where `*` means all.
+    Pages from `origins` may, where `*` means all. `keyed` says whether the server requires a key.
 
     Without a key, any page that the user of this machine visits could use their account. Browsers send the page's
     `Origin` with each POST. Pages served from this machine are allowed, and so are clients that are not web pages:
@@ -70,7 +76,7 @@ def check_page(headers: Mapping[str, str], api_key: str | None, origins: Collect
     and sandboxed pages is refused.
     """
     origin = headers.get("origin")
-    if api_key is not None or origin is None or "*" in origins or origin in origins:
+    if keyed or origin is None or "*" in origins or origin in origins:
         return None
     scheme, _, host = origin.partition("://")
     if (host and scheme.lower() not in {"http", "https"}) or origin == "file://" or _is_page_of_this_machine(host):
@@ -105,7 +111,8 @@ def _name(host: str) -> str:
     return name.removeprefix("[").removesuffix("]").lower().removesuffix(".")
 
 
-def _sent_key(headers: Mapping[str, str]) -> str | None:
+def sent_key(headers: Mapping[str, str]) -> str | None:
+    """Return the key that a client sent; None if it sent none."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials:
         return credentials.strip()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from time import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +27,7 @@ from bridge.conversation.warm_up import WarmUp
 from bridge.errors import CONTEXT_TOO_LONG, ApiError, from_codex_error, internal_error, may_be_repeated, unavailable
 from bridge.http.access import client_of
 from bridge.http.admission import Admission
+from bridge.keys.live import LiveKey, key_of
 from bridge.openai.clients import as_shown
 from bridge.telemetry.ledger import RequestLogEntry, entry_of
 from bridge.telemetry.report import quota_headers, with_quota
@@ -172,7 +173,7 @@ class Answer:
         async with anyio.create_task_group() as tasks:
             # The answer runs in a separate task: each delta resumes the task's whole call stack, so it should be short.
             body = _Body(send, self._keep_alive, self._writer.media, self._plan, tasks)
-            tasks.start_soon(self._run, body, client_of(scope), tasks)
+            tasks.start_soon(self._run, body, client_of(scope), key_of(scope), tasks)
             # A disconnect is received when the client leaves, and when the answer is complete.
             while (await receive())["type"] != "http.disconnect":
                 pass
@@ -183,21 +184,24 @@ class Answer:
         """Return what the current writer sends after a pause; a repeated request has a new one."""
         return self._writer.keep_alive()
 
-    async def _run(self, body: _Body, client: str, tasks: TaskGroup) -> None:
+    async def _run(self, body: _Body, client: str, key: LiveKey | None, tasks: TaskGroup) -> None:
         try:
-            await self._answer(body, client)
+            await self._answer(body, client, key)
         finally:
             body.close()
         if not body.complete:
             tasks.cancel_scope.cancel()
 
-    async def _answer(self, body: _Body, client: str) -> None:
+    async def _answer(self, body: _Body, client: str, key: LiveKey | None) -> None:
         try:
-            async with self._admission.answer(client) as stopped:
-                body.keep_alive()
-                await self._write_answer(body)
-            if not stopped.cancelled_caught:
-                return
+            with key.until_revoked() if key else nullcontext():
+                async with self._admission.answer(client) as stopped:
+                    body.keep_alive()
+                    await self._write_answer(body)
+                if not stopped.cancelled_caught:
+                    return
+            if key is not None:
+                key.check()
             error = unavailable("The server is stopping. Repeat the request in a moment.", 5)
         except ApiError as api_error:
             error = api_error

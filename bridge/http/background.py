@@ -25,6 +25,7 @@ from bridge.http.answer import now, response_start
 from bridge.openai import sse
 from bridge.openai.responses.event_log import EventLog, KeptStream
 from bridge.openai.responses.object import ResponseFrame
+from bridge.store.response import id_in_store
 from bridge.telemetry.ledger import ENTRY, Ledger, RequestLogEntry
 from bridge.telemetry.logs import log_request
 
@@ -154,19 +155,19 @@ class Background:
     def start(self, job: Job, answer: ASGIApp, client: Scope, entry: RequestLogEntry) -> None:
         """Run a job by its answer, which feeds its writer.
 
-        `client` is the scope of the request that created it, `entry` has the id and the model for the log.
+        `client` is the scope of the request that created it, `entry` has the id, the key and the model for the log.
         """
         assert self._tasks is not None
-        response_id = job.writer.output.frame.id
+        response_id = id_in_store(job.writer.output.frame.id, entry.key_id)
         self._running[response_id] = job
         self._tasks.start_soon(self._run, response_id, job, answer, client, entry)
 
     def find(self, response_id: str) -> Job | None:
-        """Return a job whose events are kept."""
+        """Return a job whose events are kept, by the id of its response in the store."""
         return self._running.get(response_id) or self._ended.get(response_id)
 
     def forget(self, response_id: str) -> None:
-        """Drop the events of an ended job."""
+        """Drop the events of an ended job, by the id of its response in the store."""
         self._ended.pop(response_id, None)
 
     async def run(self) -> None:

@@ -13,6 +13,7 @@ from bridge.config import Settings
 from bridge.errors import invalid_request, store_failed
 from bridge.http.body import read_json
 from bridge.http.compaction import Sealing
+from bridge.keys.live import id_of
 from bridge.openai.conversations import (
     PREFIX,
     conversation_not_found,
@@ -26,7 +27,7 @@ from bridge.openai.responses.input_items import Page, page
 from bridge.openai.responses.object import ENCRYPTED, Object, without_encrypted
 from bridge.store.conversations import Conversation
 from bridge.store.open import Store
-from bridge.store.response import Item, StoreError
+from bridge.store.response import Item, StoreError, id_in_store
 
 T = TypeVar("T")
 
@@ -46,7 +47,8 @@ class Conversations:
         """POST /conversations."""
         fields = read_body(await read_json(request, self._settings))
         items = await self._read_items(fields.items or [])
-        conversation = Conversation(PREFIX + self._unique().replace("-", ""), self._now(), fields.metadata or {})
+        place = id_in_store(PREFIX + self._unique().replace("-", ""), id_of(request.scope))
+        conversation = Conversation(place, self._now(), fields.metadata or {})
         await _result(self._store.conversations.put(conversation))
         await _result(self._store.conversations.add(conversation.id, items))
         return JSONResponse(conversation_object(conversation))
@@ -65,7 +67,7 @@ class Conversations:
     async def delete(self, request: Request) -> Response:
         """DELETE /conversations/{id}."""
         conversation_id: str = request.path_params["id"]
-        if not await _result(self._store.conversations.delete(conversation_id)):
+        if not await _result(self._store.conversations.delete(_place(request))):
             raise conversation_not_found(conversation_id)
         return JSONResponse({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
 
@@ -76,7 +78,7 @@ class Conversations:
         if not fields.items:
             raise invalid_request("'items' must hold at least one item.", "items", "empty_array")
         items = await self._read_items(fields.items)
-        if not await _result(self._store.conversations.add(conversation_id, items)):
+        if not await _result(self._store.conversations.add(_place(request), items)):
             raise conversation_not_found(conversation_id)
         added = Page(limit=len(items), descending=False)
         return JSONResponse(page(items, added, encrypted=_wants_encrypted(request)))
@@ -98,19 +100,19 @@ class Conversations:
         """DELETE /conversations/{id}/items/{item}."""
         conversation, item_id = await self._conversation(request), request.path_params["item"]
         if not await _result(self._store.conversations.remove(conversation.id, item_id)):
-            raise item_not_found(conversation.id, item_id)
+            raise item_not_found(conversation.public_id, item_id)
         return JSONResponse(conversation_object(conversation))
 
     async def _conversation(self, request: Request) -> Conversation:
         conversation_id: str = request.path_params["id"]
-        found = await _result(self._store.conversations.get(conversation_id))
+        found = await _result(self._store.conversations.get(_place(request)))
         if found is None:
             raise conversation_not_found(conversation_id)
         return found
 
     async def _items(self, request: Request) -> list[Item]:
         conversation_id: str = request.path_params["id"]
-        items = await _result(self._store.conversations.items(conversation_id))
+        items = await _result(self._store.conversations.items(_place(request)))
         if items is None:
             raise conversation_not_found(conversation_id)
         return items
@@ -118,6 +120,11 @@ class Conversations:
     async def _read_items(self, values: Sequence[Any]) -> list[Object]:
         unseal = (await self._sealing.get()).open if needs_key(values) else None
         return read_items(values, self._unique, unseal)
+
+
+def _place(request: Request) -> str:
+    """Return the id in the store of the conversation that a path names."""
+    return id_in_store(request.path_params["id"], id_of(request.scope))
 
 
 def _wants_encrypted(request: Request) -> bool:

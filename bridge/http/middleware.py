@@ -13,11 +13,13 @@ import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bridge.http.access import PRIVATE, check_access, check_origin, check_page
+from bridge.errors import ApiError, key_not_allowed
+from bridge.http.access import OF_THE_OWNER, PRIVATE, check_access, check_origin, check_page, sent_key
 from bridge.http.answer import now, response_start, send_error
 from bridge.http.last_part import LastPart
 from bridge.http.unread_answer import UnreadAnswer
-from bridge.telemetry.ledger import ENTRY, Ledger, RequestLogEntry
+from bridge.keys.live import SCOPE, Keys, id_of, name_of
+from bridge.telemetry.ledger import ENTRY, Ledger, RequestLogEntry, entry_of
 from bridge.telemetry.logs import log_request
 
 logger = logging.getLogger(__name__)
@@ -80,6 +82,8 @@ class Envelope:
             path=scope["path"],
             epoch=time.time(),
             moment=now(),
+            key=name_of(scope),
+            key_id=id_of(scope),
         )
         scope[ENTRY] = entry
         added = _NO_CORS if scope["path"] in PRIVATE else _CORS
@@ -162,30 +166,40 @@ class CleanPath:
 class Access:
     """Rejects requests that are not allowed."""
 
-    def __init__(self, app: ASGIApp, api_key: str | None, origins: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, origins: Collection[str] = ()) -> None:
         """`origins` are the web pages that need no key, as `check_page` takes them."""
         self._app = app
-        self._api_key = api_key
+        self._keys = keys
         self._origins = origins
         self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS and not scope["path"].startswith(PAGE_FILES):
-            client, headers = scope.get("client"), Headers(scope=scope)
-            refusal = check_access(client[0] if client else None, headers, self._api_key)
-            if refusal is None:
-                if scope["path"] in PRIVATE:
-                    refusal = check_origin(headers, self._api_key)
-                else:
-                    refusal = check_page(headers, self._api_key, self._origins)
-            if refusal is None and self._api_key is None and TUNNEL_HEADER in headers and not self._warned:
-                self._warned = True
-                logger.warning(
-                    "requests arrive through a tunnel and no API key is set: anyone who knows the tunnel's address can "
-                    "use your account. Set CODEX_OPENAI_PROXY_API_KEY"
-                )
+            refusal = self._refusal(scope, Headers(scope=scope))
             if refusal is not None:
                 await send_error(refusal, send)
                 return
         await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> ApiError | None:
+        """Return why a request is refused; note the named key with which another one is admitted."""
+        path, client = scope["path"], scope.get("client")
+        key, keyed = self._keys.find(sent_key(headers) or ""), self._keys.required
+        if key is not None:
+            scope[SCOPE] = key
+            entry = entry_of(scope)
+            entry.key, entry.key_id = key.name, key.id
+            if path in OF_THE_OWNER:
+                return key_not_allowed()
+        elif refusal := check_access(client[0] if client else None, headers, self._keys.own, keyed=keyed):
+            return refusal
+        if not keyed and TUNNEL_HEADER in headers and not self._warned:
+            self._warned = True
+            logger.warning(
+                "requests arrive through a tunnel and no API key is set: anyone who knows the tunnel's address can "
+                "use your account. Set CODEX_OPENAI_PROXY_API_KEY"
+            )
+        if path in PRIVATE:
+            return check_origin(headers, keyed=keyed)
+        return check_page(headers, self._origins, keyed=keyed)

@@ -27,6 +27,7 @@ from bridge.http.response_data import ResponseData
 from bridge.http.running_responses import OnSocket, RunningResponse
 from bridge.http.token_counter import TokenCounter
 from bridge.http.turn_opener import Opener
+from bridge.keys.live import id_of
 from bridge.openai.model_settings import ModelSettings
 from bridge.openai.responses.compaction import summary_settings, to_summarise
 from bridge.openai.responses.compaction_writers import CompactionWriter, SummaryAsItem
@@ -36,7 +37,7 @@ from bridge.openai.responses.request import ResponseRequest
 from bridge.openai.responses.writers import EventStream, ResponseFrames, ResponseStream, ResponseWhole
 from bridge.openai.shapes import body_object
 from bridge.recordings.exchanges import Exchange
-from bridge.store.response import Stored
+from bridge.store.response import Stored, id_in_store
 from bridge.store.seal import Seal
 from bridge.telemetry.ledger import RequestLogEntry, entry_of
 
@@ -51,7 +52,7 @@ NO_SUMMARY = "none"
 
 
 class NewResponses:
-    """The handlers of these routes; `running` has each response while it is generated, by id."""
+    """The handlers of these routes; `running` has each response while it is generated, by its id in the store."""
 
     def __init__(
         self,
@@ -81,36 +82,38 @@ class NewResponses:
         Raises:
             ApiError: the request cannot be answered.
         """
-        parsed, history = await self._data.read(read_body(body), socket and socket.last)
+        parsed, history = await self._data.read(read_body(body), id_of(request.scope), socket and socket.last)
+        opener = await self._opener.for_client(request)
         if not parsed.generate:
             entry_of(request.scope).model = parsed.settings.model
-            return self._answer(parsed, self._opener.unrecorded(), history, socket)
-        if self._opener.agent(parsed.settings):
+            return self._answer(parsed, opener, opener.unrecorded(), history, socket)
+        if opener.agent(parsed.settings):
             _check_for_agent(parsed)
-        exchange = self._opener.begin(request, body, *_turn_of(parsed), summary=parsed.summary)
+        exchange = opener.begin(request, body, *_turn_of(parsed), summary=parsed.summary)
         seal = await self._data.sealing.get() if parsed.compacts or exceeds_threshold(parsed) else None
         if parsed.background:
             if socket is not None:
                 message = "A background response is created over HTTP: over a WebSocket 'background' must be false."
                 raise invalid_request(message, "background", "unsupported_value")
-            return self._in_background(request, parsed, exchange, seal)
+            return self._in_background(request, parsed, opener, exchange, seal)
         entry_of(request.scope).model = parsed.settings.model
-        return exchange.around(self._answer(parsed, exchange, history, socket, seal=seal))
+        return exchange.around(self._answer(parsed, opener, exchange, history, socket, seal=seal))
 
     async def compact(self, request: Request) -> ASGIApp:
         """POST /responses/compact."""
         body = await read_json(request, self._settings)
-        parsed, _ = await self._data.read(read_body(body, CompactFields))
+        parsed, _ = await self._data.read(read_body(body, CompactFields), id_of(request.scope))
         entry_of(request.scope).model = parsed.settings.model
-        if self._opener.agent(parsed.settings):
+        opener = await self._opener.for_client(request)
+        if opener.agent(parsed.settings):
             raise not_for_agents("a compaction of its conversation", "model")
         settings, items = summary_settings(parsed.settings), to_summarise(parsed.items)
-        exchange = self._opener.begin(request, body, settings, items, summary=NO_SUMMARY)
+        exchange = opener.begin(request, body, settings, items, summary=NO_SUMMARY)
         seal, headers = await self._data.sealing.get(), dict[str, str]()
         key, created = exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now()
         plan = AnswerPlan(
             run=partial(
-                self._opener.open,
+                opener.open,
                 settings,
                 items,
                 headers,
@@ -130,7 +133,7 @@ class NewResponses:
         """POST /responses/input_tokens."""
         sent = body_object(await read_json(request, self._settings))
         body = {name: value for name, value in sent.items() if value is not None}
-        parsed, _ = await self._data.read(read_body(body, CountFields))
+        parsed, _ = await self._data.read(read_body(body, CountFields), id_of(request.scope))
         tokens, how = await self._token_counter.count(parsed.items, parsed.settings.toolbox)
         headers = {ESTIMATE_HEADER: how}
         if parsed.ignored:
@@ -138,12 +141,13 @@ class NewResponses:
         return JSONResponse({"object": "response.input_tokens", "input_tokens": tokens}, headers=headers)
 
     def _in_background(
-        self, request: Request, parsed: ResponseRequest, exchange: Exchange, seal: Seal | None
+        self, request: Request, parsed: ResponseRequest, opener: Opener, exchange: Exchange, seal: Seal | None
     ) -> ASGIApp:
         """Start a response in the background; return its events, or its state."""
         job = self._background.new_job(self._settings.keep_alive)
-        answer = self._answer(parsed, exchange, (), None, seal=seal, job=job)
-        entry = RequestLogEntry(entry_of(request.scope).id, model=parsed.settings.model)
+        answer = self._answer(parsed, opener, exchange, (), None, seal=seal, job=job)
+        creating = entry_of(request.scope)
+        entry = RequestLogEntry(creating.id, key=creating.key, key_id=creating.key_id, model=parsed.settings.model)
         self._background.start(job, exchange.around(answer), request.scope, entry)
         if parsed.stream:
             return job.follow(-1)
@@ -153,6 +157,7 @@ class NewResponses:
     def _answer(
         self,
         parsed: ResponseRequest,
+        opener: Opener,
         exchange: Exchange,
         history: Sequence[Object],
         socket: OnSocket | None,
@@ -160,10 +165,13 @@ class NewResponses:
         seal: Seal | None = None,
         job: Job | None = None,
     ) -> ASGIApp:
-        """Return the answer; `seal` is given if it contains a compaction, `job` if it runs in the background."""
+        """Return the answer; `seal` is given if it contains a compaction, `job` if it runs in the background.
+
+        `opener` is that of the client.
+        """
         frame = parsed.frame(exchange.ids_and_clock.unique().replace("-", ""), exchange.ids_and_clock.now)
         headers: dict[str, str] = {}
-        running = RunningResponse()
+        running, place = RunningResponse(), id_in_store(frame.id, opener.key_id)
         streamed = parsed.stream or socket is not None
         if socket is not None:
             socket.response_id = frame.id
@@ -184,7 +192,7 @@ class NewResponses:
             return SummaryAsItem(writer, parsed.history, compaction_id, seal.close)
 
         def open_turn(settings: ModelSettings, items: tuple[Item, ...]) -> AbstractAsyncContextManager[Turn]:
-            return self._opener.open(
+            return opener.open(
                 settings,
                 items,
                 headers,
@@ -197,13 +205,13 @@ class NewResponses:
         def opened() -> AbstractAsyncContextManager[Turn | AgentTurn | WarmUp]:
             settings, items = _turn_of(parsed)
             if not parsed.generate:
-                return self._opener.warm_up(settings, items, headers, summary=parsed.summary, ignored=parsed.ignored)
-            if self._opener.agent(settings):
-                place = Place(parsed.previous, frame.id, parsed.conversation_id)
+                return opener.warm_up(settings, items, headers, summary=parsed.summary, ignored=parsed.ignored)
+            if opener.agent(settings):
+                turn = Place(parsed.previous, frame.id, parsed.conversation_id, opener.key_id)
                 way = way_of(settings.toolbox, by_item=parsed.asks)
                 replies = read_replies(way, items, parsed.input, history)
-                return self._opener.open_agent(
-                    settings, items, headers, place, replies, summary=parsed.summary, ignored=parsed.ignored
+                return opener.open_agent(
+                    settings, items, headers, turn, replies, summary=parsed.summary, ignored=parsed.ignored
                 )
             if seal is None or parsed.compacts:
                 return open_turn(settings, items)
@@ -220,14 +228,15 @@ class NewResponses:
 
         async def settle() -> None:
             owner = running.turn.owner if isinstance(running.turn, Turn) else None
-            stored = Stored(running.output.response, parsed.input, running.output.items, owner)
+            output = running.output
+            stored = Stored(output.response, parsed.input, output.items, owner, opener.key_id)
             if parsed.store:
                 await self._data.keep(stored)
             if parsed.conversation_id is not None:
                 await self._data.add_to(parsed.conversation_id, stored)
             if socket is not None:
                 socket.settle(stored, history)
-            self._running.pop(frame.id, None)
+            self._running.pop(place, None)
             running.ended.set()
 
         plan = AnswerPlan(
@@ -239,20 +248,20 @@ class NewResponses:
             settle=settle,
         )
         if job is not None:
-            self._running[frame.id], running.job, job.settle = running, job, settle
+            self._running[place], running.job, job.settle = running, job, settle
             running.scope = job.scope
             return Answer(plan, self._background.admission)
         answer = Answer(plan, self._admission)
 
         async def answer_and_forget(scope: Scope, receive: Receive, send: Send) -> None:
-            self._running[frame.id] = running
+            self._running[place] = running
             try:
                 with running.scope:
                     await answer(scope, receive, send)
             finally:
                 if running.scope.cancelled_caught and running.output.cancel():
                     await settle()
-                self._running.pop(frame.id, None)
+                self._running.pop(place, None)
                 running.ended.set()
 
         return answer_and_forget

@@ -22,7 +22,7 @@ from bridge.openai.responses.object import PREFIX, Object, key_of
 from bridge.store.histories import Histories
 from bridge.store.last_responses import LastResponses
 from bridge.store.open import Store
-from bridge.store.response import Stored, StoreError
+from bridge.store.response import Stored, StoreError, id_in_store
 
 logger = logging.getLogger(__name__)
 
@@ -56,55 +56,56 @@ class ResponseData:
         if response.response["status"] not in {"completed", "incomplete"}:
             return
         try:
-            if not await self._store.conversations.add(conversation_id, list(input_items([response]))):
+            place = id_in_store(conversation_id, response.key)
+            if not await self._store.conversations.add(place, list(input_items([response]))):
                 logger.warning("conversation %s was deleted before its response was complete", conversation_id)
         except StoreError as error:
             logger.error("response %s is not added to conversation %s: %s", response.id, conversation_id, error)
 
     async def read(
-        self, sent: ResponseBody, last: LastResponses | None = None
+        self, sent: ResponseBody, key: str | None, last: LastResponses | None = None
     ) -> tuple[response_request.ResponseRequest, Sequence[Object]]:
         """Read a request together with the responses that it continues or refers to; return it and their items.
 
-        `last` are the responses that the request's WebSocket keeps.
+        `key` is the id of the client's named key; `last` are the responses that the request's WebSocket keeps.
 
         Raises:
             ApiError: the request is invalid; it refers to what is not stored; the store failed.
         """
-        history = await self._history(sent.fields, last)
+        history = await self._history(sent.fields, key, last)
         values = (*history, *response_request.own_values(sent))
         unseal = (await self.sealing.get()).open if needs_key(values) else None
-        half_parsed = response_request.begin(sent, history, self._recent, unseal)
-        return half_parsed.read(await self._items(half_parsed.input.references())), history
+        half_parsed = response_request.begin(sent, history, self._recent, unseal, key)
+        return half_parsed.read(await self._items(half_parsed.input.references(), key)), history
 
-    async def response(self, response_id: str) -> Stored:
-        """Return a response.
+    async def response(self, response_id: str, key: str | None) -> Stored:
+        """Return a response that was made with a key.
 
         Raises:
             ApiError: 404, it is not stored; 500, the store failed.
         """
         with _store_errors():
-            stored = await self._store.get(response_id)
+            stored = await self._store.get(id_in_store(response_id, key))
         if stored is None:
             raise response_not_found(response_id)
         return stored
 
-    async def chain(self, previous: str | None) -> Sequence[Stored]:
-        """Return a response, if there is one, and all before it, the first one first.
+    async def before(self, stored: Stored) -> Sequence[Stored]:
+        """Return all responses that a response continues, the first one first.
 
         Raises:
             ApiError: 400, one of them is missing; 500, the store failed.
         """
-        return await self._all_before(previous, self._store.chain)
+        return await self._all_before(stored.response["previous_response_id"], stored.key, self._store.chain)
 
-    async def delete(self, response_id: str) -> None:
-        """Delete a response.
+    async def delete(self, response_id: str, key: str | None) -> None:
+        """Delete a response that was made with a key.
 
         Raises:
             ApiError: 404, it is not stored; 500, the store failed.
         """
         with _store_errors():
-            existed = await self._store.delete(response_id)
+            existed = await self._store.delete(id_in_store(response_id, key))
         if not existed:
             raise response_not_found(response_id)
         self._recent.clear()  # item references to it are invalid now
@@ -113,39 +114,39 @@ class ResponseData:
         if stored.owner is not None:
             self._owners.note(stored.output, stored.owner)
 
-    async def _history(self, fields: ResponseFields, last: LastResponses | None) -> Sequence[Object]:
+    async def _history(self, fields: ResponseFields, key: str | None, last: LastResponses | None) -> Sequence[Object]:
         """Return the items of the conversation, or of the responses, that a request continues."""
         if fields.conversation_id is not None:
-            return await self._items_of(fields.conversation_id)
+            return await self._items_of(fields.conversation_id, key)
         previous = fields.previous_response_id
         if previous is not None and last is not None and (kept := last.history(previous)) is not None:
             return kept
-        return await self._all_before(previous, self._histories.of)
+        return await self._all_before(previous, key, self._histories.of)
 
-    async def _items_of(self, conversation_id: str) -> Sequence[Object]:
+    async def _items_of(self, conversation_id: str, key: str | None) -> Sequence[Object]:
         with _store_errors():
-            items = await self._store.conversations.items(conversation_id)
+            items = await self._store.conversations.items(id_in_store(conversation_id, key))
         if items is None:
             raise conversation_not_found(conversation_id)
         return items
 
     async def _all_before(
-        self, previous: str | None, read: Callable[[str], Awaitable[Sequence[T] | None]]
+        self, previous: str | None, key: str | None, read: Callable[[str], Awaitable[Sequence[T] | None]]
     ) -> Sequence[T]:
         if previous is None:
             return ()
         with _store_errors():
-            found = await read(previous)
+            found = await read(id_in_store(previous, key))
         if found is None:
             raise response_request.previous_not_found(previous)
         return found
 
-    async def _items(self, ids: Sequence[str]) -> Mapping[str, Object]:
+    async def _items(self, ids: Sequence[str], key: str | None) -> Mapping[str, Object]:
         """Return items of stored responses by id; the id of an item contains the key of its response."""
         found: dict[str, Object] = {}
-        for key in {key for item_id in ids if (key := key_of(item_id))}:
+        for response in {response for item_id in ids if (response := key_of(item_id))}:
             try:
-                stored = await self.response(PREFIX + key)
+                stored = await self.response(PREFIX + response, key)
             except ApiError:
                 continue
             self._note_reasoning(stored)

@@ -42,6 +42,7 @@ from bridge.http.stored_responses import StoredResponses
 from bridge.http.turn_opener import Opener
 from bridge.http.upgrade import Upgrades, upgrade_of
 from bridge.http.websocket import Sockets
+from bridge.keys.live import Keys
 from bridge.openai.chat import request as chat_request
 from bridge.openai.chat.answer import ChatAnswer
 from bridge.openai.chat.completion import ChatCompletion
@@ -94,17 +95,19 @@ class Api:
 
     async def models(self, request: Request) -> Response:
         """GET /models. The Codex CLI names its version, and takes its own kind of description from `models`."""
-        models = model_list(self._opener.names.listed(await self._backend.models()), self._started)
+        names, known = self._opener.names_for(request), await self._backend.models()
+        models = model_list(names.listed(known), self._started)
         if "client_version" in request.query_params:
-            models["models"] = client_models(self._catalogue())
+            allowed = [model for model in self._catalogue() if not names.forbids(model["slug"], known)]
+            models["models"] = client_models(allowed)
         return Response(orjson.dumps(models), media_type="application/json")
 
     async def model(self, request: Request) -> Response:
         """GET /models/{id}."""
         name: str = request.path_params["name"]
-        models = await self._backend.models()
-        if name not in (names := self._opener.names.listed(models)) and self._opener.names.choose(name, models) is None:
-            raise model_not_found(name, names)
+        names, known = self._opener.names_for(request), await self._backend.models()
+        if name not in (listed := names.listed(known)) and names.choose(name, known) is None:
+            raise model_not_found(name, listed)
         return JSONResponse(model_object(name, self._started))
 
     async def chat_completions(self, request: Request) -> ASGIApp:
@@ -114,21 +117,22 @@ class Api:
         chat = chat_request.parse(body, settings.reasoning, request.path_params.get("deployment"), self._recent)
         entry_of(request.scope).model = chat.settings.model
         cursor = is_cursor(request.headers)
+        opener = await self._opener.for_client(request)
         summary = None if settings.reasoning == "off" else "auto"
-        exchange = self._opener.begin(request, body, chat.settings, chat.items, summary=summary, fall_back=cursor)
+        exchange = opener.begin(request, body, chat.settings, chat.items, summary=summary, fall_back=cursor)
         answer_id, created = f"chatcmpl-codex-{exchange.ids_and_clock.unique()}", exchange.ids_and_clock.now()
         name, display = chat.settings.model, settings.reasoning
         answer = ChatAnswer(answer_id, created, name, chat.choices, display, cursor, chat.old_calls)
         headers: dict[str, str] = {}
-        if self._opener.agent(chat.settings):
-            return self._by_agent(request, chat, answer, summary)
+        if opener.agent(chat.settings):
+            return self._by_agent(request, opener, chat, answer, summary)
 
         def new_writer() -> ChatStream | ChatCompletion:
             return ChatStream(answer, usage_chunk=chat.usage_chunk) if chat.stream else ChatCompletion(answer)
 
         plan = AnswerPlan(
             run=partial(
-                self._opener.open,
+                opener.open,
                 chat.settings,
                 chat.items,
                 headers,
@@ -149,7 +153,12 @@ class Api:
         return exchange.around(Answer(plan, self._admission))
 
     def _by_agent(
-        self, request: Request, chat: chat_request.ChatRequest, answer: ChatAnswer, summary: str | None
+        self,
+        request: Request,
+        opener: Opener,
+        chat: chat_request.ChatRequest,
+        answer: ChatAnswer,
+        summary: str | None,
     ) -> ASGIApp:
         """Return the answer of an agent; `answer` describes the completion."""
         if chat.choices > 1:
@@ -159,12 +168,13 @@ class Api:
             style = "text"
         from bridge.openai.chat.agent_answer import agent_writer  # noqa: PLC0415 - most servers have no agents
 
-        place, headers = Place(conversation=conversation_of(request.headers)), dict[str, str]()
+        place = Place(conversation=conversation_of(request.headers), key=opener.key_id)
+        headers = dict[str, str]()
         # A `function_call` has no id by which its answer could be told from others.
         way = None if chat.old_calls else way_of(chat.settings.toolbox)
         plan = AnswerPlan(
             run=partial(
-                self._opener.open_agent,
+                opener.open_agent,
                 chat.settings,
                 chat.items,
                 headers,
@@ -190,6 +200,7 @@ def build_app(
     sockets: Sockets,
     *,
     status: Status,
+    keys: Keys,
     page: Page,
     settings: Settings,
 ) -> ASGIApp:
@@ -235,7 +246,7 @@ def build_app(
             Exception: _unexpected,
         },
     )
-    access = Access(app, settings.api_key, settings.allow_origin)
+    access = Access(app, keys, settings.allow_origin)
     return Upgrades(CleanPath(Envelope(access, status.ledger, settings.idle_timeout)))
 
 
@@ -244,7 +255,9 @@ def _error_response(error: ApiError) -> Response:
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
-    return _error_response(as_shown(cast("ApiError", error), cursor=is_cursor(request.headers)))
+    refusal = cast("ApiError", error)
+    entry_of(request.scope).error = refusal.code
+    return _error_response(as_shown(refusal, cursor=is_cursor(request.headers)))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

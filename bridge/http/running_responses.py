@@ -58,7 +58,7 @@ class OnSocket:
         A stored response whose predecessors are stored needs no place here.
         """
         self.response = response.response
-        before = response.previous
+        before = response.response["previous_response_id"]
         if response.response["status"] == "failed":
             self.last.forget(before)
         elif not response.response["store"] or (before is not None and self.last.history(before) is not None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -11,8 +12,11 @@ from starlette.responses import JSONResponse, Response
 from bridge.codex.backend import Backend
 from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
+from bridge.http.budgets import Budgets
+from bridge.keys.key import NamedKey, key_report
+from bridge.keys.live import Keys, key_of
 from bridge.telemetry.ledger import Ledger
-from bridge.telemetry.report import account_report, ledger_report, quota_report
+from bridge.telemetry.report import account_report, ledger_report, quota_report, requests_report
 from codex_rpc.errors import CodexError, CodexUnavailableError
 from codex_rpc.supervisor import Down, Starting, Supervisor, Up
 
@@ -24,12 +28,22 @@ class Status:
     """The handlers of these routes."""
 
     def __init__(
-        self, supervisor: Supervisor, backend: Backend, threads: Threads, admission: Admission, ledger: Ledger
+        self,
+        supervisor: Supervisor,
+        backend: Backend,
+        threads: Threads,
+        admission: Admission,
+        ledger: Ledger,
+        *,
+        keys: Keys,
+        budgets: Budgets,
     ) -> None:
         self._supervisor = supervisor
         self._backend = backend
         self._threads = threads
         self._admission = admission
+        self._keys = keys
+        self._budgets = budgets
         self.ledger = ledger
 
     async def health(self, request: Request) -> Response:
@@ -47,8 +61,12 @@ class Status:
         return JSONResponse(body, 503, {"retry-after": str(max(1, round(seconds)))})
 
     async def usage(self, request: Request) -> Response:
-        """GET /usage: the account, its quota, running and recent requests, and today's sums."""
-        del request
+        """GET /usage: the account, its quota, requests, and today's sums; a named key sees its own requests alone."""
+        if (key := key_of(request.scope)) is not None:
+            return JSONResponse(
+                {"key": await self._key(key.key), **requests_report(self.ledger, anyio.current_time(), key.id)},
+                headers={"cache-control": "no-store"},
+            )
         account = None
         try:
             account = (await self._backend.session(PATIENCE)).account
@@ -62,6 +80,7 @@ class Status:
                 "quota": quota_report(self._backend.quota),
                 "threads": self._threads.states(),
                 "answers": self._admission.states(),
+                "keys": [await self._key(key.key) for key in [*self._keys.named.values()]],
                 **ledger_report(self.ledger, anyio.current_time()),
             },
             headers={"cache-control": "no-store"},
@@ -96,6 +115,9 @@ class Status:
         except CodexError as error:
             return str(error), 1
         return (None, 0) if session.account.ready else ("codex is not logged in", 5)
+
+    async def _key(self, key: NamedKey) -> Mapping[str, Any]:
+        return key_report(key, await self._budgets.used(key.id))
 
     def _codex(self) -> dict[str, Any]:
         starts = {"starts": self._supervisor.starts}

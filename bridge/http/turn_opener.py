@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
 from starlette.requests import Request
 
 from bridge.agents.place import Place
@@ -19,7 +20,17 @@ from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.threads import Threads
 from bridge.conversation.turns import Turn
 from bridge.conversation.warm_up import WarmUp
-from bridge.errors import MODEL_NOT_FOUND, ApiError, model_not_found, model_refused, no_such_agent, not_for_agents
+from bridge.errors import (
+    MODEL_NOT_FOUND,
+    ApiError,
+    model_not_allowed,
+    model_not_found,
+    model_refused,
+    no_such_agent,
+    not_for_agents,
+)
+from bridge.http.budgets import Budgets
+from bridge.keys.live import LiveKey, key_of
 from bridge.openai.clients import is_cursor
 from bridge.openai.model_settings import ModelSettings
 from bridge.openai.responses.approvals import LABEL
@@ -38,13 +49,55 @@ class Opener:
     """Begins exchanges and opens turns for both dialects, chat completions and responses."""
 
     def __init__(
-        self, backend: Backend, threads: Threads, exchanges: Exchanges, names: ModelNames, agents: Agents | None = None
+        self,
+        backend: Backend,
+        threads: Threads,
+        exchanges: Exchanges,
+        names: ModelNames,
+        *,
+        budgets: Budgets,
+        agents: Agents | None = None,
+        key: LiveKey | None = None,
     ) -> None:
+        """With a `key` it keeps to what that named key may use."""
         self.names = names
+        self.key = key
+        self._budgets = budgets
         self._agents = agents
         self._backend = backend
         self._threads = threads
         self._exchanges = exchanges
+
+    async def for_client(self, request: Request) -> Opener:
+        """Return an opener that keeps to what the client's key may use.
+
+        Raises:
+            ApiError: 401, the key has just been revoked; 429, it has used its tokens of today.
+        """
+        key = key_of(request.scope)
+        if key is None:
+            return self
+        key.check()
+        await self._budgets.check(key.key)
+        return Opener(
+            self._backend,
+            self._threads,
+            self._exchanges,
+            self.names_for(request),
+            budgets=self._budgets,
+            agents=self._agents,
+            key=key,
+        )
+
+    def names_for(self, request: Request) -> ModelNames:
+        """Return the names of the models and agents that the client's key may use."""
+        key = key_of(request.scope)
+        return self.names if key is None else self.names.limited(key.key.models, key.key.usable_agents)
+
+    @property
+    def key_id(self) -> str | None:
+        """The id of the client's named key."""
+        return None if self.key is None else self.key.id
 
     def begin(
         self,
@@ -180,18 +233,32 @@ class Opener:
             ignored = (*ignored, "service_tier")
         if ignored:
             headers["x-codex-proxy-ignored"] = ", ".join(ignored)
-        return session, settings.prompt(items, choice, summary)
+        prompt = settings.prompt(items, choice, summary)
+        return session, prompt if self.key is None else replace(prompt, key=self.key.id)
 
     def _choice(
         self, settings: ModelSettings, models: Sequence[Model], headers: dict[str, str], *, fall_back: bool
     ) -> ModelChoice:
         choice = self.names.choose(settings.model, models)
-        if choice is None and means_an_agent(settings.model):
-            raise no_such_agent(settings.model, self.names.listed_agents())
-        if choice is None and fall_back and (choice := self.names.choose(DEFAULT, models)):
-            headers["x-codex-proxy-model"] = reverse(choice.slug)
-            logger.warning("the model %r does not exist; using %s instead", settings.model, choice.slug)
+        may_fall_back = fall_back and not means_an_agent(settings.model)
+        if choice is None and may_fall_back and not self.names.forbids(settings.model, models):
+            choice = self._substitute(models)
+            if choice is not None:
+                headers["x-codex-proxy-model"] = reverse(choice.slug)
+                logger.warning("the model %r does not exist; using %s instead", settings.model, choice.slug)
         if choice is None:
-            raise model_not_found(settings.model, self.names.listed(models))
+            raise self._no_such_model(settings.model, models)
         settings.check_effort(choice)
         return choice
+
+    def _substitute(self, models: Sequence[Model]) -> ModelChoice | None:
+        """Return the model that replaces an unknown one: the default, or else the first that the client may use."""
+        choices = (self.names.choose(name, models) for name in (DEFAULT, *self.names.only))
+        return next((choice for choice in choices if choice is not None and choice.agent is None), None)
+
+    def _no_such_model(self, name: str, models: Sequence[Model]) -> ApiError:
+        if self.key is not None:
+            return model_not_allowed(name, self.key.name, self.names.listed(models))
+        if means_an_agent(name):
+            return no_such_agent(name, self.names.listed_agents())
+        return model_not_found(name, self.names.listed(models))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 import anyio
 import orjson
@@ -22,6 +23,7 @@ from bridge.errors import (
     ApiError,
     body_too_large,
     internal_error,
+    key_revoked,
     method_not_allowed,
     no_websocket,
     socket_too_old,
@@ -34,6 +36,7 @@ from bridge.http.new_responses import NewResponses
 from bridge.http.running_responses import OnSocket
 from bridge.http.upgrade import Upgrade, upgrade_of
 from bridge.http.waiting_requests import Refused, WaitingRequests
+from bridge.keys.live import LiveKey, key_of
 from bridge.openai.responses.client_events import Create, Steer, read_client_event
 from bridge.openai.responses.output import Event
 from bridge.openai.responses.steering import Steering
@@ -62,6 +65,9 @@ MESSAGE_LIMIT = "x-codex-websocket-max-message-bytes"
 
 GOING_AWAY = 1001
 """The close code of a server that ends a connection by itself. Source: RFC 6455, section 7.4.1."""
+
+POLICY_VIOLATION = 1008
+"""The close code when the client's key has ended. Source: the same."""
 
 REQUEST_METHOD = "WS"
 """The method of requests in a frame, for log and metrics."""
@@ -110,6 +116,7 @@ class _Socket:
         self._ledger = ledger
         self._limit = limit
         self._log_requests = log_requests
+        self._key: LiveKey | None = None
         self._last = LastResponses()
         self._waiting = WaitingRequests()
         self._arrived = anyio.Event()
@@ -127,11 +134,14 @@ class _Socket:
         """Serve the connection until one side ends it."""
         await receive()
         await send(response_start(101, {MESSAGE_LIMIT: str(self._limit)}))
+        self._key = key_of(scope)
         with self._connection:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._answer_all, scope)
                 tasks.start_soon(self._send_notices)
-                tasks.start_soon(self._notice_stop)
+                tasks.start_soon(self._notice_end, self._admission.wait_for_stop)
+                if self._key is not None:
+                    tasks.start_soon(self._notice_end, self._key.revoked.wait)
                 await self._receive_all()
                 self._connection.cancel()
 
@@ -164,14 +174,17 @@ class _Socket:
                 self._waiting.put(request, len(data))
                 self._arrived.set()
 
-    async def _notice_stop(self) -> None:
-        await self._admission.wait_for_stop()
+    async def _notice_end(self, wait: Callable[[], Awaitable[object]]) -> None:
+        await wait()
         self._arrived.set()
 
     # ── Answering ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _answer_all(self, scope: Scope) -> None:
-        """Answer requests in their order until the connection is too old or the server stops; then close it."""
+        """Answer requests in their order until the connection is too old, the server stops, or its key is revoked.
+
+        Then close it.
+        """
         end = anyio.current_time() + LONGEST_LIFE
         while (request := await self._next(end)) is not None:
             if isinstance(request, Refused):
@@ -179,20 +192,29 @@ class _Socket:
                 continue
             while request is not None:
                 request = await self._answer(self._steering.with_held_input(request), scope)
-        if not self._admission.stopping:
+        code = GOING_AWAY
+        if self._key is not None and self._is_revoked:
+            await self._send(frame_of(key_revoked(self._key.name)))
+            code = POLICY_VIOLATION
+        elif not self._admission.stopping:
             await self._send(frame_of(socket_too_old(LONGEST_LIFE)))
         with anyio.move_on_after(CLOSE_PATIENCE):
-            await self._upgrade.send({"type": "websocket.close", "code": GOING_AWAY})
+            await self._upgrade.send({"type": "websocket.close", "code": code})
             await anyio.sleep_forever()  # until the client's answer ends the receiving task
         self._connection.cancel()
 
     async def _next(self, end: float) -> Create | Refused | None:
         """Wait for the next request; return None when the connection is to be closed."""
         with anyio.CancelScope(deadline=end):
-            while not self._waiting and not self._admission.stopping:
+            while not self._waiting and not self._admission.stopping and not self._is_revoked:
                 self._arrived = anyio.Event()
                 await self._arrived.wait()
-        return self._waiting.take() if self._waiting and anyio.current_time() < end else None
+        may_answer = self._waiting and anyio.current_time() < end and not self._is_revoked
+        return self._waiting.take() if may_answer else None
+
+    @property
+    def _is_revoked(self) -> bool:
+        return self._key is not None and self._key.revoked.is_set()
 
     async def _answer(self, request: Create, connection: Scope) -> Create | None:
         """Answer a request; return the one that follows from steering input, if there is one."""
@@ -206,6 +228,7 @@ class _Socket:
             try:
                 answer = await self._responses.answer(Request(scope), request.body, running)
             except ApiError as error:
+                entry_of(scope).error = error.code
                 await send_error(error, send)
             except Exception:
                 logger.exception("a request on a WebSocket failed unexpectedly")

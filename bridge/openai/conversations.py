@@ -69,7 +69,7 @@ def _item(value: Object, unique: Callable[[], str]) -> Object:
 def conversation_object(conversation: Conversation) -> dict[str, Any]:
     """Return the conversation object."""
     return {
-        "id": conversation.id,
+        "id": conversation.public_id,
         "object": "conversation",
         "created_at": conversation.created,
         "metadata": conversation.metadata,

@@ -21,11 +21,11 @@ def checked_key(text: str) -> str:
     return key
 
 
-def read_key(path: Path) -> str:
-    """Return the key, without surrounding white space.
+def read_private(path: Path) -> str:
+    """Return the text of a file.
 
     Raises:
-        ValueError: the file cannot be read, holds no key that can be used, or other users may access it.
+        ValueError: the file cannot be read, or other users may access it.
     """
     try:
         with path.open(encoding="utf-8") as file:
@@ -35,6 +35,16 @@ def read_key(path: Path) -> str:
         raise ValueError(f"{path} cannot be read: {error}") from None
     if os.name == "posix" and mode & 0o077:
         raise ValueError(f"other users may access {path} (mode {mode:04o}); run `chmod 600 {path}`")
+    return text
+
+
+def read_key(path: Path) -> str:
+    """Return the key, without surrounding white space.
+
+    Raises:
+        ValueError: the file cannot be read, holds no key that can be used, or other users may access it.
+    """
+    text = read_private(path)
     try:
         return checked_key(text)
     except ValueError as error:

@@ -20,6 +20,7 @@ from bridge.config import (
     Settings,
     parse_address,
     parse_origin,
+    settings_folder,
     state_folder,
 )
 from bridge.settings.agents import Agent, check_agents, check_exposure
@@ -29,6 +30,7 @@ from bridge.settings.sources import config_option, count, read_config_file, read
 F = TypeVar("F", bound=Callable[..., Any])
 
 STORE_FILE = state_folder() / "responses.sqlite3"
+KEYS_FILE = settings_folder() / "keys.toml"
 IN_MEMORY = "memory"
 PACES = ("1", "4", "max")
 LOG_LEVELS = ("error", "warning", "info", "debug")
@@ -123,6 +125,13 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         "--api-key-file",
         "File that contains the key; only its owner may have access to it.",
         type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+    ),
+    setting(
+        "--keys-file",
+        "TOML file of named keys, which the command `keys` changes; if it exists, every request needs a key.  "
+        "[default: keys.toml in this program's folder]",
+        type=click.Path(dir_okay=False, resolve_path=True),
         metavar="FILE",
     ),
     setting(
@@ -278,7 +287,9 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     rest["agents"] = check_agents(rest["agents"], rest.pop("agent_write"))
     check_exposure(rest["agents"], rest["api_key"], values["tunnel"], public=rest.pop("agent_public"))
     file = None if store == IN_MEMORY else store or str(STORE_FILE)
-    if rest["replay"] is not None:
+    if rest["replay"] is None:
+        rest["keys_file"] = rest["keys_file"] or str(KEYS_FILE)
+    else:
         file = None  # do not mix recorded responses with the user's own
         rest["agents"] = ()  # no codex runs
     return Settings(host=host, port=port, store=file, pace=math.inf if pace == "max" else float(pace), **rest)

@@ -15,8 +15,14 @@ class Conversation(Struct, frozen=True):
     """A conversation without its items; `created` is in epoch seconds."""
 
     id: str
+    """The id in the store, as `id_in_store` returns it."""
     created: int
     metadata: Mapping[str, str]
+
+    @property
+    def public_id(self) -> str:
+        """The id that clients use."""
+        return self.id.rpartition("/")[2]
 
     def dumped(self) -> bytes:
         """Return the record as JSON."""

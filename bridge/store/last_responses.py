@@ -32,7 +32,7 @@ class LastResponses:
 
     def keep(self, lane: str | None, response: Stored, before: Sequence[Item]) -> None:
         """Keep a response as the last one of its lane; `before` holds the items of all responses before it."""
-        self._lanes[lane] = _LastResponse(response.id, (*before, *response.input, *response.output))
+        self._lanes[lane] = _LastResponse(response.response["id"], (*before, *response.input, *response.output))
         self._lanes.move_to_end(lane)
         if len(self._lanes) > MOST_LANES:
             self._lanes.popitem(last=False)

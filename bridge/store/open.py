@@ -14,6 +14,7 @@ from bridge.store.conversations import ConversationStore
 from bridge.store.response import ResponseStore, StoreError
 from bridge.store.seal import KeyStore
 from bridge.store.sqlite import sqlite_store
+from bridge.store.token_counts import TokenCounts
 
 REDIS = ("redis://", "rediss://")
 
@@ -29,6 +30,11 @@ class Store(ResponseStore, KeyStore, Protocol):
     @property
     def agent_turns(self) -> AgentTurnStore:
         """The turns of agents, which share these bounds."""
+        ...
+
+    @property
+    def token_counts(self) -> TokenCounts:
+        """The tokens that named keys have used today."""
         ...
 
 

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from bridge.store.redis_agent_turns import RedisAgentTurns
 from bridge.store.redis_conversations import RedisConversations
+from bridge.store.redis_token_counts import RedisTokenCounts
 from bridge.store.response import Stored, StoreError
 from bridge.store.seal import new_key
 
@@ -34,6 +35,7 @@ class RedisStore:
         self._longest = int(longest)
         self.conversations = RedisConversations(redis, PREFIX, self._longest, _result)
         self.agent_turns = RedisAgentTurns(redis, PREFIX, self._longest, _result)
+        self.token_counts = RedisTokenCounts(redis, PREFIX, _result)
 
     async def put(self, stored: Stored) -> None:
         """Store a response, and keep the one that it continues for as long.

@@ -11,6 +11,14 @@ from msgspec import Struct
 Item = Mapping[str, Any]
 
 
+def id_in_store(response_or_conversation: str, key: str | None) -> str:
+    """Return the id under which a store keeps what was made with a named key, so that no other key finds it.
+
+    `key` is the id of the key; None for the server's own key, and without keys.
+    """
+    return response_or_conversation if key is None else f"{key}/{response_or_conversation}"
+
+
 class StoreError(Exception):
     """The store cannot be read or written; the message says why."""
 
@@ -23,18 +31,22 @@ class Stored(Struct, frozen=True):
     output: Sequence[Item]
     owner: str | None = None
     """The account that the encrypted reasoning in the output belongs to; None in records of old versions."""
+    key: str | None = None
+    """The id of the named key that it was made with."""
 
     @property
     def id(self) -> str:
-        return self.response["id"]
+        return id_in_store(self.response["id"], self.key)
 
     @property
     def previous(self) -> str | None:
-        return self.response["previous_response_id"]
+        previous = self.response["previous_response_id"]
+        return None if previous is None else id_in_store(previous, self.key)
 
     def dumped(self) -> bytes:
-        """Return the record as JSON."""
-        return orjson.dumps([self.response, self.input, self.output, self.owner])
+        """Return the record as JSON; without a key it is as older versions, which may share the store, read it."""
+        record = [self.response, self.input, self.output, self.owner]
+        return orjson.dumps(record if self.key is None else [*record, self.key])
 
     @classmethod
     def loaded(cls, record: bytes) -> Stored:

@@ -16,11 +16,12 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from bridge.store import sqlite_agent_turns, sqlite_conversations
+from bridge.store import sqlite_agent_turns, sqlite_conversations, sqlite_token_counts
 from bridge.store.response import Stored, StoreError
 from bridge.store.seal import key_in_file, new_key
 from bridge.store.sqlite_agent_turns import SqliteAgentTurns
 from bridge.store.sqlite_conversations import SqliteConversations
+from bridge.store.sqlite_token_counts import SqliteTokenCounts
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ class SqliteStore:
             raise StoreError(f"the store of responses {path} cannot be opened: {error}") from error
         self.conversations = SqliteConversations(lambda: self._database, self._run, now, self._make_room)
         self.agent_turns = SqliteAgentTurns(lambda: self._database, self._run, now, self._make_room)
+        self.token_counts = SqliteTokenCounts(lambda: self._database, self._run, now, self._make_room)
 
     async def put(self, stored: Stored) -> None:
         """Store a response; older ones are removed if the store is full.
@@ -268,7 +270,8 @@ def _connect(name: str) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA foreign_keys = ON")
-        database.executescript(_SCHEMA + sqlite_conversations.SCHEMA + sqlite_agent_turns.SCHEMA)
+        schemas = (_SCHEMA, sqlite_conversations.SCHEMA, sqlite_agent_turns.SCHEMA, sqlite_token_counts.SCHEMA)
+        database.executescript("".join(schemas))
     except sqlite3.Error:
         database.close()
         raise

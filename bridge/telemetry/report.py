@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -81,11 +81,16 @@ def with_quota(error: ApiError, quota: Quota, epoch: float) -> ApiError:
 
 def ledger_report(ledger: Ledger, moment: float) -> Mapping[str, Any]:
     """Return the running answers, the recent ones (newest first), and the sums of the day."""
-    return {
-        "today": _day(ledger.today),
-        "running": [entry_report(entry, moment) for entry in ledger.running],
-        "recent": [entry_report(entry, moment) for entry in reversed(ledger.recent)],
-    }
+    return {"today": _day(ledger.today), **requests_report(ledger, moment)}
+
+
+def requests_report(ledger: Ledger, moment: float, key_id: str | None = None) -> Mapping[str, Any]:
+    """Return the running answers and the recent ones (newest first), or those of one named key."""
+
+    def reports(entries: Iterable[RequestLogEntry]) -> list[Mapping[str, Any]]:
+        return [entry_report(entry, moment) for entry in entries if key_id is None or entry.key_id == key_id]
+
+    return {"running": reports(ledger.running), "recent": reports(reversed(ledger.recent))}
 
 
 def entry_report(entry: RequestLogEntry, moment: float) -> Mapping[str, Any]:
@@ -94,6 +99,7 @@ def entry_report(entry: RequestLogEntry, moment: float) -> Mapping[str, Any]:
         "id": entry.id,
         "method": entry.method,
         "path": entry.path,
+        "key": entry.key,
         "model": entry.model,
         "thread": entry.thread,
         "began": round(entry.epoch, 3),

@@ -9,6 +9,7 @@ from starlette.types import Message, Scope
 
 from bridge.asgi import create_app
 from bridge.config import Settings
+from bridge.keys.file import KeysError
 from bridge.recordings.cases import CaseError
 from bridge.settings import sources
 from tests.bridge.http.exchange import Exchange, http_scope
@@ -60,6 +61,17 @@ async def test_a_failed_startup_is_reported_to_the_server_and_its_exception_is_k
     assert (failed["type"], "nowhere" in failed["message"]) == ("lifespan.startup.failed", True)
     assert isinstance(app.failure, CaseError)
     assert app.failed.is_set()
+
+
+async def test_a_start_with_a_bad_file_of_named_keys_fails_and_names_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text('[anna]\nid = "1"\nmodel = "codex"\n')
+    file.chmod(0o600)
+    app, server = create_app(Settings(replay="fixtures", keys_file=str(file))), Server()
+    with pytest.raises(RuntimeError, match="as Hypercorn does"):
+        await app(LIFESPAN, server.receive, server.send)
+    assert isinstance(app.failure, KeysError)
+    assert f"{file}, line 3" in server.sent[0]["message"]
 
 
 async def test_without_settings_they_are_read_from_environment_and_file_as_serve_does(

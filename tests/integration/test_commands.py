@@ -53,12 +53,12 @@ async def test_without_the_key_they_say_how_to_give_it(home: Path) -> None:
         assert (await run("status", *where, CODEX_OPENAI_PROXY_API_KEY="right")).status == 0
 
 
-def status_text(width: int) -> str:
+def status_text(width: int, key: str | None = None) -> str:
     """Return what `status` shows on a terminal of this width without colours."""
     window = {"used_percent": 50, "window_minutes": 300, "resets_at": 1000 + 3660}
     week = {"used_percent": 95, "window_minutes": 10080, "resets_at": 1000 + 90000}
     entry = {
-        "model": "gpt-5.2-codex", "status": None, "first_token_seconds": None, "input_tokens": 12345,
+        "key": key, "model": "gpt-5.2-codex", "status": None, "first_token_seconds": None, "input_tokens": 12345,
         "output_tokens": 678, "cache_share": None, "thread": "continued; reason=same-history",
     }  # fmt: skip
     usage = {
@@ -66,6 +66,7 @@ def status_text(width: int) -> str:
         "codex": {"state": "up"},
         "quota": [{"limit": "codex", "name": None, "primary": window, "secondary": week}],
         "today": {"requests": 0, "input_tokens": 0, "output_tokens": 0},
+        "keys": [{"name": key, "tokens_today": 1300, "tokens_per_day": 5000}] if key else [],
         "running": [entry],
         "recent": [],
     }
@@ -81,6 +82,14 @@ def test_quota_limits_are_bars_with_the_time_until_their_reset() -> None:
     assert any(line.endswith(" 50% of the codex 5-hour limit, resets in 1 h 01 min") for line in lines)
     assert any(line.endswith(" 95% of the codex 168-hour limit, resets in 1 d 1 h") for line in lines)
     assert "running" in lines[-1]
+
+
+def test_a_named_key_has_a_line_with_its_tokens_and_is_named_at_its_requests() -> None:
+    facts, _, requests = status_text(100, "anna").partition("\n\n")
+    assert "Key       anna: 1,300 of 5,000 tokens today" in facts
+    assert requests.split()[0] == "key"
+    assert "anna" in requests
+    assert "key" not in status_text(100).partition("\n\n")[2]
 
 
 @pytest.mark.parametrize("width", [40, 80])

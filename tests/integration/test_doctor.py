@@ -79,7 +79,7 @@ async def test_a_running_server_has_no_faults(server: Program) -> None:
     assert found["models"]["reason"].endswith("the first is xedoc-2.5-tpg")
     assert found["login-models"]["reason"].endswith(f"not for this login, and perhaps refused: {', '.join(NAMED)}")
     assert {name for name, check in found.items() if check["status"] == "skip"} == {
-        "quota", "cloudflared", "tunnel-config", "tunnel", "base-url", "public-models", "public-cors", "stream",
+        "quota", "keys", "cloudflared", "tunnel-config", "tunnel", "base-url", "public-models", "public-cors", "stream",
     }  # fmt: skip
 
 

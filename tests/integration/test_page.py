@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from bridge.http.page import MEDIA
+from bridge.keys.changes import add_key
 from tests.harness.account_server import account_server
 from tests.harness.browser import Page, browser_page
 from tests.harness.codex_home import write_home
@@ -142,6 +143,36 @@ async def test_nothing_of_the_account_is_shown_until_the_key_is_given(page: Page
         assert await page.evaluate("localStorage.length") == 0
         assert await page.evaluate("document.querySelector('#value-key').dataset.value") == KEY
         assert KEY not in await page.text("main")
+
+
+async def test_the_page_tells_keys_apart_and_a_named_key_does_not_open_it(
+    page: Page, home: Path, upstream: Upstream, tmp_path: Path
+) -> None:
+    del home
+    file = tmp_path / "keys.toml"
+    anna = add_key(file, "anna", tokens_per_day=2000)
+    add_key(file, "ben")
+    async with (
+        program(CODEX_OPENAI_PROXY_API_KEY=KEY, CODEX_OPENAI_PROXY_KEYS_FILE=str(file)) as server,
+        httpx2.AsyncClient(headers={"authorization": f"Bearer {anna}"}) as client,
+    ):
+        upstream.will_reply(reply("Hello.", usage=Usage(input=1500, cached=0, output=100, reasoning=0)))
+        body = {"model": "codex", "messages": [{"role": "user", "content": "Hi."}]}
+        assert (await client.post(f"{server.url}/v1/chat/completions", json=body)).status_code == 200
+        await page.open(server.url)
+        for typed, until in ((anna, "#key-refused:not(:empty)"), (KEY, "#shown:not([hidden])")):
+            await page.until("document.querySelector('#ask-key:not([hidden])')")
+            await page.evaluate(f"document.querySelector('#key').value = '{typed}'")
+            await page.evaluate("document.querySelector('#ask-key').requestSubmit()")
+            await page.until(f"document.querySelector('{until}')")
+            if typed == anna:
+                assert "the key of anna, which does not show the account" in await page.text("#key-refused")
+                assert await page.evaluate("document.querySelector('#shown').hidden")
+        await page.until("document.querySelector('#checks li:not(.busy)')")
+        keys = await page.text("#keys")
+        assert "anna: 1.6K of 2K tokens today" in keys
+        assert "ben: 0 tokens today" in keys
+        assert "anna" in await page.text("#entries")
 
 
 FOREIGN = "foreign.example"

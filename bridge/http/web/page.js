@@ -62,39 +62,57 @@ function showNumbers(usage) {
   byId("first").textContent = duration(firsts[Math.floor(firsts.length / 2)]);
 }
 
+function meter(name, words, detail, share) {
+  const text = make("p", {}, make("span", {}, words), make("span", {}, detail));
+  if (share == null) return make("div", { className: "window" }, text);
+  const used = Math.min(100, share), fill = make("i");
+  fill.style.width = `${used}%`;
+  const bar = make("div", { className: `bar ${used >= 90 ? "bad" : used >= 70 ? "warn" : ""}`, role: "meter" }, fill);
+  bar.ariaLabel = name;
+  bar.ariaValueNow = used;
+  return make("div", { className: "window" }, text, bar);
+}
+
+function showKeys(keys) {
+  byId("keys-card").hidden = !keys.length;
+  byId("keys").replaceChildren(...keys.map((key) => {
+    const most = key.tokens_per_day, used = number.format(key.tokens_today);
+    const words = most ? `${key.name}: ${used} of ${number.format(most)} tokens today` : `${key.name}: ${used} tokens today`;
+    const ends = key.expires ? `expires in ${span(key.expires - Date.now() / 1000)}` : "";
+    return meter(key.name, words, ends, most ? (100 * key.tokens_today) / most : null);
+  }));
+}
+
 function showQuota(limits) {
   const windows = limits.flatMap((limit) => [limit.primary, limit.secondary].filter(Boolean).map((it) => [limit, it]));
   const shown = windows.map(([limit, it]) => {
-    const used = Math.min(100, it.used_percent), fill = make("i");
-    fill.style.width = `${used}%`;
     const name = limits.length > 1 ? `${limit.name ?? limit.limit}, ${windowName(it.window_minutes)}` : windowName(it.window_minutes);
     const reset = it.resets_at ? `resets in ${span(it.resets_at - Date.now() / 1000)}` : "";
-    const bar = make("div", { className: `bar ${used >= 90 ? "bad" : used >= 70 ? "warn" : ""}`, role: "meter" }, fill);
-    bar.ariaLabel = name;
-    bar.ariaValueNow = used;
-    return make("div", { className: "window" }, make("p", {}, make("span", {}, `${name}: ${used} % used`), make("span", {}, reset)), bar);
+    return meter(name, `${name}: ${Math.min(100, it.used_percent)} % used`, reset, it.used_percent);
   });
   byId("quota").replaceChildren(...(shown.length ? shown : [make("p", { className: "note" }, "This account reports no quota.")]));
 }
 
-function row(entry, now) {
+function row(entry, now, keyed) {
   const running = Boolean(entry.running), good = entry.status != null && entry.status < 400 && !entry.error;
   const words = running ? "running" : entry.error ?? (good ? "done" : entry.status == null ? "client left" : String(entry.status));
   const badge = make("span", { className: `badge ${running ? "running" : good ? "good" : "bad"}` }, words);
   const thread = (entry.thread ?? "–").split(";")[0];
   const cells = [
-    [entry.model ?? "–"], [thread, "soft"], [duration(entry.first_token_seconds), "n"], [duration(entry.seconds), "n"],
+    [entry.model ?? "–"], ...(keyed ? [[entry.key ?? "–", "soft"]] : []), [thread, "soft"], [duration(entry.first_token_seconds), "n"], [duration(entry.seconds), "n"],
     [`${number.format(entry.input_tokens)} / ${number.format(entry.output_tokens)}`, "n"], [percent(entry.cache_share), "n"],
     [badge], [ago(now - entry.began), "n soft"],
   ];
   const built = make("tr", {}, ...cells.map(([content, className = ""]) => make("td", { className }, content)));
-  if (entry.thread) built.children[1].title = entry.thread;
+  if (entry.thread) built.children[keyed ? 2 : 1].title = entry.thread;
   return built;
 }
 
 function showEntries(usage, now) {
   const entries = [...usage.running.filter((it) => it.model).map((it) => ({ ...it, running: true })), ...usage.recent].slice(0, 12);
-  byId("entries").replaceChildren(...entries.map((entry) => row(entry, now)));
+  const keyed = usage.keys.length > 0 || entries.some((entry) => entry.key);
+  byId("key-head").hidden = !keyed;
+  byId("entries").replaceChildren(...entries.map((entry) => row(entry, now, keyed)));
   byId("no-entries").hidden = entries.length > 0;
 }
 
@@ -207,12 +225,14 @@ async function refresh() {
     const response = await ask("/usage");
     if (response.status === 403) throw new Foreign((await response.json()).error.message);
     const usage = await response.json();
+    if (usage.key) throw new Refused(`That is the key of ${usage.key.name}, which does not show the account.`);
     const now = Date.now() / 1000;
     byId("ask-key").hidden = true;
     byId("shown").hidden = false;
     showState(usage);
     showNumbers(usage);
     showQuota(usage.quota);
+    showKeys(usage.keys);
     showEntries(usage, now);
     showCharts(usage, now);
     if (!started) {
@@ -225,7 +245,7 @@ async function refresh() {
     byId("state").textContent = error instanceof Refused ? "locked" : error instanceof Foreign ? "refused" : "no answer";
     if (error instanceof Foreign) byId("account").textContent = error.message;
     if (error instanceof Refused) {
-      byId("key-refused").textContent = key ? "That key is wrong." : "";
+      byId("key-refused").textContent = error.message || (key ? "That key is wrong." : "");
       byId("ask-key").hidden = false;
       byId("shown").hidden = true;
       started = false;

@@ -79,6 +79,8 @@ class Input(Struct, frozen=True):
     """What is known of them."""
     unseal: Unseal | None = None
     """Opens compaction items."""
+    key: str | None = None
+    """The id of the client's key: what stored items are known to be for one key is not known for another."""
 
     @classmethod
     def begin(
@@ -90,6 +92,7 @@ class Input(Struct, frozen=True):
         recent: Recent,
         *,
         unseal: Unseal | None = None,
+        key: str | None = None,
     ) -> Input:
         """Look for what is known.
 
@@ -97,8 +100,8 @@ class Input(Struct, frozen=True):
             ApiError: 400, something new is nested too deeply or too long.
         """
         values = [*earlier, *own]
-        before = recent.find(circumstances("input", tools, instructions), values)
-        begun = cls(values, len(earlier), tools, instructions, recent, before, unseal)
+        before = recent.find(circumstances("input", tools, instructions, key), values)
+        begun = cls(values, len(earlier), tools, instructions, recent, before, unseal, key)
         check_size({"input": values[begun.unread :]})
         return begun
 
@@ -145,7 +148,7 @@ class Input(Struct, frozen=True):
         lost = (before.value.lost if before else frozenset[str]()).union(*[shape.lost for shape in shapes])
         lost |= {"input[].output"} if differs else set[str]()
         reading = Reading((*head, *without_blocks(new, display)), toolbox, found, lost)
-        self.recent.keep(before, circumstances("input", self.tools, self.instructions), self.values, reading)
+        self.recent.keep(before, circumstances("input", self.tools, self.instructions, self.key), self.values, reading)
         return reading
 
     def resolved(self, reading: Reading) -> Sequence[Object]:
@@ -159,9 +162,9 @@ class Input(Struct, frozen=True):
         return values
 
 
-def circumstances(shape: str, tools: Toolbox, instructions: str | None) -> object:
+def circumstances(shape: str, tools: Toolbox, instructions: str | None, key: str | None = None) -> object:
     """Return what has to be the same for a beginning to be read alike; schemas have to be so as JSON."""
-    return shape, tools, orjson.dumps([tools.specs(), tools.web_search]), instructions
+    return shape, tools, orjson.dumps([tools.specs(), tools.web_search]), instructions, key
 
 
 def instructions_as_items(instructions: str | None) -> tuple[Item, ...]:

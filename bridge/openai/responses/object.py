@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bridge.errors import CONTEXT_TOO_LONG, ApiError
+from bridge.errors import CONTEXT_TOO_LONG, KEY_REVOKED, ApiError
 from codex_rpc.wire.events import TokenUsage
 
 Status: TypeAlias = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -130,5 +130,7 @@ def _error_code(error: ApiError) -> str:
             return CONTEXT_TOO_LONG
         case 400:
             return "invalid_prompt"
+        case 401 if error.code == KEY_REVOKED:
+            return KEY_REVOKED
         case _:
             return "server_error"

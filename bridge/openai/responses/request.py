@@ -109,8 +109,11 @@ def begin(
     history: Sequence[Object] = (),
     recent: Recent | None = None,
     unseal: Unseal | None = None,
+    key: str | None = None,
 ) -> HalfParsedRequest:
     """Begin to read the items; `history` holds those of the responses before it, `unseal` opens compaction items.
+
+    `key` is the id of the client's key.
 
     Raises:
         ApiError: 400, `param` names the field.
@@ -122,7 +125,7 @@ def begin(
         values = values[:-1]
     if not values and not history and fields.needs_input:
         raise invalid_request("'input' must hold at least one item.", "input", "empty_array")
-    read = Input.begin(history, values, tools, fields.instructions, recent or Recent(), unseal=unseal)
+    read = Input.begin(history, values, tools, fields.instructions, recent or Recent(), unseal=unseal, key=key)
     return HalfParsedRequest(body, read, compacts)
 
 

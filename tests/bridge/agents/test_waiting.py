@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from bridge.agents.approvals import OpenApprovals
+from bridge.agents.place import Place
 from bridge.agents.waiting import WaitingWork
 from codex_rpc.background import running
 from codex_rpc.wire.approvals import ApprovalAsked, PatchQuestion
@@ -19,13 +20,15 @@ pytestmark = pytest.mark.anyio
 class Turn:
     """A turn that asks one question, and whether it was ended."""
 
-    def __init__(self, name: str, *, continues: tuple[str, str] | None = None) -> None:
+    def __init__(self, name: str, *, continues: tuple[str, str] | None = None, key: str | None = None) -> None:
         questions = OpenApprovals()
         questions.add(ApprovalAsked(PatchQuestion("thread", name, "item"), Request(0, "method", {})))
         self.question = f"{name}-0"
         self.client = SimpleNamespace(alive=True)
         agent = SimpleNamespace(name="site")
-        self.work: Any = SimpleNamespace(agent=agent, client=self.client, questions=questions, continues=continues)
+        self.work: Any = SimpleNamespace(
+            agent=agent, client=self.client, questions=questions, continues=continues, place=Place(key=key)
+        )
         self.ended = anyio.Event()
         self.held = AsyncExitStack()
         self.held.callback(self.ended.set)
@@ -45,6 +48,17 @@ async def test_a_turn_is_resumed_once_by_its_agent_and_its_question():
     assert found.work is turn.work
     assert waiting.take("site", [turn.question]) is None
     assert not turn.ended.is_set()
+
+
+async def test_only_the_key_of_the_client_that_was_asked_resumes_a_turn():
+    waiting, turn = WaitingWork(2, 60), Turn("a", key="k1")
+    turn.wait_in(waiting)
+
+    for other in (None, "k2"):
+        assert waiting.take("site", [turn.question], other) is None
+    found = waiting.take("site", [turn.question], "k1")
+    assert found is not None
+    assert found.work is turn.work
 
 
 async def test_turns_that_are_too_many_or_too_old_or_without_a_codex_end():

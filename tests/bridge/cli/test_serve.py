@@ -18,7 +18,7 @@ from bridge.config import Settings
 from bridge.http.listeners import Connections, Listeners
 from bridge.serve import Beside
 from bridge.settings import sources as setting_options
-from bridge.settings.server import STORE_FILE
+from bridge.settings.server import KEYS_FILE, STORE_FILE
 from codex_rpc.errors import CodexNotFoundError
 
 TLS = Path(__file__).parents[2] / "harness" / "tls"
@@ -34,6 +34,7 @@ DEFAULTS = {
     "cloudflared": ("-", "default"),
     "api_key": ("-", "default"),
     "api_key_file": ("-", "default"),
+    "keys_file": ("-", "default"),
     "allow_origin": ("-", "default"),
     "max_body": ("67108864", "default"),
     "start_patience": ("10.0", "default"),
@@ -165,6 +166,7 @@ SETTINGS = {
     "cloudflared": ("/opt/cloudflared", "/opt/cloudflared"),
     "api_key": ("s3cret", "***"),
     "api_key_file": ("/etc/key", "/etc/key"),
+    "keys_file": ("/etc/keys", "/etc/keys"),
     "allow_origin": ("https://a.example:443", "https://a.example"),
     "max_body": (1024, "1024"),
     "start_patience": (0.1, "0.1"),
@@ -309,7 +311,8 @@ def test_a_wrong_value_in_the_file_is_refused_too(
 def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path) -> None:
     config_file.write_text("max_body = 4096\nkeep_alive = 3\n")
     options = ("--addr", "127.0.0.1:0", "--codex", "/opt/codex", "--reasoning", "think", "--threads", "0")
-    result = serve(*options, env={"API_KEY": "s3cret", "GRACE": "7", "THREAD_AGE": "90", "STORE": "/var/responses"})
+    files = {"STORE": "/var/responses", "KEYS_FILE": "/var/keys"}
+    result = serve(*options, env={"API_KEY": "s3cret", "GRACE": "7", "THREAD_AGE": "90", **files})
     assert result.exit_code == 0, result.output
     assert starts == [
         Settings(
@@ -323,6 +326,7 @@ def test_the_server_gets_the_settings(starts: list[Settings], config_file: Path)
             threads=0,
             thread_age=90,
             store="/var/responses",
+            keys_file="/var/keys",
             grace=7,
         )
     ]
@@ -357,20 +361,20 @@ def test_several_origins_can_be_allowed_in_every_source(starts: list[Settings], 
 def test_without_options_the_server_gets_the_default_settings(starts: list[Settings]) -> None:
     result = serve("--addr", "127.0.0.1:0")
     assert result.exit_code == 0, result.output
-    assert starts == [Settings(host="127.0.0.1", port=0, store=str(STORE_FILE))]
+    assert starts == [Settings(host="127.0.0.1", port=0, store=str(STORE_FILE), keys_file=str(KEYS_FILE))]
 
 
 def test_stored_responses_can_be_kept_in_memory(starts: list[Settings]) -> None:
     result = serve("--addr", "127.0.0.1:0", "--store", "memory")
     assert result.exit_code == 0, result.output
-    assert starts == [Settings(host="127.0.0.1", port=0)]
+    assert starts == [Settings(host="127.0.0.1", port=0, keys_file=str(KEYS_FILE))]
 
 
 @pytest.mark.parametrize(
     ("env", "who"),
     [
         ({}, "only this machine may connect; set an API key to allow others"),
-        ({"API_KEY": "s3cret"}, "clients need the API key"),
+        ({"API_KEY": "s3cret"}, "clients need an API key"),
     ],
     ids=["without a key", "with a key"],
 )

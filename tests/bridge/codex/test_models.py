@@ -240,6 +240,38 @@ def test_other_names_mean_no_agent(name: str) -> None:
     assert NAMES.agent("codex-agent") is None
 
 
+ALIASES = {"quick": "gpt-5.1-codex-mini-high", "helper": "codex-agent-docs", "also": "gpt-6"}
+LIMITED = ModelNames(ALIASES, "plain", agents=("site", "docs")).limited(("quick", "2.5-tpg", "helper"), ("docs",))
+
+
+@pytest.mark.parametrize("name", ["quick", "gpt-5.1-codex-mini", "inim-xedoc-1.5-tpg-medium", "gpt-5.2", "2.5-tpg-low"])
+def test_a_limited_client_may_use_its_models_under_every_name(name: str) -> None:
+    choice = LIMITED.choose(name, MODELS)
+    assert choice is not None
+    assert choice.slug in {"gpt-5.1-codex-mini", "gpt-5.2"}
+    assert not LIMITED.forbids(name, MODELS)
+
+
+@pytest.mark.parametrize("name", ["gpt-6", "6-tpg", "codex", "xedoc-high", "also", "gpt-5.2-codex", "codex-agent"])
+def test_a_limited_client_may_not_use_another_model_or_agent_under_any_name(name: str) -> None:
+    assert LIMITED.choose(name, MODELS) is None
+    assert LIMITED.forbids(name, MODELS)
+    assert not LIMITED.forbids("gpt-7", MODELS)
+
+
+@pytest.mark.parametrize("name", ["codex-agent-docs", "scod-tnega-xedoc-low", "helper"])
+def test_the_models_of_a_limited_client_do_not_concern_its_agents(name: str) -> None:
+    assert LIMITED.agent(name) == "docs"
+    assert ModelNames(ALIASES, agents=("site", "docs")).limited((), ()).agent(name) is None
+
+
+def test_a_limited_client_sees_only_the_names_that_it_may_use() -> None:
+    assert LIMITED.listed(MODELS) == ["gpt-5.1-codex-mini", "gpt-5.2", "quick", "helper", "codex-agent-docs"]
+    assert LIMITED.listed_agents() == ["codex-agent-docs"]
+    assert NAMES.limited((), None) == NAMES
+    assert NAMES.limited((), ()).listed(()) == NAMES.listed(())
+
+
 def test_agents_are_listed_after_the_aliases() -> None:
     assert AGENTS.offered(MODELS)[:4] == ["codex", "codex-agent", "codex-agent-site", "codex-agent-docs"]
     assert not [name for name in NAMES.listed(MODELS) if "agent" in name or "tnega" in name]

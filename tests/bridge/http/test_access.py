@@ -14,7 +14,7 @@ KEY = "s3cret"
 )
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer anything"}], ids=["no key sent", "some key sent"])
 def test_without_a_key_this_machine_is_admitted_with_any_key(peer: str, headers: dict[str, str]) -> None:
-    assert check_access(peer, headers, None) is None
+    assert check_access(peer, headers, None, keyed=False) is None
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_without_a_key_this_machine_is_admitted_with_any_key(peer: str, headers:
 )
 def test_without_a_key_other_peers_are_refused_and_read_how_to_get_access(peer: str | None) -> None:
     """A peer without an address may be remote: its connection was reset before it was accepted."""
-    refusal = check_access(peer, {"authorization": "Bearer anything"}, None)
+    refusal = check_access(peer, {"authorization": "Bearer anything"}, None, keyed=False)
     assert refusal is not None
     assert (refusal.status, refusal.code) == (401, "invalid_api_key")
     assert "CODEX_OPENAI_PROXY_API_KEY" in refusal.message
@@ -54,7 +54,7 @@ def test_without_a_key_other_peers_are_refused_and_read_how_to_get_access(peer: 
     ids=["Bearer", "lower case", "stray spaces", "Azure", "Azure and Basic", "Azure and an empty Bearer"],
 )
 def test_a_peer_with_the_key_is_admitted_from_anywhere(peer: str | None, headers: dict[str, str]) -> None:
-    assert check_access(peer, headers, KEY) is None
+    assert check_access(peer, headers, KEY, keyed=True) is None
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "8.8.8.8", None], ids=["this machine", "elsewhere", "no address"])
@@ -65,13 +65,13 @@ def test_a_peer_with_the_key_is_admitted_from_anywhere(peer: str | None, headers
         ({"authorization": KEY}, "No API key was sent."),
         ({"authorization": f"Basic {KEY}"}, "No API key was sent."),
         ({"authorization": "Bearer "}, "No API key was sent."),
-        ({"authorization": "Bearer wrong"}, "The API key is not the one"),
-        ({"authorization": f"Bearer {KEY}x"}, "The API key is not the one"),
-        ({"authorization": f"Bearer {KEY[:-1]}"}, "The API key is not the one"),
-        ({"authorization": f"Bearer {KEY.upper()}"}, "The API key is not the one"),
-        ({"authorization": "Bearer schlüssel"}, "The API key is not the one"),
-        ({"api-key": "wrong"}, "The API key is not the one"),
-        ({"api-key": ""}, "The API key is not the one"),
+        ({"authorization": "Bearer wrong"}, "The API key is not one of this server"),
+        ({"authorization": f"Bearer {KEY}x"}, "The API key is not one of this server"),
+        ({"authorization": f"Bearer {KEY[:-1]}"}, "The API key is not one of this server"),
+        ({"authorization": f"Bearer {KEY.upper()}"}, "The API key is not one of this server"),
+        ({"authorization": "Bearer schlüssel"}, "The API key is not one of this server"),
+        ({"api-key": "wrong"}, "The API key is not one of this server"),
+        ({"api-key": ""}, "The API key is not one of this server"),
     ],
     ids=[
         "none",
@@ -90,7 +90,7 @@ def test_a_peer_with_the_key_is_admitted_from_anywhere(peer: str | None, headers
 def test_with_a_key_set_requests_without_it_are_refused(
     peer: str | None, headers: dict[str, str], message: str
 ) -> None:
-    refusal = check_access(peer, headers, KEY)
+    refusal = check_access(peer, headers, KEY, keyed=True)
     assert refusal is not None
     assert (refusal.status, refusal.code, refusal.headers) == (401, "invalid_api_key", {"www-authenticate": "Bearer"})
     assert refusal.message.startswith(message)
@@ -113,8 +113,8 @@ def test_with_a_key_set_requests_without_it_are_refused(
     ],
 )
 def test_without_a_key_a_private_page_is_shown_under_a_name_of_this_machine(host: str) -> None:
-    assert check_origin({"host": host}, None) is None
-    assert check_origin({"host": host, "origin": f"http://{host}"}, None) is None
+    assert check_origin({"host": host}, keyed=False) is None
+    assert check_origin({"host": host, "origin": f"http://{host}"}, keyed=False) is None
 
 
 @pytest.mark.parametrize(
@@ -132,33 +132,33 @@ def test_without_a_key_a_private_page_is_shown_under_a_name_of_this_machine(host
     ],
 )
 def test_without_a_key_a_private_page_is_not_shown_under_any_other_name(host: str) -> None:
-    refusal = check_origin({"host": host, "origin": f"http://{host}"}, None)
+    refusal = check_origin({"host": host, "origin": f"http://{host}"}, keyed=False)
     assert refusal is not None
     assert (refusal.status, refusal.code) == (403, "foreign_page")
-    assert check_origin({"host": host}, "s3cret") is None
+    assert check_origin({"host": host}, keyed=True) is None
 
 
-@pytest.mark.parametrize("key", [None, "s3cret"])
+@pytest.mark.parametrize("keyed", [False, True])
 @pytest.mark.parametrize(
     "origin", ["https://foreign.example", "null", "", "http://localhost:3000", "vscode-file://vscode-app"]
 )
-def test_a_page_of_another_origin_is_refused_whether_there_is_a_key_or_not(origin: str, key: str | None) -> None:
-    refusal = check_origin({"host": "localhost:11435", "origin": origin}, key)
+def test_a_page_of_another_origin_is_refused_whether_there_is_a_key_or_not(origin: str, keyed: bool) -> None:
+    refusal = check_origin({"host": "localhost:11435", "origin": origin}, keyed=keyed)
     assert refusal is not None
     assert refusal.status == 403
 
 
-@pytest.mark.parametrize("key", [None, "s3cret"])
+@pytest.mark.parametrize("keyed", [False, True])
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "something new"])
-def test_an_image_or_link_on_another_page_is_refused_though_it_has_no_origin(site: str, key: str | None) -> None:
-    refusal = check_origin({"host": "localhost", "sec-fetch-site": site}, key)
+def test_an_image_or_link_on_another_page_is_refused_though_it_has_no_origin(site: str, keyed: bool) -> None:
+    refusal = check_origin({"host": "localhost", "sec-fetch-site": site}, keyed=keyed)
     assert refusal is not None
     assert (refusal.status, refusal.code) == (403, "foreign_page")
 
 
 @pytest.mark.parametrize("site", ["none", "same-origin"])
 def test_a_typed_address_and_requests_of_the_status_page_are_answered(site: str) -> None:
-    assert check_origin({"host": "localhost", "sec-fetch-site": site}, None) is None
+    assert check_origin({"host": "localhost", "sec-fetch-site": site}, keyed=False) is None
 
 
 # ── the API ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -188,12 +188,12 @@ FOREIGN = [
 
 @pytest.mark.parametrize("origin", OF_THIS_MACHINE + NO_PAGE)
 def test_without_a_key_pages_of_this_machine_and_editors_may_use_the_api(origin: str) -> None:
-    assert check_page({"origin": origin}, None) is None
+    assert check_page({"origin": origin}, keyed=False) is None
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
 def test_without_a_key_a_foreign_page_may_not_use_the_api_and_reads_what_to_do(origin: str) -> None:
-    refusal = check_page({"host": origin.partition("://")[2], "origin": origin}, None)
+    refusal = check_page({"host": origin.partition("://")[2], "origin": origin}, keyed=False)
     assert refusal is not None
     assert (refusal.status, refusal.code) == (403, "foreign_page")
     assert (origin if origin != "null" else "does not state its origin") in refusal.message
@@ -204,19 +204,19 @@ def test_without_a_key_a_foreign_page_may_not_use_the_api_and_reads_what_to_do(o
 @pytest.mark.parametrize("origin", FOREIGN)
 def test_an_allowed_origin_needs_no_key_and_a_private_path_stays_closed(origin: str) -> None:
     headers = {"host": "localhost", "origin": origin}
-    assert check_page(headers, None, (origin,)) is None
-    assert check_page(headers, None, ("*",)) is None
-    assert check_page(headers, None, ("https://chat.example", origin + "x")) is not None
-    assert check_origin(headers, None) is not None
+    assert check_page(headers, (origin,), keyed=False) is None
+    assert check_page(headers, ("*",), keyed=False) is None
+    assert check_page(headers, ("https://chat.example", origin + "x"), keyed=False) is not None
+    assert check_origin(headers, keyed=False) is not None
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
 def test_with_a_key_a_page_is_a_client_like_any_other(origin: str) -> None:
-    assert check_page({"origin": origin}, KEY) is None
+    assert check_page({"origin": origin}, keyed=True) is None
 
 
 def test_a_client_that_is_not_a_browser_sends_no_origin() -> None:
-    assert check_page({"host": "x.trycloudflare.com"}, None) is None
+    assert check_page({"host": "x.trycloudflare.com"}, keyed=False) is None
 
 
 def test_clients_differ_by_address_key_and_user_agent() -> None:

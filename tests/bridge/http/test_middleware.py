@@ -20,6 +20,7 @@ from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
 from bridge.http.answer import response_start
 from bridge.http.background import Background
+from bridge.http.budgets import Budgets
 from bridge.http.conversations import Conversations
 from bridge.http.middleware import SENT_PATH, Access, CleanPath, Envelope
 from bridge.http.new_responses import NewResponses
@@ -30,8 +31,10 @@ from bridge.http.status import Status
 from bridge.http.stored_responses import StoredResponses
 from bridge.http.turn_opener import Opener
 from bridge.http.websocket import Sockets
+from bridge.keys.live import Keys
 from bridge.recordings.exchanges import Exchanges, IdsAndClock
 from bridge.store.open import Store
+from bridge.store.token_counts import TokenCounts
 from bridge.telemetry.ledger import Ledger, entry_of
 from codex_rpc.client.client import Client
 from codex_rpc.supervisor import Supervisor
@@ -63,19 +66,23 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     settings = Settings(api_key=api_key, max_body=1024)
     threads = Threads("/nowhere", most=0, longest=1, idle_timeout=1)
     supervisor, admission, ledger = Supervisor(no_codex), Admission(), Ledger()
+    keys = Keys(api_key)
     backend = Backend(supervisor, patience=0)
-    opener = Opener(backend, threads, Exchanges(IdsAndClock(unique=lambda: "0", now=lambda: 0)), ModelNames())
-    no_store = cast("Store", None)
+    no_store, exchanges = cast("Store", None), Exchanges(IdsAndClock(unique=lambda: "0", now=lambda: 0))
+    budgets = Budgets(cast("TokenCounts", None), lambda: 0)
+    opener = Opener(backend, threads, exchanges, ModelNames(), budgets=budgets)
     background = Background(ledger)
     data = ResponseData(no_store, ReasoningOwners(), longest=0)
     responses = NewResponses(opener, data, admission, background, {}, settings=settings)
     stored = StoredResponses(data, background, {})
-    status = Status(supervisor, backend, threads, admission, ledger)
+    status = Status(supervisor, backend, threads, admission, ledger, keys=keys, budgets=budgets)
     sockets = Sockets(responses, admission, ledger, settings)
     conversations = Conversations(no_store, lambda: "0", lambda: 0, settings)
     api = Api(backend, opener, admission, settings, 0)
     page = Page(settings)
-    return build_app(api, responses, stored, conversations, sockets, status=status, page=page, settings=settings)
+    return build_app(
+        api, responses, stored, conversations, sockets, status=status, keys=keys, page=page, settings=settings
+    )
 
 
 async def ask(app: ASGIApp, scope: Scope, body: bytes = b"") -> Exchange:
@@ -141,7 +148,7 @@ async def test_headers_of_the_application_are_kept_and_ours_occur_once() -> None
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/healthz", "/nowhere"])
 async def test_a_preflight_is_answered_before_anything_else(path: str) -> None:
     inner = Inner()
-    app = CleanPath(Envelope(Access(inner, "s3cret"), Ledger()))
+    app = CleanPath(Envelope(Access(inner, Keys("s3cret")), Ledger()))
     wanted = {"access-control-request-headers": "authorization,x-stainless-os"}
     exchange = await ask(app, http_scope(path, "OPTIONS", wanted, ELSEWHERE))
     assert (exchange.status, exchange.body) == (204, b"")
@@ -253,7 +260,7 @@ async def test_a_refused_request_does_not_reach_the_application(
     path: str, headers: dict[str, str], peer: str | None, api_key: str | None
 ) -> None:
     inner = Inner()
-    exchange = await ask(Access(inner, api_key), http_scope(path, headers=headers, peer=peer))
+    exchange = await ask(Access(inner, Keys(api_key)), http_scope(path, headers=headers, peer=peer))
     assert inner.scopes == []
     assert (exchange.status, exchange.headers["www-authenticate"]) == (401, "Bearer")
     assert json.loads(exchange.body)["error"]["code"] == "invalid_api_key"
@@ -274,7 +281,7 @@ async def test_an_admitted_request_reaches_the_application(
     headers: dict[str, str], peer: str | None, api_key: str | None
 ) -> None:
     inner, scope = Inner(), http_scope("/models", headers=headers, peer=peer)
-    exchange = await ask(Access(inner, api_key), scope)
+    exchange = await ask(Access(inner, Keys(api_key)), scope)
     assert (exchange.status, exchange.body, inner.scopes) == (200, b"fine", [scope])
 
 
@@ -285,7 +292,7 @@ async def test_requests_through_a_tunnel_without_a_key_are_warned_about_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     inner = Inner()
-    app = Access(inner, None)
+    app = Access(inner, Keys(None))
     await ask(app, http_scope("/models"))
     assert caplog.messages == []
     for path in ("/models", "/chat/completions"):
@@ -309,13 +316,13 @@ async def test_requests_through_a_tunnel_without_a_key_are_warned_about_once(
 async def test_a_tunnel_that_does_not_expose_the_account_causes_no_warning(
     scope: Scope, api_key: str | None, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    exchange = await ask(Access(Inner(), api_key), scope)
+    exchange = await ask(Access(Inner(), Keys(api_key)), scope)
     assert exchange.status == status
     assert caplog.messages == []
 
 
 async def test_a_refused_request_does_not_use_up_the_warning(caplog: pytest.LogCaptureFixture) -> None:
-    app = Access(Inner(), None)
+    app = Access(Inner(), Keys(None))
     await ask(app, http_scope("/models", headers=TUNNELLED, peer=ELSEWHERE))
     assert caplog.messages == []
     await ask(app, http_scope("/models", headers=TUNNELLED))
@@ -324,7 +331,7 @@ async def test_a_refused_request_does_not_use_up_the_warning(caplog: pytest.LogC
 
 async def test_scopes_other_than_http_pass_unchanged() -> None:
     inner, scope, exchange = Inner(), {"type": "lifespan", "asgi": {"version": "3.0"}}, Exchange()
-    await CleanPath(Envelope(Access(inner, "s3cret"), Ledger()))(scope, exchange.receive, exchange.send)
+    await CleanPath(Envelope(Access(inner, Keys("s3cret")), Ledger()))(scope, exchange.receive, exchange.send)
     assert inner.scopes == [scope]
     assert exchange.status is None
 
@@ -363,7 +370,7 @@ async def test_a_foreign_page_may_use_the_api_only_with_the_key_and_can_read_why
 async def test_a_page_of_an_allowed_origin_may_use_the_api_but_needs_the_key_if_there_is_one() -> None:
     page = {"host": "localhost", "origin": "https://chat.example"}
     for key, headers, status in ((None, {}, 200), ("s3cret", {}, 401), ("s3cret", {"api-key": "s3cret"}, 200)):
-        app = CleanPath(Envelope(Access(Inner(), key, ("https://chat.example",)), Ledger()))
+        app = CleanPath(Envelope(Access(Inner(), Keys(key), ("https://chat.example",)), Ledger()))
         answer = await ask(app, http_scope("/v1/chat/completions", "POST", page | headers))
         assert answer.status == status
         assert (answer.headers["access-control-allow-origin"], answer.headers["vary"]) == ("*", "origin")
