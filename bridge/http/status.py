@@ -8,6 +8,7 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from bridge import __version__
 from bridge.codex.backend import Backend
 from bridge.conversation.threads import Threads
 from bridge.http.admission import Admission
@@ -58,6 +59,7 @@ class Status:
         return JSONResponse(
             {
                 "account": account_report(account),
+                "version": __version__,
                 "codex": self._codex(),
                 "quota": quota_report(self._backend.quota),
                 "threads": self._threads.states(),
