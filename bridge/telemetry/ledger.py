@@ -38,6 +38,10 @@ class RequestLogEntry(Struct, eq=False):
     """When the request arrived, in seconds since 1970."""
     moment: float = 0
     """The same on a monotonic clock; all durations are measured from it."""
+    key: str | None = None
+    """The name of the client's key; None for the server's own key, and without keys."""
+    key_id: str | None = None
+    """The id of that key, which no other key gets, not even one of the same name."""
     model: str | None = None
     """The model name as requested."""
     thread: str | None = None
@@ -105,11 +109,12 @@ class Ledger:
     def __init__(self, date: str = "") -> None:
         self.today = Day(date)
         self.recent: deque[RequestLogEntry] = deque(maxlen=RECENT)
-        self.requests: Counter[tuple[str, str, str]] = Counter()
-        """By method, route and status."""
+        self.requests: Counter[tuple[str, ...]] = Counter()
+        """By method, route, status and, if it has one, the name of the key."""
         self.errors: Counter[str] = Counter()
         """Answers that failed, by error code."""
-        self.usage = _NOTHING
+        self.usage: dict[str | None, TokenUsage] = {None: _NOTHING}
+        """By the name of the key."""
         self.deltas = 0
         self.first_token = Durations()
         self.seconds = Durations()
@@ -128,7 +133,7 @@ class Ledger:
         """Close an entry. `route` is a path template, to keep metrics few; `date` is the day on which it ended."""
         del self._open[id(entry)]
         entry.seconds = moment - entry.moment
-        self.requests[entry.method, route, str(entry.status or "gone")] += 1
+        self.requests[entry.method, route, str(entry.status or "gone"), *([entry.key] if entry.key else [])] += 1
         if entry.model is None:
             return
         self.recent.append(entry)
@@ -136,7 +141,7 @@ class Ledger:
             self.today = Day(date)
         self.today.requests += 1
         self.today.usage += entry.usage
-        self.usage += entry.usage
+        self.usage[entry.key] = self.usage.get(entry.key, _NOTHING) + entry.usage
         self.deltas += entry.deltas
         self.seconds.add(entry.seconds)
         if entry.first_token is not None:

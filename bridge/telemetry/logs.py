@@ -47,6 +47,8 @@ def request_line(entry: RequestLogEntry) -> str:
     parts = [entry.method, _printable(entry.path), str(entry.status or "gone")]
     if entry.error is not None:
         parts.append(entry.error)
+    if entry.key is not None:
+        parts.append(f"key={entry.key}")
     if entry.model is not None:
         usage = entry.usage
         parts += [

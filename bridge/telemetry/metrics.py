@@ -19,7 +19,7 @@ from bridge.telemetry.ledger import BOUNDS, Durations, Ledger
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Values: TypeAlias = Mapping[tuple[str, ...], float] | Mapping[str, float]
-"""A number for each combination of label values, or for each value of the only label."""
+"""A number for each combination of label values, or for each value of the only label. The last labels may be absent."""
 
 
 class ServerState(Struct, frozen=True):
@@ -49,13 +49,16 @@ class _Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield each metric; called by prometheus-client."""
         ledger, state = self._ledger, self._state
-        yield _counter(
-            "requests", "Requests by method, route and status.", ledger.requests, "method", "route", "status"
-        )
+        about_requests = "Requests by method, route and status; those with a named key have its name as `key`."
+        yield _counter("requests", about_requests, ledger.requests, "method", "route", "status", "key")
         yield _counter("errors", "Answers that failed, by error code.", ledger.errors, "code")
         about_tokens = "Tokens of answers; cached_input is a part of input, reasoning_output of output."
-        tokens = {kind: getattr(ledger.usage, kind) for kind in ("input", "cached_input", "output", "reasoning_output")}
-        yield _counter("tokens", about_tokens, tokens, "kind")
+        tokens = {
+            (kind, *([key] if key else [])): getattr(usage, kind)
+            for key, usage in ledger.usage.items()
+            for kind in ("input", "cached_input", "output", "reasoning_output")
+        }
+        yield _counter("tokens", about_tokens, tokens, "kind", "key")
         yield _counter("deltas", "Text deltas received from the model.", {(): ledger.deltas})
         yield _histogram("first_token_seconds", "Seconds until the first output of the model.", ledger.first_token)
         yield _histogram("answer_seconds", "Seconds until the end of an answer.", ledger.seconds)

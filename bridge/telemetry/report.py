@@ -94,6 +94,7 @@ def entry_report(entry: RequestLogEntry, moment: float) -> Mapping[str, Any]:
         "id": entry.id,
         "method": entry.method,
         "path": entry.path,
+        "key": entry.key,
         "model": entry.model,
         "thread": entry.thread,
         "began": round(entry.epoch, 3),

@@ -80,7 +80,7 @@ def test_a_new_day_starts_at_zero_while_the_counters_continue() -> None:
     assert (ledger.today.date, ledger.today.requests, ledger.today.failed) == ("2030-01-02", 1, 0)
     assert ledger.requests == {("POST", "/x", "200"): 2, ("", "/x", "502"): 1}
     assert ledger.errors == {"upstream_error": 1}
-    assert (ledger.usage, ledger.deltas) == (USAGE + USAGE, 6)
+    assert (ledger.usage, ledger.deltas) == ({None: USAGE + USAGE}, 6)
     assert (sum(ledger.first_token.counts), ledger.first_token.total) == (2, 4)
     assert (sum(ledger.seconds.counts), ledger.seconds.total) == (3, 17)
 

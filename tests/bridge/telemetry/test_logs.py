@@ -53,6 +53,11 @@ def test_the_line_of_another_request_is_short_and_a_failed_one_names_its_error()
     assert request_line(failed) == "POST /x gone upstream_error model=m thread=- first=- tokens=0+0 cached=0 0.000s r"
 
 
+def test_the_line_of_a_request_with_a_named_key_has_its_name() -> None:
+    entry = RequestLogEntry(id="r", method="GET", path="/models", seconds=0, status=200, key="anna", key_id="k1")
+    assert request_line(entry) == "GET /models 200 key=anna 0.000s r"
+
+
 def test_text_chosen_by_a_client_cannot_start_a_new_line() -> None:
     line = request_line(
         RequestLogEntry(id="r", method="GET", path="/a\nINFO forged\u2028" + "x" * 999, model="m\r 200")

@@ -22,7 +22,7 @@ def test_a_new_server_has_every_metric_and_its_help() -> None:
     assert (
         [line for line in lines(Ledger()) if "_bucket" not in line]
         == """\
-# HELP codex_proxy_requests_total Requests by method, route and status.
+# HELP codex_proxy_requests_total Requests by method, route and status; those with a named key have its name as `key`.
 # TYPE codex_proxy_requests_total counter
 # HELP codex_proxy_errors_total Answers that failed, by error code.
 # TYPE codex_proxy_errors_total counter
@@ -71,6 +71,20 @@ def test_requests_are_counted_for_each_combination_of_label_values() -> None:
         'codex_proxy_requests_total{method="POST",route="/x",status="404"} 1.0',
         'codex_proxy_requests_total{method="POST",route="/x",status="gone"} 1.0',
     ]
+
+
+def test_requests_and_tokens_of_a_named_key_have_its_name_and_the_others_no_key() -> None:
+    ledger = Ledger()
+    for key in (None, "anna", "anna"):
+        add(ledger, status=200, key=key, model="m", usage=TokenUsage(7, 0, 0, 0))
+    found = lines(ledger)
+    for line in (
+        'codex_proxy_requests_total{method="POST",route="/x",status="200"} 1.0',
+        'codex_proxy_requests_total{key="anna",method="POST",route="/x",status="200"} 2.0',
+        'codex_proxy_tokens_total{kind="input"} 7.0',
+        'codex_proxy_tokens_total{key="anna",kind="input"} 14.0',
+    ):
+        assert line in found
 
 
 def test_large_numbers_are_exact() -> None:
