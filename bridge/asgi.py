@@ -38,6 +38,7 @@ from bridge.recordings.backend_mode import BackendMode, open_backend_mode
 from bridge.recordings.demo import DemoNotice
 from bridge.recordings.exchanges import IdsAndClock
 from bridge.store.open import Store, open_store
+from bridge.telemetry.history import History
 from bridge.telemetry.ledger import Ledger
 from codex_rpc.background import running
 from codex_rpc.supervisor import Supervisor
@@ -92,17 +93,18 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
         agents = _agents(settings, store)
         opener = Opener(backend, threads, backend_mode.exchanges, names, agents)
         api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now(), catalogue=backend_mode.catalogue)
-        ledger = Ledger(time.strftime("%Y-%m-%d"))
+        ledger, history = Ledger(time.strftime("%Y-%m-%d")), History(store.usage)
+        ledger.listeners.append(history.count)
         background = Background(ledger)
         data, being_made = ResponseData(store, threads.owners, settings.store_age), dict[str, RunningResponse]()
         responses = NewResponses(opener, data, admission, background, being_made, settings=settings)
         stored = StoredResponses(data, background, being_made)
         sockets = Sockets(responses, admission, ledger, settings)
-        status = Status(supervisor, backend, threads, admission, ledger)
+        status = Status(supervisor, backend, threads, admission, ledger, history=history)
         conversations = Conversations(store, IDS_AND_CLOCK.unique, IDS_AND_CLOCK.now, settings)
         page = Page(settings)
         app = build_app(api, responses, stored, conversations, sockets, status=status, page=page, settings=settings)
-        tasks = (supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares)
+        tasks = (supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares, history.run)
         async with running(*tasks), running(background.run, *((agents.run,) if agents else ())):
             yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission, background)
 

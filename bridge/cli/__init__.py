@@ -26,6 +26,7 @@ COMMANDS = {
     "service": "Let the system run the server: install, uninstall, start, stop, status, logs.",
     "status": "Show the login, the quota, and the latest requests of the running server.",
     "tunnel": "Give the server a public address, for Cursor.",
+    "usage": "Show the tokens and requests of the last days, by day, model or key.",
 }
 """Command name (also its module's name) → first sentence of its help."""
 

@@ -240,7 +240,9 @@ def _error_response(error: ApiError) -> Response:
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
-    return _error_response(as_shown(cast("ApiError", error), cursor=is_cursor(request.headers)))
+    refusal = cast("ApiError", error)
+    entry_of(request.scope).error = refusal.name
+    return _error_response(as_shown(refusal, cursor=is_cursor(request.headers)))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -16,11 +16,13 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from bridge.store import sqlite_agent_turns, sqlite_conversations
+from bridge.config import DEFAULTS
+from bridge.store import sqlite_agent_turns, sqlite_conversations, sqlite_usage
 from bridge.store.response import Stored, StoreError
 from bridge.store.seal import key_in_file, new_key
 from bridge.store.sqlite_agent_turns import SqliteAgentTurns
 from bridge.store.sqlite_conversations import SqliteConversations
+from bridge.store.sqlite_usage import SqliteUsage
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +87,9 @@ _USE = "UPDATE responses SET used = :now WHERE id = :id AND NOT deleted"
 class SqliteStore:
     """A store in SQLite; sizes are bytes of JSON, ages are seconds, and `now` returns the time in epoch seconds."""
 
-    def __init__(self, path: Path | None, *, most: int, longest: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self, path: Path | None, *, most: int, longest: float, usage_age: float, now: Callable[[], float]
+    ) -> None:
         """Open the file, or memory if there is no path; a file that is not a database is renamed to `.broken`.
 
         Raises:
@@ -104,6 +108,7 @@ class SqliteStore:
             raise StoreError(f"the store of responses {path} cannot be opened: {error}") from error
         self.conversations = SqliteConversations(lambda: self._database, self._run, now, self._make_room)
         self.agent_turns = SqliteAgentTurns(lambda: self._database, self._run, now, self._make_room)
+        self.usage = SqliteUsage(lambda: self._database, self._run, now, usage_age)
 
     async def put(self, stored: Stored) -> None:
         """Store a response; older ones are removed if the store is full.
@@ -268,7 +273,7 @@ def _connect(name: str) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA foreign_keys = ON")
-        database.executescript(_SCHEMA + sqlite_conversations.SCHEMA + sqlite_agent_turns.SCHEMA)
+        database.executescript(_SCHEMA + sqlite_conversations.SCHEMA + sqlite_agent_turns.SCHEMA + sqlite_usage.SCHEMA)
     except sqlite3.Error:
         database.close()
         raise
@@ -276,13 +281,20 @@ def _connect(name: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def sqlite_store(path: Path | None, *, most: int, longest: float, now: Callable[[], float]) -> Generator[SqliteStore]:
+def sqlite_store(
+    path: Path | None,
+    *,
+    most: int,
+    longest: float,
+    now: Callable[[], float],
+    usage_age: float = DEFAULTS.usage_age,
+) -> Generator[SqliteStore]:
     """Open a store for the duration of the block.
 
     Raises:
         StoreError: the file cannot be opened.
     """
-    store = SqliteStore(path, most=most, longest=longest, now=now)
+    store = SqliteStore(path, most=most, longest=longest, usage_age=usage_age, now=now)
     try:
         yield store
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 
 from msgspec import Struct
@@ -55,7 +55,7 @@ class RequestLogEntry(Struct, eq=False):
     status: int | None = None
     """The HTTP status; None until the response starts, and if the client left before."""
     error: str | None = None
-    """The code of the error that the client received, also inside a stream."""
+    """The code of the error that the client received, also inside a stream; without a code, its type."""
 
     def record(self, events: Iterable[TurnEvent], moment: float) -> None:
         """Add events of the answer."""
@@ -118,6 +118,8 @@ class Ledger:
         self.deltas = 0
         self.first_token = Durations()
         self.seconds = Durations()
+        self.listeners: list[Callable[[RequestLogEntry], None]] = []
+        """Called with each entry of an answer when it is closed."""
         self._open: dict[int, RequestLogEntry] = {}
 
     @property
@@ -149,3 +151,5 @@ class Ledger:
         if entry.error is not None:
             self.today.failed += 1
             self.errors[entry.error] += 1
+        for listener in self.listeners:
+            listener(entry)
