@@ -41,6 +41,7 @@ from bridge.recordings.backend_mode import BackendMode, open_backend_mode
 from bridge.recordings.demo import DemoNotice
 from bridge.recordings.exchanges import IdsAndClock
 from bridge.store.open import Store, open_store
+from bridge.telemetry.history import History
 from bridge.telemetry.ledger import Ledger
 from codex_rpc.background import running
 from codex_rpc.supervisor import Supervisor
@@ -99,18 +100,21 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
         ledger.listeners.append(budgets.count)
         opener = Opener(backend, threads, backend_mode.exchanges, names, budgets=budgets, agents=agents)
         api = Api(backend, opener, admission, settings, IDS_AND_CLOCK.now(), catalogue=backend_mode.catalogue)
+        history = History(store.usage)
+        ledger.listeners.append(history.count)
         background = Background(ledger)
         data, being_made = ResponseData(store, threads.owners, settings.store_age), dict[str, RunningResponse]()
         responses = NewResponses(opener, data, admission, background, being_made, settings=settings)
         stored = StoredResponses(data, background, being_made)
         sockets = Sockets(responses, admission, ledger, settings)
-        status = Status(supervisor, backend, threads, admission, ledger, keys=keys, budgets=budgets)
+        status = Status(supervisor, backend, threads, admission, ledger, keys=keys, budgets=budgets, history=history)
         conversations = Conversations(store, IDS_AND_CLOCK.unique, IDS_AND_CLOCK.now, settings)
         page = Page(settings)
         app = build_app(
             api, responses, stored, conversations, sockets, status=status, keys=keys, page=page, settings=settings
         )
-        tasks = (supervisor.run, backend.warm_up, threads.keep_tidy, threads.keep_spares, keys.watch, budgets.run)
+        tidy = (threads.keep_tidy, threads.keep_spares, keys.watch, budgets.run, history.run)
+        tasks = (supervisor.run, backend.warm_up, *tidy)
         async with running(*tasks), running(background.run, *((agents.run,) if agents else ())):
             yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission, background)
 

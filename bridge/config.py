@@ -109,6 +109,8 @@ class Settings(Struct, frozen=True):
     """Largest size of a store file; the least recently used responses are deleted first."""
     store_age: float = 30 * 24 * 3600
     """How long a stored response is kept after its last use."""
+    usage_age: float = 400 * 24 * 3600
+    """How long a day's usage is kept."""
     answers: int = 200
     """How many answers run at once; others wait in a queue that is fair between clients."""
     queue_patience: float = 30

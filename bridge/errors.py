@@ -50,6 +50,11 @@ class ApiError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    @property
+    def name(self) -> str:
+        """The code or, without one, the type: what the log and the counters call it."""
+        return self.code or self.type
+
     def body(self) -> dict[str, Any]:
         """Return the error object of the OpenAI API."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}

@@ -24,8 +24,10 @@ COMMANDS = {
     "record": "Serve, and record every conversation as a folder in DIR.",
     "replay": "Serve the recorded conversations in DIR, without codex and without a login.",
     "serve": "Serve the OpenAI API until Ctrl-C or SIGTERM.",
+    "service": "Let the system run the server: install, uninstall, start, stop, status, logs.",
     "status": "Show the login, the quota, and the latest requests of the running server.",
     "tunnel": "Give the server a public address, for Cursor.",
+    "usage": "Show the tokens and requests of the last days, by day, model or key.",
 }
 """Command name (also its module's name) → first sentence of its help."""
 

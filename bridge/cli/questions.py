@@ -13,11 +13,16 @@ from bridge.doctor.subject import Subject
 from bridge.doctor.symptoms import START, explain_refusal
 
 
+class NoServer(click.ClickException):
+    """No server answers at the address."""
+
+
 def ask(subject: Subject, path: str) -> Any:
     """Return the decoded JSON of the server's answer to GET `path`.
 
     Raises:
-        click.ClickException: the server does not answer, or refuses the request; the message says what to do.
+        NoServer: the server does not answer.
+        click.ClickException: it refuses the request. Both messages say what to do.
     """
 
     async def question() -> Any:
@@ -30,4 +35,4 @@ def ask(subject: Subject, path: str) -> Any:
     try:
         return anyio.run(question)
     except Unreachable as error:
-        raise click.ClickException(f"{subject.local} does not answer: {error}. Start the server: {START}") from None
+        raise NoServer(f"{subject.local} does not answer: {error}. Start the server: {START}") from None

@@ -14,12 +14,17 @@ from bridge.settings.server import KEYS_FILE
 from bridge.settings.sources import config_option, config_values, read_key_option, setting
 from bridge.tunnel.files import KEY_FILE
 
+CONFIG = f"{__name__}.config"
+"""Where the context of a command keeps the path of the TOML file that was named, as an absolute path."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator: TypeAlias = Callable[[Any], Any]
 
 
 def _read_config_file(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Read this command's settings from the server's TOML file; ignore the others."""
+    if path:
+        context.meta[CONFIG] = path.absolute()
     known = {param.name for param in context.command.params}
     context.default_map = {name: value for name, value in config_values(path).items() if name in known}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import anyio
@@ -16,13 +16,15 @@ from codex_rpc.client.client import Client
 from codex_rpc.errors import CodexError
 from codex_rpc.quota import Quota, updated
 from codex_rpc.supervisor import Supervisor
-from codex_rpc.wire.calls import Account, Model, account_read, model_list, rate_limits_read
+from codex_rpc.wire.calls import Account, Model, account_read, account_usage_read, model_list, rate_limits_read
 
 logger = logging.getLogger(__name__)
 
 RESTART_PAUSE = 2.0
 """Seconds between two restarts that look for a login: a running codex does not notice a login made elsewhere."""
 
+USAGE_AGE = 300.0
+"""Seconds after which the account's count of tokens is read again, if a request needs it."""
 QUOTA_AGE = 60.0
 """Seconds for which a quota is reused; reading it costs codex a request to its backend."""
 
@@ -68,6 +70,9 @@ class Backend:
         self._lock = anyio.Lock()
         self._restarted = float("-inf")
         self._quota_read = float("-inf")
+        self._usage_of: Session | None = None
+        self._usage_read = float("-inf")
+        self._account_usage: Mapping[str, int] | None = None
 
     @property
     def quota(self) -> Quota:
@@ -138,6 +143,22 @@ class Backend:
         self._quota_read = now
         for limit in await session.client.call(rate_limits_read(), deadline):
             session.client.quota = updated(session.client.quota, limit)
+
+    async def account_usage(self, deadline: float) -> Mapping[str, int] | None:
+        """Return the account's tokens of each day, also those of its other clients; None if it has no such count.
+
+        Raises:
+            CodexError: the count cannot be read.
+        """
+        session = await self.session(deadline)
+        if session.account.kind != "chatgpt":
+            return None
+        now = anyio.current_time()
+        if session is not self._usage_of or now - self._usage_read >= USAGE_AGE:
+            self._usage_of, self._usage_read = session, now  # a backend without the count is not asked each time
+            self._account_usage = None
+            self._account_usage = await session.client.call(account_usage_read(), deadline)
+        return self._account_usage
 
     def _may_restart(self) -> bool:
         now = anyio.current_time()

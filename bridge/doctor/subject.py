@@ -36,6 +36,14 @@ class Subject(Struct, frozen=True):
     def local(self) -> str:
         """The server's base URL on this machine, without `/v1`."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", ""} else "::1" if self.host == "::" else self.host  # noqa: S104 - a comparison
+        return self._url(host)
+
+    @property
+    def shown(self) -> str:
+        """The same for people and clients: a server on all addresses is at `localhost`."""
+        return self._url("localhost" if self.host in {"0.0.0.0", "", "::"} else self.host)  # noqa: S104 - a comparison
+
+    def _url(self, host: str) -> str:
         scheme = "https" if self.certfile else "http"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 

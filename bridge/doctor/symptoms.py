@@ -36,6 +36,11 @@ SYMPTOMS = (
         "paste the key that `codex-openai-proxy tunnel --show` prints into Cursor's field `OpenAI API Key`",
     ),
     Symptom(
+        "Invalid API key",
+        "Newer versions of Cursor (3.18) show this for the same.",
+        "paste the key that `codex-openai-proxy tunnel --show` prints into Cursor's field `OpenAI API Key`",
+    ),
+    Symptom(
         "User API Key Rate limit exceeded",
         "Cursor shows this for every 429 and 5xx, whatever the reason.",
         "run `codex-openai-proxy doctor`; it shows the real reason",

@@ -210,7 +210,7 @@ class Answer:
         except Exception:
             logger.exception("an answer failed unexpectedly")
             error = internal_error()
-        self._entry.error = error.code
+        self._entry.error = error.name
         with anyio.move_on_after(ERROR_PATIENCE):
             if self._plan.overflow and error.code == CONTEXT_TOO_LONG and not body.carries_content:
                 await body.write(self._plan.overflow(), last=True)

@@ -256,7 +256,7 @@ def _error_response(error: ApiError) -> Response:
 
 async def _api_error(request: Request, error: Exception) -> Response:
     refusal = cast("ApiError", error)
-    entry_of(request.scope).error = refusal.code
+    entry_of(request.scope).error = refusal.name
     return _error_response(as_shown(refusal, cursor=is_cursor(request.headers)))
 
 

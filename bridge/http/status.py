@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast, get_args
 
 import anyio
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from bridge import __version__
 from bridge.codex.backend import Backend
 from bridge.conversation.threads import Threads
+from bridge.errors import invalid_request, store_failed
 from bridge.http.admission import Admission
 from bridge.http.budgets import Budgets
 from bridge.keys.key import NamedKey, key_report
 from bridge.keys.live import Keys, key_of
+from bridge.store.response import StoreError
+from bridge.store.usage import Grouping
+from bridge.telemetry.history import History
 from bridge.telemetry.ledger import Ledger
 from bridge.telemetry.report import account_report, ledger_report, quota_report, requests_report
+from bridge.telemetry.usage_report import usage_report
 from codex_rpc.errors import CodexError, CodexUnavailableError
 from codex_rpc.supervisor import Down, Starting, Supervisor, Up
 
+MOST_DAYS = 3660
+"""How many days one request may ask for."""
 PATIENCE = 2.0
 """Seconds that /usage waits for codex to report account and quota."""
 
@@ -37,6 +48,7 @@ class Status:
         *,
         keys: Keys,
         budgets: Budgets,
+        history: History,
     ) -> None:
         self._supervisor = supervisor
         self._backend = backend
@@ -44,6 +56,7 @@ class Status:
         self._admission = admission
         self._keys = keys
         self._budgets = budgets
+        self._history = history
         self.ledger = ledger
 
     async def health(self, request: Request) -> Response:
@@ -61,12 +74,17 @@ class Status:
         return JSONResponse(body, 503, {"retry-after": str(max(1, round(seconds)))})
 
     async def usage(self, request: Request) -> Response:
-        """GET /usage: the account, its quota, requests, and today's sums; a named key sees its own requests alone."""
+        """GET /usage: the account, its quota, requests, today's sums, and those of `?days=`.
+
+        A named key sees its own requests alone.
+        """
         if (key := key_of(request.scope)) is not None:
             return JSONResponse(
                 {"key": await self._key(key.key), **requests_report(self.ledger, anyio.current_time(), key.id)},
                 headers={"cache-control": "no-store"},
             )
+        asked = request.query_params
+        history: Mapping[str, Any] = await self._of_days(asked) if "days" in asked else {}
         account = None
         try:
             account = (await self._backend.session(PATIENCE)).account
@@ -76,15 +94,35 @@ class Status:
         return JSONResponse(
             {
                 "account": account_report(account),
+                "version": __version__,
                 "codex": self._codex(),
                 "quota": quota_report(self._backend.quota),
                 "threads": self._threads.states(),
                 "answers": self._admission.states(),
                 "keys": [await self._key(key.key) for key in [*self._keys.named.values()]],
                 **ledger_report(self.ledger, anyio.current_time()),
+                **history,
             },
             headers={"cache-control": "no-store"},
         )
+
+    async def _of_days(self, query: QueryParams) -> Mapping[str, Any]:
+        """Return the field `history`, as the query asks for it."""
+        by = query.get("by", "day")
+        if by not in get_args(Grouping):
+            raise invalid_request(f"`by` must be one of {', '.join(get_args(Grouping))}.", "by")
+        if not re.fullmatch(r"\d{1,4}", query["days"]) or not 1 <= int(query["days"]) <= MOST_DAYS:
+            raise invalid_request(f"`days` must be a number from 1 to {MOST_DAYS}.", "days")
+        days = self._history.last_days(int(query["days"]))
+        try:
+            lines = await self._history.read(days, cast("Grouping", by), query.get("key"))
+        except StoreError as error:
+            raise store_failed(str(error)) from error
+        account = None
+        if by == "day" and "key" not in query:
+            with suppress(CodexError):  # the field "codex" reports its state
+                account = await self._backend.account_usage(PATIENCE)
+        return {"history": usage_report(days, cast("Grouping", by), lines, account)}
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics."""

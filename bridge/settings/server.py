@@ -200,6 +200,7 @@ OPTIONS: Sequence[Callable[[Any], Any]] = (
         metavar="BYTES",
     ),
     seconds("--store-age", "How long a stored response is kept after its last use.", DEFAULTS.store_age),
+    seconds("--usage-age", "How long the usage of a day is kept, in the same store.", DEFAULTS.usage_age),
     setting(
         "--no-websocket",
         "Refuse WebSockets, which makes clients of the Responses API use HTTP.",

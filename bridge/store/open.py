@@ -15,6 +15,7 @@ from bridge.store.response import ResponseStore, StoreError
 from bridge.store.seal import KeyStore
 from bridge.store.sqlite import sqlite_store
 from bridge.store.token_counts import TokenCounts
+from bridge.store.usage import UsageStore
 
 REDIS = ("redis://", "rediss://")
 
@@ -37,6 +38,11 @@ class Store(ResponseStore, KeyStore, Protocol):
         """The tokens that named keys have used today."""
         ...
 
+    @property
+    def usage(self) -> UsageStore:
+        """The numbers of each day's answers, which have an age of their own."""
+        ...
+
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncGenerator[Store]:
@@ -51,9 +57,11 @@ async def open_store(settings: Settings) -> AsyncGenerator[Store]:
         except ImportError:
             command = "pip install 'codex-openai-proxy[redis]'"
             raise StoreError(f"a store in Redis needs the package redis: {command}") from None
-        async with redis_store(settings.store, longest=settings.store_age) as shared:
+        async with redis_store(settings.store, longest=settings.store_age, usage_age=settings.usage_age) as shared:
             yield shared
         return
     path = None if settings.store is None else Path(settings.store)
-    with sqlite_store(path, most=settings.store_size, longest=settings.store_age, now=time.time) as store:
+    with sqlite_store(
+        path, most=settings.store_size, longest=settings.store_age, usage_age=settings.usage_age, now=time.time
+    ) as store:
         yield store

@@ -13,9 +13,11 @@ from typing import Any, TypeVar, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from bridge.config import DEFAULTS
 from bridge.store.redis_agent_turns import RedisAgentTurns
 from bridge.store.redis_conversations import RedisConversations
 from bridge.store.redis_token_counts import RedisTokenCounts
+from bridge.store.redis_usage import RedisUsage
 from bridge.store.response import Stored, StoreError
 from bridge.store.seal import new_key
 
@@ -30,12 +32,13 @@ PATIENCE = 5.0
 class RedisStore:
     """A store in Redis; ages are seconds."""
 
-    def __init__(self, redis: Redis, longest: float) -> None:
+    def __init__(self, redis: Redis, longest: float, usage_age: float) -> None:
         self._redis = redis
         self._longest = int(longest)
         self.conversations = RedisConversations(redis, PREFIX, self._longest, _result)
         self.agent_turns = RedisAgentTurns(redis, PREFIX, self._longest, _result)
         self.token_counts = RedisTokenCounts(redis, PREFIX, _result)
+        self.usage = RedisUsage(redis, PREFIX, int(usage_age), _result)
 
     async def put(self, stored: Stored) -> None:
         """Store a response, and keep the one that it continues for as long.
@@ -158,7 +161,7 @@ async def _result(answer: Awaitable[T] | T) -> Any:
 
 
 @asynccontextmanager
-async def redis_store(url: str, *, longest: float) -> AsyncGenerator[RedisStore]:
+async def redis_store(url: str, *, longest: float, usage_age: float = DEFAULTS.usage_age) -> AsyncGenerator[RedisStore]:
     """Connect for the duration of the block.
 
     Raises:
@@ -172,6 +175,6 @@ async def redis_store(url: str, *, longest: float) -> AsyncGenerator[RedisStore]
         raise StoreError(f"{url!r} is not the address of a Redis: {error}") from error
     try:
         await _result(redis.ping())  # pyright: ignore[reportUnknownMemberType]
-        yield RedisStore(redis, longest)
+        yield RedisStore(redis, longest, usage_age)
     finally:
         await redis.aclose()

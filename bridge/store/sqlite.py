@@ -16,12 +16,14 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from bridge.store import sqlite_agent_turns, sqlite_conversations, sqlite_token_counts
+from bridge.config import DEFAULTS
+from bridge.store import sqlite_agent_turns, sqlite_conversations, sqlite_token_counts, sqlite_usage
 from bridge.store.response import Stored, StoreError
 from bridge.store.seal import key_in_file, new_key
 from bridge.store.sqlite_agent_turns import SqliteAgentTurns
 from bridge.store.sqlite_conversations import SqliteConversations
 from bridge.store.sqlite_token_counts import SqliteTokenCounts
+from bridge.store.sqlite_usage import SqliteUsage
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +88,9 @@ _USE = "UPDATE responses SET used = :now WHERE id = :id AND NOT deleted"
 class SqliteStore:
     """A store in SQLite; sizes are bytes of JSON, ages are seconds, and `now` returns the time in epoch seconds."""
 
-    def __init__(self, path: Path | None, *, most: int, longest: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self, path: Path | None, *, most: int, longest: float, usage_age: float, now: Callable[[], float]
+    ) -> None:
         """Open the file, or memory if there is no path; a file that is not a database is renamed to `.broken`.
 
         Raises:
@@ -106,6 +110,7 @@ class SqliteStore:
         self.conversations = SqliteConversations(lambda: self._database, self._run, now, self._make_room)
         self.agent_turns = SqliteAgentTurns(lambda: self._database, self._run, now, self._make_room)
         self.token_counts = SqliteTokenCounts(lambda: self._database, self._run, now, self._make_room)
+        self.usage = SqliteUsage(lambda: self._database, self._run, now, usage_age)
 
     async def put(self, stored: Stored) -> None:
         """Store a response; older ones are removed if the store is full.
@@ -270,8 +275,8 @@ def _connect(name: str) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA foreign_keys = ON")
-        schemas = (_SCHEMA, sqlite_conversations.SCHEMA, sqlite_agent_turns.SCHEMA, sqlite_token_counts.SCHEMA)
-        database.executescript("".join(schemas))
+        tables = (sqlite_conversations, sqlite_agent_turns, sqlite_token_counts, sqlite_usage)
+        database.executescript("".join((_SCHEMA, *(table.SCHEMA for table in tables))))
     except sqlite3.Error:
         database.close()
         raise
@@ -279,13 +284,20 @@ def _connect(name: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def sqlite_store(path: Path | None, *, most: int, longest: float, now: Callable[[], float]) -> Generator[SqliteStore]:
+def sqlite_store(
+    path: Path | None,
+    *,
+    most: int,
+    longest: float,
+    now: Callable[[], float],
+    usage_age: float = DEFAULTS.usage_age,
+) -> Generator[SqliteStore]:
     """Open a store for the duration of the block.
 
     Raises:
         StoreError: the file cannot be opened.
     """
-    store = SqliteStore(path, most=most, longest=longest, now=now)
+    store = SqliteStore(path, most=most, longest=longest, usage_age=usage_age, now=now)
     try:
         yield store
     finally:

@@ -56,7 +56,7 @@ class RequestLogEntry(Struct, eq=False):
     status: int | None = None
     """The HTTP status; None until the response starts, and if the client left before."""
     error: str | None = None
-    """The code of the error that the client received, also inside a stream."""
+    """The code of the error that the client received, also inside a stream; without a code, its type."""
     did: AgentLog | None = None
     """What an agent did; None for other answers."""
 

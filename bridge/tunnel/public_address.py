@@ -77,12 +77,17 @@ def public_address(
         if secure:
             more.append("--no-tls-verify")
         return PublicAddress([executable, "tunnel", "--no-autoupdate", *more], None, tell)
-    _check(where, port, secure=secure)
+    check_hostname(where, port, secure=secure)
     command = [executable, "tunnel", "--no-autoupdate", "--config", str(files.CONFIG), "run"]
     return PublicAddress(command, f"https://{where}", tell)
 
 
-def _check(hostname: str, port: int, *, secure: bool) -> None:
+def check_hostname(hostname: str, port: int, *, secure: bool) -> None:
+    """Check that a hostname is set up for the server on `port`.
+
+    Raises:
+        TunnelError: it is not.
+    """
     again = f"set it up: codex-openai-proxy tunnel --hostname {hostname} --addr :{port} --setup"
     if not files.CONFIG.is_file():
         raise TunnelError(f"no tunnel is set up; {again}")

@@ -154,6 +154,16 @@ def account_login_start() -> Call[DeviceCode]:
     return Call("account/login/start", {"type": "chatgptDeviceCode"}, partial(convert, type=DeviceCode))
 
 
+def account_usage_read() -> Call[Mapping[str, int]]:
+    """Read the account's tokens of each day, from all its clients: date → tokens."""
+
+    def read(result: Any) -> Mapping[str, int]:
+        days: list[Params] = result.get("dailyUsageBuckets") or []
+        return {day["startDate"]: day["tokens"] for day in days}
+
+    return Call("account/usage/read", {}, read)
+
+
 def rate_limits_read() -> Call[tuple[RateLimit, ...]]:
     """Read the account's quota; codex refuses if the account has none, as one with an API key."""
 

@@ -33,6 +33,8 @@ class AccountServer:
     """Used percent of the five-hour and the weekly limit."""
     resets: tuple[int, int] = (FAR, FAR)
     """When these limits reset, in epoch seconds."""
+    daily_tokens: dict[str, int] = field(default_factory=dict[str, int])
+    """The tokens of the account on each day, of all its clients."""
     refuse_codes: bool = False
     approved: threading.Event = field(default_factory=threading.Event)
     asked: threading.Event = field(default_factory=threading.Event)
@@ -80,6 +82,9 @@ class AccountServer:
                 return 200, {"accounts": [self._account()], "account_ordering": ["account-1"]}
             case "usage":
                 return 200, {"plan_type": self.plan, "rate_limit": self._rate_limit()}
+            case "me" if "profiles" in path:
+                buckets = [{"start_date": day, "tokens": tokens} for day, tokens in self.daily_tokens.items()]
+                return 200, {"stats": {"lifetime_tokens": 0, "daily_usage_buckets": buckets}}
             case _:
                 return 404, {}
 

@@ -1,18 +1,23 @@
-"""The commands `models`, `status` and `completion`."""
+"""The commands `models`, `status` and `completion`; the Codex CLI with the entry that `models` prints for it."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 from io import StringIO
 from pathlib import Path
 
+import anyio
 import httpx2
 import pytest
 from rich.console import Console
 
 from bridge.cli.status import status_parts
+from codex_rpc.process.process import find_codex
 from tests.harness.program import closed_pipe, free_port, program, run, run_into
+from tests.harness.script import reply
+from tests.harness.upstream import Upstream
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +40,58 @@ async def test_models_and_status_show_a_running_server(home: Path) -> None:
         assert lines[:3] == ["Codex     up", "Account   none, ready", "Today     1 requests, 812 tokens in, 40 out"]
         assert lines[-1].split()[:2] == ["xedoc-2.5-tpg", "200"]
         assert json.loads((await run("status", *where, "--json")).stdout)["today"]["requests"] == 1
+
+
+async def test_a_clients_entry_names_the_running_server_its_models_and_no_key(home: Path) -> None:
+    del home
+    async with program(CODEX_OPENAI_PROXY_API_KEY="sk-secret") as server:
+        where = ("--addr", f"127.0.0.1:{server.port}", "--api-key", "sk-secret")
+        listed = json.loads((await run("models", *where, "--json")).stdout)
+        shown = await run("models", *where, "--for", "vscode")
+        cursor = await run("models", *where, "--for", "cursor")
+    (provider,) = json.loads(shown.stdout)
+    names = [model["id"] for model in provider["models"]]
+    assert names[0] == "codex"
+    assert len(names) > 2
+    assert set(names) <= set(listed)
+    assert {model["url"] for model in provider["models"]} == {f"{server.base_url}/chat/completions"}
+    assert provider["apiKey"] == "YOUR-KEY"
+    assert "This goes into chatLanguageModels.json" in shown.stderr
+    assert "sk-secret" not in shown.stdout + cursor.stdout
+    assert "  Add model                 xedoc\n" in cursor.stdout
+    assert "no tunnel is set up" in cursor.stderr
+
+
+async def test_without_a_server_an_entry_has_the_address_of_the_settings_and_says_so() -> None:
+    port = free_port()
+    shown = await run("models", "--for", "openwebui", CODEX_OPENAI_PROXY_ADDR=f":{port}")
+    assert shown.status == 0
+    assert shown.stdout == f"OPENAI_API_BASE_URL=http://localhost:{port}/v1\nOPENAI_API_KEY=any\n"
+    assert f"No server answers at http://localhost:{port}" in shown.stderr
+    assert (await run("models", "--for", "llm", "--json")).status == 2
+
+
+async def test_the_codex_cli_answers_with_the_entry_that_is_printed_for_it(
+    upstream: Upstream, home: Path, tmp_path: Path
+) -> None:
+    del home
+    upstream.will_reply(reply("Hello from the entry."))
+    (client_home := tmp_path / "client_home").mkdir()
+    async with program() as server:
+        shown = await run("models", "--for", "codex", "--addr", f"127.0.0.1:{server.port}")
+        (client_home / "config.toml").write_text(shown.stdout)
+        codex = os.environ.get("CODEX_UNDER_TEST") or str(find_codex())
+        with anyio.fail_after(60):
+            done = await anyio.run_process(
+                [codex, "exec", "--skip-git-repo-check", "Say hi."],
+                cwd=tmp_path,
+                env={**os.environ, "CODEX_HOME": str(client_home)},
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().strip() == "Hello from the entry."
+    assert "metadata" not in done.stderr.decode()
 
 
 @pytest.mark.parametrize("command", ["models", "status"])

@@ -120,8 +120,15 @@ async def test_a_button_copies_its_value(page: Page, server: Program) -> None:
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1160, True)])
 async def test_the_page_fits_a_phone_and_both_themes(page: Page, server: Program, width: int, dark: bool) -> None:
+    async with httpx2.AsyncClient() as client:
+        body = {"model": "xedoc", "messages": [{"role": "user", "content": "hi"}]}
+        assert (await client.post(f"{server.base_url}/chat/completions", json=body)).status_code == 200
     await page.show_as(width, 800, dark=dark)
     await shown(page, server)
+    await page.until("document.querySelectorAll('#chart-days .high').length === 30")
+    assert await page.text("#days-sum") == "1 requests, 812 in, 40 out"
+    bars = "[...document.querySelectorAll('#chart-days .low')].map((bar) => bar.getBoundingClientRect().height > 1)"
+    assert await page.evaluate(bars) == [*[False] * 29, True]
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     light = await page.evaluate("parseInt(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])")
     assert (light < 64) is dark

@@ -69,7 +69,9 @@ async def test_setting_up_again_keeps_tunnel_and_key(own_folder: Path, tmp_path:
     assert len(key) == 51
     shown = json.loads((await run("tunnel", "--show", "--json")).stdout)
     assert shown == {"api_key": key, "base_url": f"https://{HOSTNAME}", "model": "xedoc"}
-    assert f"OpenAI API Key            {key}\n" in (await run("tunnel", "--show")).stdout
+    text = (await run("tunnel", "--show")).stdout
+    assert f"OpenAI API Key            {key}\n" in text
+    assert f"  Base URL                  https://{HOSTNAME}\n  Deployment Name           xedoc\n" in text
 
 
 async def test_serve_with_a_tunnel_shows_the_values_for_cursor(home: Path, own_folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-// Draws one time series as SVG: an area with its line, or dots.
+// Draws one time series as SVG: an area with its line, or dots; and days as bars.
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 34, BOTTOM = 18, TOP = 8;
@@ -39,4 +39,30 @@ export function draw(svg, points, now, span, kind) {
     add(svg, "path", { class: "area", d: `M${x(shown[0][0])},${y(0)} L${line} L${x(shown.at(-1)[0])},${y(0)} Z` });
     add(svg, "path", { class: "stroke", d: `M${line}` });
   }
+}
+
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+/** Draw a bar for each of `days`, objects with a label, two values (the second on top of the first) and a title. */
+export function drawDays(svg, days) {
+  const width = svg.clientWidth || 960, height = svg.clientHeight || 130;
+  const top = roundUp(Math.max(0, ...days.map(({ values }) => values[0] + values[1])));
+  const step = (width - LEFT) / days.length, gap = Math.min(4, step / 4);
+  const y = (value) => TOP + (1 - value / top) * (height - TOP - BOTTOM);
+  svg.replaceChildren();
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  for (const value of [0, top / 2, top]) {
+    add(svg, "line", { class: "grid", x1: LEFT, x2: width, y1: y(value), y2: y(value) });
+    add(svg, "text", { x: LEFT - 7, y: y(value) + 4, "text-anchor": "end" }, compact.format(value));
+  }
+  add(svg, "text", { x: LEFT, y: height - 2 }, days[0].label);
+  add(svg, "text", { x: width, y: height - 2, "text-anchor": "end" }, days.at(-1).label);
+  days.forEach(({ values: [low, high], title }, index) => {
+    const group = document.createElementNS(SVG, "g"), place = { x: LEFT + index * step + gap / 2, width: step - gap };
+    add(group, "title", {}, title);
+    add(group, "rect", { class: "space", ...place, y: TOP, height: height - TOP - BOTTOM });
+    add(group, "rect", { class: "low", ...place, y: y(low), height: y(0) - y(low) });
+    add(group, "rect", { class: "high", ...place, y: y(low + high), height: y(low) - y(low + high) });
+    svg.append(group);
+  });
 }

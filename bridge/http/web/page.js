@@ -1,12 +1,12 @@
 // The status page: shows /usage every two seconds, /doctor on request, and streams a chat in the try-it box.
 
-import { draw } from "/page/chart.js";
+import { draw, drawDays } from "/page/chart.js";
 
-const EVERY = 2000, SPAN = 600, STEP = 10;
+const EVERY = 2000, SPAN = 600, STEP = 10, DAYS = 30, DAYS_EVERY = 20000;
 const byId = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 let key = sessionStorage.getItem("api-key") ?? "";
-let started = false;
+let started = false, days = [], daysRead = -Infinity;
 
 class Refused extends Error {}
 class Foreign extends Error {}
@@ -129,6 +129,24 @@ function showCharts(usage, now) {
   draw(byId("chart-latency"), firsts.map((entry) => [entry.began, entry.first_token_seconds]), now, SPAN, "dots");
 }
 
+async function readDays() {
+  const response = await ask(`/usage?days=${DAYS}`);
+  const { history } = response.ok ? await response.json() : {};
+  days = [];
+  byId("days-card").hidden = !history?.rows.length;
+  if (!history?.rows.length) return;
+  const rows = new Map(history.rows.map((row) => [row.day, row]));
+  for (let day = new Date(`${history.from}T12:00Z`); days.length < DAYS; day.setUTCDate(day.getUTCDate() + 1)) {
+    const date = day.toISOString().slice(0, 10), row = rows.get(date);
+    const values = [row?.input_tokens ?? 0, row?.output_tokens ?? 0];
+    const account = row?.account_tokens == null ? "" : `\n${number.format(row.account_tokens)} tokens of the whole account`;
+    const title = `${date}: ${row?.requests ?? 0} requests\n${number.format(values[0])} tokens in, ${number.format(values[1])} out${account}`;
+    days.push({ label: date, values, title });
+  }
+  const sum = (name) => number.format(history.rows.reduce((total, row) => total + row[name], 0));
+  byId("days-sum").textContent = `${sum("requests")} requests, ${sum("input_tokens")} in, ${sum("output_tokens")} out`;
+}
+
 // ── loaded once or on request ──────────────────────────────────────────────────────────────────────────────────────
 
 async function showModels() {
@@ -235,6 +253,11 @@ async function refresh() {
     showKeys(usage.keys);
     showEntries(usage, now);
     showCharts(usage, now);
+    if (Date.now() - daysRead > DAYS_EVERY) {
+      daysRead = Date.now();
+      await readDays();
+    }
+    if (days.length) drawDays(byId("chart-days"), days);
     if (!started) {
       started = true;
       showValues(null);

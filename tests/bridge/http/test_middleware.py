@@ -35,6 +35,8 @@ from bridge.keys.live import Keys
 from bridge.recordings.exchanges import Exchanges, IdsAndClock
 from bridge.store.open import Store
 from bridge.store.token_counts import TokenCounts
+from bridge.store.usage import UsageStore
+from bridge.telemetry.history import History
 from bridge.telemetry.ledger import Ledger, entry_of
 from codex_rpc.client.client import Client
 from codex_rpc.supervisor import Supervisor
@@ -75,7 +77,8 @@ def whole_app(api_key: str | None = None) -> ASGIApp:
     data = ResponseData(no_store, ReasoningOwners(), longest=0)
     responses = NewResponses(opener, data, admission, background, {}, settings=settings)
     stored = StoredResponses(data, background, {})
-    status = Status(supervisor, backend, threads, admission, ledger, keys=keys, budgets=budgets)
+    history = History(cast("UsageStore", None))
+    status = Status(supervisor, backend, threads, admission, ledger, keys=keys, budgets=budgets, history=history)
     sockets = Sockets(responses, admission, ledger, settings)
     conversations = Conversations(no_store, lambda: "0", lambda: 0, settings)
     api = Api(backend, opener, admission, settings, 0)

@@ -1,0 +1,1 @@
+"""The server as a service of the user's system: systemd, launchd, or the Windows task scheduler."""

@@ -1,0 +1,128 @@
+"""The command `service` on Linux, with stand-ins for the programs of systemd that really start the unit's command."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.harness.cloudflared import write_stand_in
+from tests.harness.program import PATIENCE, Outcome, free_port, program, run
+from tests.harness.systemd import STARTED, write_stand_ins
+
+NAME = "codex-openai-proxy"
+
+
+@pytest.fixture(autouse=True)
+async def user(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[str]:
+    """The home of a user with the stand-ins on PATH; the address of the server. The service ends with the test."""
+    del home
+    address = f"127.0.0.1:{free_port()}"
+    write_stand_ins(tmp_path / "bin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("PATH", f"{write_stand_in(tmp_path / 'bin').parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CODEX_OPENAI_PROXY_ADDR", address)
+    yield address
+    with anyio.CancelScope(shield=True):
+        await run("service", "uninstall")
+
+
+async def until_it_answers() -> Outcome:
+    return await until(lambda shown: shown.status == 0, "status")
+
+
+async def until(holds: Callable[[Outcome], bool], verb: str) -> Outcome:
+    """Repeat `service VERB` until this holds for its outcome."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            if holds(shown := await run("service", verb)):
+                return shown
+            await anyio.sleep(0.05)
+
+
+def calls(home: Path) -> list[str]:
+    """Return the commands of systemd that changed something, and forget them."""
+    log = home / ".stand-in" / "calls"
+    lines = [line for line in log.read_text().splitlines() if " show" not in line]
+    log.write_text("")
+    return [line.removeprefix("systemctl --user ") for line in lines]
+
+
+async def test_a_service_is_installed_seen_stopped_started_and_removed(user: str, tmp_path: Path) -> None:
+    installed = await run("service", "install")
+    assert installed.status == 0, installed.stderr
+    unit = tmp_path / "config" / "systemd" / "user" / f"{NAME}.service"
+    assert f"{unit} is installed and started." in installed.stdout
+    assert "It starts with the system" in installed.stdout
+    assert f"serve --addr {user}\n" in unit.read_text()
+    assert calls(tmp_path) == ["daemon-reload", f"enable {NAME}", f"restart {NAME}", "loginctl enable-linger"]
+
+    shown = (await until_it_answers()).stdout
+    assert f"active (running), since {STARTED}, process " in shown
+    assert f"\nFile      {unit}\nVersion   " in shown
+    assert "\nCodex     up\n" in shown
+    found = json.loads((await run("service", "status", "--json")).stdout)
+    assert found["server"]["version"] == found["version"]
+    assert (found["installed"], found["running"]) == (True, True)
+    assert "listens on" in (await run("service", "logs")).stdout
+
+    assert (await run("service", "install")).status == 0
+    assert json.loads((await run("service", "status", "--json")).stdout)["pid"] == found["pid"]
+    assert f"restart {NAME}" not in calls(tmp_path)
+
+    assert (await run("service", "stop")).status == 0
+    stopped = await run("service", "status")
+    assert stopped.status == 1
+    assert "inactive (dead)" in stopped.stdout
+    assert "The server does not answer" in stopped.stdout
+    assert (await run("service", "start")).status == 0
+    await until_it_answers()
+
+    for _ in range(2):
+        assert (await run("service", "uninstall")).status == 0
+    assert not unit.exists()
+    assert "not installed: codex-openai-proxy service install" in (await run("service", "status")).stdout
+
+
+async def test_a_service_with_a_tunnel_runs_both_and_needs_the_new_key(tmp_path: Path) -> None:
+    refused = await run("service", "install", "--tunnel", "codex.example.com")
+    assert refused.status == 1
+    assert "no tunnel is set up" in refused.stderr
+    installed = await run("service", "install", "--tunnel", "quick")
+    assert installed.status == 0, installed.stderr
+    await until_it_answers()
+    await until(lambda shown: "Deployment Name" in shown.stdout, "logs")
+    assert (tmp_path / "config" / NAME / "api-key").exists()
+
+
+@pytest.mark.parametrize("verb", ["install", "uninstall", "start", "stop", "status"])
+async def test_without_systemd_each_verb_says_what_to_do(verb: str) -> None:
+    refused = await run("service", verb, STAND_IN_FAULT="no bus")
+    assert refused.status == 1
+    assert "Failed to connect to bus: No medium found" in refused.stderr
+    assert "In WSL, write `systemd=true`" in refused.stderr
+    assert "In a container, run `codex-openai-proxy serve`" in refused.stderr
+
+
+async def test_without_lingering_the_service_is_installed_and_the_user_is_told() -> None:
+    installed = await run("service", "install", STAND_IN_FAULT="no linger")
+    assert installed.status == 0
+    assert "It starts when you log in and stops when you log out, because `loginctl enable-linger`" in installed.stdout
+
+
+async def test_a_service_is_not_installed_next_to_a_server_on_the_same_address(user: str) -> None:
+    async with program(port=int(user.rpartition(":")[2])):
+        refused = await run("service", "install")
+    assert refused.status == 1
+    assert f"listens on http://{user}; stop it first" in refused.stderr
+
+
+async def test_a_key_that_the_service_would_not_have_is_refused() -> None:
+    refused = await run("service", "install", CODEX_OPENAI_PROXY_API_KEY="sk-secret")
+    assert refused.status == 2
+    assert "api_key does not reach the service from here" in refused.stderr
