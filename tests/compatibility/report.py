@@ -9,17 +9,24 @@ from typing import Any, cast
 
 from codex_rpc.wire.calls import UNWANTED
 from codex_rpc.wire.protocol import READ_NOTIFICATIONS
-from tests.compatibility.requests import Observed
+from tests.compatibility.requests import AGENT, Observed
 
 INTRODUCTION = """# Codex versions
 
 Made by `make codex`; do not edit. For each version, every kind of request (plain, effort, tools, custom tool,
-namespace, format, image, web search, tool loop) is sent on every model of its catalogue, over HTTP and WebSocket, to a
-scripted upstream. What codex sends there is compared with what the floor, {floor}, sends for the same model; the
-notifications are compared with those that this server reads or declines, and the features with the floor's. Then the
-integration tests run with that version.
+namespace, format, image, web search, tool loop, agent) is sent on every model of its catalogue, over HTTP and
+WebSocket, to a scripted upstream. What codex sends there is compared with what the floor, {floor}, sends for the same
+model; the notifications are compared with those that this server reads or declines, and the features with the floor's.
+Then the integration tests run with that version. Agents get Codex's own instructions and tools as they are, so what
+changed in their requests needs no answer.
 
 """
+
+OF_AGENTS = "agent: "
+"""Stands before what changed in a request of an agent."""
+
+CONTEXT = 20
+"""How many characters of a text are shown before its first difference."""
 
 NOTES: Mapping[str, str] = {
     "`input`": "a Responses-Lite model is warmed up without tools, and its first request brings them: nothing to do",
@@ -47,7 +54,11 @@ class Comparison:
 def compare(floor: Observed, other: Observed) -> Comparison:
     """Return how `other` differs from `floor`."""
     both = floor.bodies.keys() & other.bodies.keys()
-    changes = Counter(change for name in both for change in set(_changes(floor.bodies[name], other.bodies[name])))
+    changes = Counter(
+        f"{OF_AGENTS}{change}" if name.startswith(AGENT) else change
+        for name in both
+        for change in set(_changes(floor.bodies[name], other.bodies[name]))
+    )
     return Comparison(
         other.version,
         len(both),
@@ -75,6 +86,11 @@ def _changes(before: Any, after: Any, path: str = "") -> Iterator[str]:
         case list(), list() if len(cast("list[Any]", before)) == len(cast("list[Any]", after)):
             for one, other in zip(cast("list[Any]", before), cast("list[Any]", after), strict=True):
                 yield from _changes(one, other, f"{path}[]")
+        case str(), str() if before != after:
+            ends = min(len(before), len(after))
+            differs = next((at for at in range(ends) if before[at] != after[at]), ends)
+            same = max(differs - CONTEXT, 0)
+            yield f"`{path}`: {_short(before[same:])} → {_short(after[same:])}"
         case _ if before != after:
             yield f"`{path}`: {_short(before)} → {_short(after)}"
         case _:
@@ -129,5 +145,7 @@ def _details(one: Comparison) -> str:
 
 
 def _note(change: str) -> str:
+    if change.startswith(OF_AGENTS):
+        return ""  # Codex's own instructions and tools, which an agent gets as they are
     note = NOTES.get(change.partition(":")[0])
     return f": {note}" if note else ": **not looked at yet**"

@@ -14,7 +14,7 @@ import orjson
 
 from bridge.asgi import IDS_AND_CLOCK, service
 from bridge.codex.launch import Launcher
-from bridge.config import Settings
+from bridge.config import AgentSettings, Settings
 from bridge.recordings.backend_mode import BackendMode
 from bridge.recordings.exchanges import Exchanges
 from codex_rpc.process.child import Sink
@@ -39,6 +39,9 @@ PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYA"
     "AAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+AGENT = "agent"
+"""The kind of request that an agent answers, which is Codex with its own instructions and tools."""
+
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
@@ -102,6 +105,12 @@ async def _observe(observed: Observed, codex: Path, folder: Path, upstream: Upst
 
             await self._stream.read(take)
 
+    def note(name: str) -> None:
+        sent = {"warm-up": upstream.warm_ups, "request": upstream.requests}
+        for what, requests in sent.items():
+            for number, request in enumerate(requests, 1):
+                observed.bodies[f"{name}, {what} {number}"] = _lasting(request.body, str(folder))
+
     launch = Launcher(str(codex), Tap)
     start = await launch.prepare()
     observed.version = start.version.removeprefix("codex-cli ")
@@ -109,16 +118,23 @@ async def _observe(observed: Observed, codex: Path, folder: Path, upstream: Upst
     rows = (line.split() for line in printed.stdout.decode().splitlines())
     observed.features = {name: " ".join(rest) for name, *rest in rows}
     mode = BackendMode(launch.open_client, str(launch.cwd), Exchanges(IDS_AND_CLOCK), join_deltas=True)
-    settings = Settings(spares=0, codex_unchecked=True)
+    models = [model["slug"] for model in json.loads(start.models)["models"]]
+    agents = tuple(AgentSettings(f"a{number}", str(folder), model=model) for number, model in enumerate(models))
+    settings = Settings(codex=str(codex), spares=0, codex_unchecked=True, agents=agents, api_key="made-up")
     async with service(settings, mode) as it, asgi_client(it.app) as client:
-        models = [model["slug"] for model in json.loads(start.models)["models"]]
-        for model in models:
+        client.headers["authorization"] = "Bearer made-up"
+        for model, agent in zip(models, agents, strict=True):
             for kind, request in KINDS.items():
                 upstream.requests.clear()
                 upstream.warm_ups.clear()
                 await client.post("/responses", json={**request, "model": model, "store": False})
-                _note(observed, upstream, f"{kind}, {transport}, {model}")
+                note(f"{kind}, {transport}, {model}")
             upstream.requests.clear()
+            upstream.warm_ups.clear()
+            await client.post("/responses", json={"model": f"codex-agent-{agent.name}", "input": "How tall?"})
+            note(f"{AGENT}, {transport}, {model}")
+            upstream.requests.clear()
+            upstream.warm_ups.clear()
             upstream.will_reply(reply(Call("look")))
             body: dict[str, Any] = {
                 "model": model,
@@ -130,22 +146,17 @@ async def _observe(observed: Observed, codex: Path, folder: Path, upstream: Upst
             call = answer["output"][-1]
             output = {"type": "function_call_output", "call_id": call["call_id"], "output": "Seen."}
             await client.post("/responses", json={**body, "input": [*body["input"], call, output]})
-            _note(observed, upstream, f"loop, {transport}, {model}")
+            note(f"loop, {transport}, {model}")
 
 
-def _note(observed: Observed, upstream: Upstream, name: str) -> None:
-    sent = {"warm-up": upstream.warm_ups, "request": upstream.requests}
-    for what, requests in sent.items():
-        for number, request in enumerate(requests, 1):
-            observed.bodies[f"{name}, {what} {number}"] = _lasting(request.body)
-
-
-def _lasting(value: Any) -> Any:
+def _lasting(value: Any, folder: str) -> Any:
     match value:
         case dict():
             fields = cast("dict[str, Any]", value)
-            return {key: _lasting(one) for key, one in fields.items() if key not in CHANGES}
+            return {key: _lasting(one, folder) for key, one in fields.items() if key not in CHANGES}
         case list():
-            return [_lasting(one) for one in cast("list[Any]", value)]
+            return [_lasting(one, folder) for one in cast("list[Any]", value)]
+        case str():
+            return value.replace(folder, "FOLDER")
         case _:
             return value

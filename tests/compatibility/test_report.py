@@ -34,3 +34,11 @@ def test_models_of_one_version_alone_are_listed_and_not_compared() -> None:
     floor, other = Observed("1.0.0", {"plain, http, old": {}}), Observed("1.1.0", {"plain, http, new": {"a": 1}})
     compared = compare(floor, other)
     assert (compared.requests, compared.changes, compared.models) == (0, {}, (["new"], ["old"]))
+
+
+def test_a_text_is_shown_from_its_first_difference_and_agents_apart() -> None:
+    before, after = {"text": f"{'a' * 500}, one"}, {"text": f"{'a' * 500}, two"}
+    floor, other = Observed("1.0.0", {"agent, http, m": before}), Observed("1.1.0", {"agent, http, m": after})
+    compared = compare(floor, other)
+    assert compared.changes == {f"agent: `text`: '{'a' * 18}, one' → '{'a' * 18}, two'": 1}
+    assert "not looked at" not in page("1.0.0", "2026-11-28", [(compared, "not run")])

@@ -137,9 +137,13 @@ async def agent_proxy(
     settings: dict[str, Any] | None = None,
     **may: Any,
 ) -> AsyncGenerator[Proxy]:
-    """Run the proxy with the agent `site` in a folder; its client sends the key."""
+    """Run the proxy with the agent `site` in a folder; its client sends the key.
+
+    Headers that say which thread answers wait for the start of the agents' codex, however long it takes.
+    """
     folder.mkdir(exist_ok=True)
     agent = AgentSettings("site", str(folder.resolve()), model=model, **may)
-    async with proxy(upstream, home, agents=(agent,), api_key=KEY, **(settings or {})) as running:
+    given = {"head_patience": 60, **(settings or {})}
+    async with proxy(upstream, home, agents=(agent,), api_key=KEY, **given) as running:
         running.client.headers.update(AUTHORIZED)
         yield running

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
@@ -37,7 +38,7 @@ def _has_ipv6() -> bool:
 needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
 
 PATIENCE = 60.0
-"""Time limit for a command or a start, in seconds."""
+"""Time limit for a command, a start or an answer, in seconds."""
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _BLOCK = range(22_000 + _WORKER % 10 * 1000, 23_000 + _WORKER % 10 * 1000)
@@ -45,6 +46,11 @@ _PORTS = itertools.cycle(random.sample(_BLOCK, len(_BLOCK)))
 
 STOPPING = 20.0
 """Seconds for the program to end after a signal."""
+
+
+def http_client(**options: Any) -> httpx2.AsyncClient:
+    """Return a client that waits longer than the library's five seconds, which a busy machine exceeds."""
+    return httpx2.AsyncClient(timeout=PATIENCE, **options)
 
 
 @dataclass
@@ -168,7 +174,7 @@ async def server(
         )
     one = Program(process, port, secure)
     try:
-        async with httpx2.AsyncClient(verify=trusting(str(TLS / "server.pem"))) as client:
+        async with http_client(verify=trusting(str(TLS / "server.pem"))) as client:
             with anyio.fail_after(PATIENCE):
                 while True:
                     assert process.returncode is None, f"the program ended with {process.returncode}"

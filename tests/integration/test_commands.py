@@ -9,13 +9,12 @@ from io import StringIO
 from pathlib import Path
 
 import anyio
-import httpx2
 import pytest
 from rich.console import Console
 
 from bridge.cli.status import status_parts
 from codex_rpc.process.process import find_codex
-from tests.harness.program import closed_pipe, free_port, program, run, run_into
+from tests.harness.program import closed_pipe, free_port, http_client, program, run, run_into
 from tests.harness.script import reply
 from tests.harness.upstream import Upstream
 
@@ -27,7 +26,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_models_and_status_show_a_running_server(home: Path) -> None:
     del home
-    async with program() as server, httpx2.AsyncClient() as client:
+    async with program() as server, http_client() as client:
         where = ("--addr", f"127.0.0.1:{server.port}")
         body = {"model": "xedoc-2.5-tpg", "messages": [{"role": "user", "content": "hi"}]}
         assert (await client.post(f"{server.url}/v1/chat/completions", json=body)).status_code == 200

@@ -33,7 +33,7 @@ from codex_rpc.process import process
 from codex_rpc.wire import calls
 from tests.bridge.http.exchange import Exchange, http_scope
 from tests.harness.codex_home import write_home
-from tests.harness.program import free_port, program
+from tests.harness.program import free_port, http_client, program
 from tests.harness.proxy import BOTH_KINDS, LITE, MODEL, Proxy, Stream, proxy, user
 from tests.harness.script import Call, Hold, Reply, Text, begun, failed, http_error, reply
 from tests.harness.upstream import Upstream
@@ -245,7 +245,7 @@ async def test_a_server_whose_codex_crashes_in_a_loop_is_alive_but_not_ready_and
     broken.chmod(0o755)
     log = tmp_path / "log"
     arguments = ("--start-patience", "0.1", "--codex", str(broken))
-    async with program(*arguments, log=log) as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+    async with program(*arguments, log=log) as running, http_client(base_url=running.base_url) as client:
         not_ready = await client.get("/readyz")
         with anyio.fail_after(20):
             while log.read_text().count("starting codex again in") < 3:
@@ -290,7 +290,7 @@ async def test_a_client_that_does_not_read_delays_no_other_and_gets_everything_l
     long = Text(tuple(f"{number:07} " for number in range(50_000)))
     upstream.respond = lambda request: reply(long if "all" in str(request.input) else "quick")
     with anyio.fail_after(60), socket.socket() as slow:
-        async with program() as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+        async with program() as running, http_client(base_url=running.base_url) as client:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.connect(running.address)
             slow.sendall(request_bytes("all of it"))
@@ -313,7 +313,7 @@ async def test_a_client_that_stops_reading_holds_its_answer_for_a_limited_time(
     with anyio.fail_after(60), socket.socket() as unread:
         async with (
             program("--answers", "1", "--idle-timeout", "4", log=tmp_path / "log") as running,
-            httpx2.AsyncClient(base_url=running.base_url, timeout=60) as client,
+            http_client(base_url=running.base_url) as client,
         ):
             unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             unread.connect(running.address)
@@ -556,7 +556,7 @@ async def test_a_stream_under_a_key_never_shows_the_key(upstream: Upstream, home
     async with program(*arguments, log=log) as running:
         for sent in (key, "sk-wrong-one"):
             headers = {"authorization": f"Bearer {sent}"}
-            async with httpx2.AsyncClient(base_url=running.base_url, headers=headers) as client:
+            async with http_client(base_url=running.base_url, headers=headers) as client:
                 body = {"model": MODEL, "stream": True, "messages": [user("my very own text")]}
                 async with client.stream("POST", "/chat/completions", json=body) as response:
                     stream = await Stream(response).read()

@@ -17,7 +17,7 @@ import orjson
 import pytest
 
 from bridge.settings.certificate import trusting
-from tests.harness.program import TLS, Program, free_port, needs_ipv6, program, run, server
+from tests.harness.program import TLS, Program, free_port, http_client, needs_ipv6, program, run, server
 from tests.harness.proxy import MODEL, Stream, user
 from tests.harness.script import Hold, begun, reply
 from tests.harness.upstream import Upstream
@@ -34,8 +34,8 @@ def chat(text: str, *, stream: bool = True) -> dict[str, object]:
 async def client_of(running: Program, *, http2: bool) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client that speaks HTTP/1.1 or HTTP/2; without TLS it uses HTTP/2 with prior knowledge."""
     verify = trusting(str(TLS / "server.pem"))
-    async with httpx2.AsyncClient(
-        base_url=running.base_url, http2=http2, http1=running.secure or not http2, verify=verify, timeout=30
+    async with http_client(
+        base_url=running.base_url, http2=http2, http1=running.secure or not http2, verify=verify
     ) as client:
         yield client
 
@@ -80,7 +80,7 @@ async def test_by_default_every_name_of_this_machine_leads_to_the_server(home: P
     port = free_port()
     async with (
         program("--addr", f":{port}", port=port) as running,
-        httpx2.AsyncClient(base_url=f"http://{name}:{running.port}/v1") as client,
+        http_client(base_url=f"http://{name}:{running.port}/v1") as client,
     ):
         assert (await client.get("/models")).status_code == 200
 
@@ -166,7 +166,7 @@ async def test_another_server_can_run_the_application_with_the_settings_of_the_e
     port = free_port()
     with anyio.fail_after(60):
         async with server(line(port), port, CODEX_OPENAI_PROXY_API_KEY="s3cret") as running:
-            async with httpx2.AsyncClient(base_url=running.base_url, timeout=30) as client:
+            async with http_client(base_url=running.base_url) as client:
                 assert (await client.get("/models")).status_code == 401
                 client.headers["authorization"] = "Bearer s3cret"
                 response = await client.post("/chat/completions", json=chat("tell me a story", stream=False))
@@ -200,7 +200,7 @@ async def test_a_peer_that_resets_before_it_is_accepted_has_no_access(
     port = free_port()
     async with (
         server(line(port), port) as running,
-        httpx2.AsyncClient(base_url=running.base_url, timeout=30) as client,
+        http_client(base_url=running.base_url) as client,
     ):
         stored = (await client.post("/responses", json={"model": MODEL, "input": "hi"})).json()["id"]
         running.process.send_signal(signal.SIGSTOP)
@@ -209,5 +209,5 @@ async def test_a_peer_that_resets_before_it_is_accepted_has_no_access(
             stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         running.process.send_signal(signal.SIGCONT)
         for _ in range(2):
-            async with httpx2.AsyncClient(base_url=running.base_url, timeout=30) as later:
+            async with http_client(base_url=running.base_url) as later:
                 assert (await later.get(f"/responses/{stored}")).status_code == 200

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
-import httpx2
 import pytest
 
 from bridge.http.page import MEDIA
@@ -14,7 +13,7 @@ from bridge.keys.changes import add_key
 from tests.harness.account_server import account_server
 from tests.harness.browser import Page, browser_page
 from tests.harness.codex_home import write_home
-from tests.harness.program import Program, program
+from tests.harness.program import Program, http_client, program
 from tests.harness.script import Hold, Text, Usage, begun, http_error, reply
 from tests.harness.upstream import Upstream
 
@@ -120,7 +119,7 @@ async def test_a_button_copies_its_value(page: Page, server: Program) -> None:
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1160, True)])
 async def test_the_page_fits_a_phone_and_both_themes(page: Page, server: Program, width: int, dark: bool) -> None:
-    async with httpx2.AsyncClient() as client:
+    async with http_client() as client:
         body = {"model": "xedoc", "messages": [{"role": "user", "content": "hi"}]}
         assert (await client.post(f"{server.base_url}/chat/completions", json=body)).status_code == 200
     await page.show_as(width, 800, dark=dark)
@@ -136,7 +135,7 @@ async def test_the_page_fits_a_phone_and_both_themes(page: Page, server: Program
 
 async def test_nothing_of_the_account_is_shown_until_the_key_is_given(page: Page, home: Path) -> None:
     del home
-    async with program(CODEX_OPENAI_PROXY_API_KEY=KEY) as server, httpx2.AsyncClient() as client:
+    async with program(CODEX_OPENAI_PROXY_API_KEY=KEY) as server, http_client() as client:
         for path in ("/usage", "/doctor"):
             assert (await client.get(f"{server.url}{path}")).status_code == 401
         await page.open(server.url)
@@ -161,7 +160,7 @@ async def test_the_page_tells_keys_apart_and_a_named_key_does_not_open_it(
     add_key(file, "ben")
     async with (
         program(CODEX_OPENAI_PROXY_API_KEY=KEY, CODEX_OPENAI_PROXY_KEYS_FILE=str(file)) as server,
-        httpx2.AsyncClient(headers={"authorization": f"Bearer {anna}"}) as client,
+        http_client(headers={"authorization": f"Bearer {anna}"}) as client,
     ):
         upstream.will_reply(reply("Hello.", usage=Usage(input=1500, cached=0, output=100, reasoning=0)))
         body = {"model": "codex", "messages": [{"role": "user", "content": "Hi."}]}
@@ -215,7 +214,7 @@ async def test_a_foreign_page_can_neither_use_the_model_nor_read_the_account(
             for name in ("localhost", "127.0.0.1", "[::ffff:127.0.0.1]"):
                 assert await ask(f"http://{name}:{server.port}{path}", mode="no-cors") == "unreadable"
     assert upstream.requests == []
-    async with httpx2.AsyncClient() as client:
+    async with http_client() as client:
         counts = (await client.get(f"{server.url}/metrics")).text
     assert 'route="/doctor"' not in counts
     assert 'route="/usage"' not in counts
@@ -233,7 +232,7 @@ async def test_under_a_name_that_is_not_this_machine_s_the_page_says_why_it_show
 
 async def test_each_file_has_its_policy_and_there_are_no_others(home: Path) -> None:
     del home
-    async with program(CODEX_OPENAI_PROXY_API_KEY=KEY) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with program(CODEX_OPENAI_PROXY_API_KEY=KEY) as server, http_client(base_url=server.url) as client:
         for path in ("/", *(f"/page/{name}" for name in MEDIA)):
             response = await client.get(path)
             assert response.status_code == 200

@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 
 import anyio
-import httpx2
 import psutil
 import pytest
 
-from tests.harness.program import program, survivors
+from tests.harness.program import http_client, program, survivors
 from tests.harness.proxy import MODEL, Stream, user
 from tests.harness.script import Hold, Text, begun, reply
 from tests.harness.upstream import Upstream
@@ -27,7 +26,7 @@ async def test_a_signal_stops_the_program_with_a_stream_open_and_leaves_no_codex
     del home
     upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
     with anyio.fail_after(20):
-        async with program("--grace", "0.3") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+        async with program("--grace", "0.3") as running, http_client(base_url=running.base_url) as client:
             family: list[psutil.Process] = []
             body = {"model": MODEL, "stream": True, "messages": [user("tell me a story")]}
             async with client.stream("POST", "/chat/completions", json=body) as response:
@@ -50,7 +49,7 @@ async def test_an_answer_may_finish_within_the_grace_and_new_ones_are_refused(up
     gate = anyio.Event()
     upstream.will_reply(reply(Text(("Once ", "upon"), between=Hold(gate))))
     with anyio.fail_after(20):
-        async with program("--grace", "15") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+        async with program("--grace", "15") as running, http_client(base_url=running.base_url) as client:
             body = {"model": MODEL, "stream": True, "messages": [user("tell me a story")]}
             async with client.stream("POST", "/chat/completions", json=body) as response:
                 stream = Stream(response)
@@ -72,7 +71,7 @@ async def test_a_second_signal_ends_the_program_at_once(upstream: Upstream, home
     del home
     upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
     with anyio.fail_after(30):
-        async with program("--grace", "3600") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+        async with program("--grace", "3600") as running, http_client(base_url=running.base_url) as client:
             body = {"model": MODEL, "stream": True, "messages": [user("tell me a story")]}
             async with client.stream("POST", "/chat/completions", json=body) as response:
                 assert response.status_code == 200
@@ -89,7 +88,7 @@ async def test_no_child_outlives_a_program_that_is_killed(upstream: Upstream, ho
     del home
     upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
     with anyio.fail_after(30):
-        async with program() as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+        async with program() as running, http_client(base_url=running.base_url) as client:
             body = {"model": MODEL, "stream": True, "messages": [user("tell me a story")]}
             async with client.stream("POST", "/chat/completions", json=body):
                 family = running.family()
@@ -140,7 +139,7 @@ def test_a_codex_that_is_too_old_is_named_with_the_version_that_is_needed(tmp_pa
 
 async def test_a_broken_config_file_of_codex_is_named_and_the_server_stays_up(home: Path) -> None:
     (home / "config.toml").write_text("this is = = not TOML")
-    async with program("--start-patience", "0.3") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+    async with program("--start-patience", "0.3") as running, http_client(base_url=running.base_url) as client:
         assert (await client.get("/models")).json()["data"][0]["id"] == "xedoc-2.5-tpg"
         refused = await client.post("/chat/completions", json={"model": MODEL, "messages": [user("hi")]})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "codex_unavailable")
@@ -159,7 +158,7 @@ async def test_a_codex_that_ends_at_once_is_started_again_while_requests_get_503
     )
     broken.chmod(0o755)
     arguments = ("--start-patience", "0.1", "--codex", str(broken))
-    async with program(*arguments) as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+    async with program(*arguments) as running, http_client(base_url=running.base_url) as client:
         assert (await client.get("/models")).json()["data"][0]["id"] == "xedoc-2.5-tpg"
         with anyio.fail_after(10):
             while len((tmp_path / "starts").read_text().splitlines()) < 3:

@@ -23,7 +23,7 @@ from bridge.recordings import demo
 from bridge.recordings.case_folders import load_cases
 from tests.harness.asgi import asgi_client
 from tests.harness.codex_home import write_home
-from tests.harness.program import program
+from tests.harness.program import http_client, program
 from tests.harness.proxy import BOTH_KINDS, MODEL, Stream, proxy, user
 from tests.harness.script import Call, Hold, Text, Thought, begun, reply
 from tests.harness.upstream import Upstream
@@ -290,7 +290,7 @@ async def test_without_a_login_the_program_serves_its_recordings_and_says_so(
     upstream: Upstream, home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_home(home, upstream.base_url, "websocket", logged_in=False)
-    async with program("--demo", "true") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+    async with program("--demo", "true") as running, http_client(base_url=running.base_url) as client:
         body = {"model": MODEL, "stream": True, "messages": [user("Say hi.")]}
         async with client.stream("POST", "/chat/completions", json=body) as response:
             stream = await Stream(response).read()
@@ -313,7 +313,7 @@ async def test_the_very_first_start_of_codex_on_a_machine_leads_to_the_demo(
 async def test_with_a_login_the_program_serves_codex(upstream: Upstream, home: Path) -> None:
     del home
     upstream.will_reply(reply("Live!"))
-    async with program("--demo", "true") as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+    async with program("--demo", "true") as running, http_client(base_url=running.base_url) as client:
         answer = await chat(client, user("Say hi."))
     assert answer.json()["choices"][0]["message"]["content"] == "Live!"
     assert "x-codex-proxy-demo" not in answer.headers
@@ -342,11 +342,11 @@ async def test_the_commands_record_and_replay_are_servers(upstream: Upstream, ho
     del home
     cases = tmp_path / "cases"
     upstream.will_reply(reply("Live!"))
-    async with program(does=("record", str(cases))) as running, httpx2.AsyncClient(base_url=running.base_url) as client:
+    async with program(does=("record", str(cases))) as running, http_client(base_url=running.base_url) as client:
         live = await chat(client, user("Hello?"))
     async with (
         program("--pace", "max", does=("replay", str(cases))) as running,
-        httpx2.AsyncClient(base_url=running.base_url) as client,
+        http_client(base_url=running.base_url) as client,
     ):
         again = await chat(client, user("Hello?"))
     assert live.content == again.content

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import pytest
 
 from bridge.conversation.tools import codex_name
 from codex_rpc.process.process import find_codex
 from tests.harness.codex_home import write_home
-from tests.harness.program import program
+from tests.harness.program import http_client, program
 from tests.harness.proxy import BOTH_KINDS, Proxy
 from tests.harness.script import Call, Thought, plain_item, reply
 from tests.harness.upstream import Upstream
@@ -102,7 +101,7 @@ async def test_a_chain_of_ten_survives_a_restart_in_its_middle(upstream: Upstrea
 
     async def ask(url: str, step: int) -> str:
         body = {"model": "2.5-tpg", "input": f"question {step}", "previous_response_id": previous}
-        async with httpx2.AsyncClient() as client:
+        async with http_client() as client:
             response = await client.post(f"{url}/responses", json=body)
         assert response.status_code == 200, response.text
         assert response.json()["previous_response_id"] == previous

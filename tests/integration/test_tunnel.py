@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import httpx2
 import pytest
 
 from bridge.doctor.subject import Subject
 from bridge.doctor.tunnel_checks import url_of_the_tunnel
 from tests.harness.cloudflared import QUICK, write_stand_in
-from tests.harness.program import PATIENCE, closed_pipe, free_port, program, run, survivors
+from tests.harness.program import PATIENCE, closed_pipe, free_port, http_client, program, run, survivors
 
 HOSTNAME = "codex.example.com"
 
@@ -78,7 +77,7 @@ async def test_serve_with_a_tunnel_shows_the_values_for_cursor(home: Path, own_f
     del home
     port, log = free_port(), tmp_path / "log"
     assert (await run("tunnel", "--hostname", HOSTNAME, "--addr", f":{port}", "--setup")).status == 0
-    async with program("--tunnel", HOSTNAME, port=port, log=log) as server, httpx2.AsyncClient() as client:
+    async with program("--tunnel", HOSTNAME, port=port, log=log) as server, http_client() as client:
         text = await until(log, "Add model")
         key = (own_folder / "api-key").read_text().strip()
         assert f"  OpenAI API Key            {key}\n  Override OpenAI Base URL  https://{HOSTNAME}\n" in text
@@ -101,7 +100,7 @@ async def test_a_quick_tunnel_is_announced_with_its_address_and_its_warning(home
         assert "a quick tunnel is for testing" in text
         headers = {"authorization": f"Bearer {(tmp_path / 'config/codex-openai-proxy/api-key').read_text().strip()}"}
         url = None
-        async with httpx2.AsyncClient(timeout=30) as client:
+        async with http_client() as client:
             with anyio.fail_after(30):
                 while url is None:  # cloudflared may be slow to report it
                     url = (await client.get(f"{server.url}/doctor", headers=headers)).json()["url"]
@@ -111,7 +110,7 @@ async def test_a_quick_tunnel_is_announced_with_its_address_and_its_warning(home
 async def test_a_tunnel_that_fails_is_restarted_while_the_server_keeps_running(home: Path, tmp_path: Path) -> None:
     del home
     log = tmp_path / "log"
-    async with program("--tunnel", "quick", log=log, STAND_IN_FAULT="crash") as server, httpx2.AsyncClient() as client:
+    async with program("--tunnel", "quick", log=log, STAND_IN_FAULT="crash") as server, http_client() as client:
         text = await until(log, "restarting it")
         assert "Unauthorized: Tunnel not found" in text
         assert "cloudflared ended with status 1" in text
@@ -143,7 +142,7 @@ async def test_a_server_whose_output_is_not_read_keeps_running_with_its_tunnel(h
     del home
     log = tmp_path / "log"
     with closed_pipe() as stdout:
-        async with program("--tunnel", "quick", log=log, stdout=stdout) as server, httpx2.AsyncClient() as client:
+        async with program("--tunnel", "quick", log=log, stdout=stdout) as server, http_client() as client:
             text = await until(log, "cannot be printed")
             assert f"the address is https://{QUICK}" in text
             assert (await client.get(f"{server.url}/healthz")).status_code == 200

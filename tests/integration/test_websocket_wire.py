@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import anyio.abc
-import httpx2
 import orjson
 import pytest
 from wsproto import ConnectionType, WSConnection
@@ -17,7 +16,7 @@ from wsproto.events import AcceptConnection, CloseConnection, Message, Request, 
 from wsproto.extensions import PerMessageDeflate
 
 from bridge.http.websocket import LARGEST_MESSAGE
-from tests.harness.program import Program, program
+from tests.harness.program import Program, http_client, program
 from tests.harness.websocket import TERMINAL
 
 CREATE = orjson.dumps({"type": "response.create", "model": "2.5-tpg", "input": "Hi.", "store": False}).decode()
@@ -99,7 +98,7 @@ async def assert_healthy(running: Program) -> None:
         await client.open()
         await client.send(client.frame(CREATE))
         assert (await client.turn())["type"] == "response.completed"
-    async with httpx2.AsyncClient() as http:
+    async with http_client() as http:
         while (await http.get(f"{running.url}/usage")).json()["answers"]["running"]:
             pass
 
