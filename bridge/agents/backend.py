@@ -58,7 +58,10 @@ class AgentLauncher:
     def __init__(self, settings: Settings) -> None:
         self._codex = settings.codex
         self._launch = Launcher(settings.codex, ca_file=settings.codex_ca_file)
-        self._store = settings.store
+        self._own_files = (
+            *_store_files(settings.store),
+            *map(Path, filter(None, (settings.keys_file, settings.keyfile))),
+        )
         self._real = real_home(os.environ)
         self._started: tuple[Path, Mapping[str, Any]] | None = None
         """The executable of the last codex that was started, and its effective configuration."""
@@ -74,7 +77,7 @@ class AgentLauncher:
             self._real / CREDENTIALS,
             settings_folder(),
             state_folder(),
-            *_store_files(self._store),
+            *self._own_files,
             *(home / name for name in _PRIVATE),
             *map(Path, _OF_ROOT),
         )

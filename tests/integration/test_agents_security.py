@@ -13,6 +13,7 @@ import httpx2
 import psutil
 import pytest
 
+from bridge.keys.changes import add_key
 from tests.harness.agents import (
     AUTHORIZED,
     BOTH_MODES,
@@ -140,14 +141,23 @@ async def test_reading_the_whole_machine_excludes_the_secrets(
 ) -> None:
     log_in(home)
     (tmp_path / "file").write_text("content of a file")
-    async with agent_proxy(upstream, home, tmp_path / "site", read=("/",)) as proxy:
+    keys = tmp_path / "keys.toml"
+    add_key(keys, "anna")
+    async with agent_proxy(upstream, home, tmp_path / "site", settings={"keys_file": str(keys)}, read=("/",)) as proxy:
         state.mkdir(exist_ok=True)
         (state / "key").write_text("content of the key")
-        commands = f"cat {tmp_path}/file", f"cat {home}/auth.json", f"cat {state}/key", f"echo x > {tmp_path}/new"
+        commands = (
+            f"cat {tmp_path}/file",
+            f"cat {keys}",
+            f"cat {home}/auth.json",
+            f"cat {state}/key",
+            f"echo x > {tmp_path}/new",
+        )
         seen = await outputs_of(proxy, upstream, DIRECT, *commands)
     assert "content of a file" in seen
     assert "sk-test" not in seen
     assert "content of the key" not in seen
+    assert "anna" not in seen.replace(str(keys), "")
     assert not (tmp_path / "new").exists()
 
 
