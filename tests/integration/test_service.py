@@ -11,7 +11,8 @@ import anyio
 import pytest
 
 from tests.harness.cloudflared import write_stand_in
-from tests.harness.program import PATIENCE, Outcome, free_port, program, run
+from tests.harness.program import PATIENCE, Outcome, free_port, http_client, program, run
+from tests.harness.proxy import MODEL
 from tests.harness.systemd import STARTED, write_stand_ins
 
 NAME = "codex-openai-proxy"
@@ -98,6 +99,22 @@ async def test_a_service_with_a_tunnel_runs_both_and_needs_the_new_key(tmp_path:
     await until_it_answers()
     await until(lambda shown: "Deployment Name" in shown.stdout, "logs")
     assert (tmp_path / "config" / NAME / "api-key").exists()
+
+
+async def test_a_friend_gets_a_key_uses_it_is_seen_and_loses_it(user: str) -> None:
+    assert (await run("service", "install")).status == 0
+    await until_it_answers()
+    added = await run("keys", "add", "anna")
+    assert added.status == 0, added.stderr
+    key = next(word for word in added.stdout.split() if word.startswith("sk-"))
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hi."}]}
+    async with http_client(base_url=f"http://{user}/v1", headers={"authorization": f"Bearer {key}"}) as anna:
+        assert (await anna.post("/chat/completions", json=body)).status_code == 200
+        shown = await run("usage", "--by", "key", "--json")
+        assert [(row["key"], row["requests"]) for row in json.loads(shown.stdout)["rows"]] == [("anna", 1)], shown
+        assert (await run("keys", "revoke", "anna")).status == 0
+        refused = await anna.post("/chat/completions", json=body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
 
 
 @pytest.mark.parametrize("verb", ["install", "uninstall", "start", "stop", "status"])
