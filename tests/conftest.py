@@ -18,7 +18,7 @@ from tests.harness.upstream import Upstream, scripted_upstream
 
 IN_TURN = (
     "tests/docs/test_commands.py",
-    *(f"tests/integration/test_{name}.py" for name in ("doctor", "page", "tunnel")),
+    *(f"tests/integration/test_{name}.py" for name in ("doctor", "page", "service", "tunnel")),
 )
 """Tests that start or look for cloudflared run one at a time, because its metrics ports are few and fixed."""
 
