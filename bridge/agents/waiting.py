@@ -7,7 +7,7 @@ may be bound to a task.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 
 import anyio
@@ -54,15 +54,15 @@ class WaitingWork:
 
     async def end_others(self, thread_id: str, turn_id: str) -> None:
         """End the turns that continue this one on its thread: the client has gone back to a point before them."""
-        for one in [one for one in self._waiting if one.work.continues == (thread_id, turn_id)]:
-            self._waiting.remove(one)
+        before = thread_id, turn_id
+        while one := self._take([one for one in self._waiting if one.work.continues == before]):
             await one.held.aclose()
 
     async def end_old(self) -> None:
         """End the turns whose time is over, that are too many, or whose codex has ended; until cancelled."""
         while True:
             self._changed = anyio.Event()
-            while (one := self._take_surplus()) is not None:
+            while one := self._take_surplus():
                 await one.held.aclose()
             pause = self._waiting[0].until - anyio.current_time() if self._waiting else float("inf")
             with anyio.move_on_after(pause):
@@ -72,7 +72,11 @@ class WaitingWork:
         lost = [one for one in self._waiting if not one.work.client.alive]
         old = [one for one in self._waiting if one.until <= anyio.current_time()]
         too_many = self._waiting[: max(len(self._waiting) - self._most, 0)]
-        one = next(iter((*lost, *old, *too_many)), None)
-        if one is not None:
-            self._waiting.remove(one)
-        return one
+        return self._take([*lost, *old, *too_many])
+
+    def _take(self, ending: Sequence[Waiting]) -> Waiting | None:
+        """Remove and return the first of the turns to end. While it is closed the others can be answered or end."""
+        if not ending:
+            return None
+        self._waiting.remove(ending[0])
+        return ending[0]

@@ -92,3 +92,19 @@ async def test_a_turn_ends_when_another_continues_what_it_continues():
 
     assert turn.ended.is_set()
     assert not other.ended.is_set()
+
+
+async def test_a_turn_that_is_answered_while_another_is_ended_goes_on():
+    """Both continue the same turn; closing the first one takes time."""
+    waiting, first, second = WaitingWork(8, 60), Turn("a", continues=("t", "1")), Turn("b", continues=("t", "1"))
+
+    def answer() -> None:
+        assert waiting.take("site", [second.question]) is not None
+
+    first.held.callback(answer)
+    for one in (first, second):
+        one.wait_in(waiting)
+    await waiting.end_others("t", "1")
+
+    assert first.ended.is_set()
+    assert not second.ended.is_set()
