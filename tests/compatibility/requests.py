@@ -105,11 +105,13 @@ async def _observe(observed: Observed, codex: Path, folder: Path, upstream: Upst
 
             await self._stream.read(take)
 
+    places = {str(folder): "FOLDER", str(codex.resolve().parent): "CODEX"}
+
     def note(name: str) -> None:
         sent = {"warm-up": upstream.warm_ups, "request": upstream.requests}
         for what, requests in sent.items():
             for number, request in enumerate(requests, 1):
-                observed.bodies[f"{name}, {what} {number}"] = _lasting(request.body, str(folder))
+                observed.bodies[f"{name}, {what} {number}"] = _lasting(request.body, places)
 
     launch = Launcher(str(codex), Tap)
     start = await launch.prepare()
@@ -149,14 +151,16 @@ async def _observe(observed: Observed, codex: Path, folder: Path, upstream: Upst
             note(f"loop, {transport}, {model}")
 
 
-def _lasting(value: Any, folder: str) -> Any:
+def _lasting(value: Any, places: Mapping[str, str]) -> Any:
     match value:
         case dict():
             fields = cast("dict[str, Any]", value)
-            return {key: _lasting(one, folder) for key, one in fields.items() if key not in CHANGES}
+            return {key: _lasting(one, places) for key, one in fields.items() if key not in CHANGES}
         case list():
-            return [_lasting(one, folder) for one in cast("list[Any]", value)]
+            return [_lasting(one, places) for one in cast("list[Any]", value)]
         case str():
-            return value.replace(folder, "FOLDER")
+            for path, name in places.items():
+                value = value.replace(path, name)
+            return value
         case _:
             return value

@@ -147,7 +147,7 @@ async def test_nothing_of_the_account_is_shown_until_the_key_is_given(page: Page
             await page.until(f"document.querySelector('{until}')")
         assert await page.evaluate("sessionStorage.getItem('api-key')") == KEY
         assert await page.evaluate("localStorage.length") == 0
-        assert await page.evaluate("document.querySelector('#value-key').dataset.value") == KEY
+        await page.until(f"document.querySelector('#value-key').dataset.value === '{KEY}'")
         assert KEY not in await page.text("main")
 
 

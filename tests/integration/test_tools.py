@@ -327,7 +327,7 @@ READABLE = ['{"x":1e400}', "[1]", '{"x":' * 100 + "1" + "}" * 100]
 
 def as_upstream(said: Reply) -> Reply:
     """Return the reply with the pause of the real upstream between the last item and the end of the response."""
-    return Reply((*said.actions[:-1], Pause(0.05), said.actions[-1]))
+    return Reply((*said.actions[:-1], Pause(0.5), said.actions[-1]))
 
 
 def call_and_output(request: Received) -> list[tuple[str, str]]:
