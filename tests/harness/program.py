@@ -36,6 +36,7 @@ def _has_ipv6() -> bool:
 
 
 needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
+"""Containers often have no IPv6, and nothing that a test could install would change that."""
 
 PATIENCE = 60.0
 """Time limit for a command, a start or an answer, in seconds."""

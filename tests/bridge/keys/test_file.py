@@ -38,7 +38,7 @@ def test_equal_names_in_two_files_have_different_keys_salts_and_hashes(tmp_path:
     assert len(texts) == len({key.salt for key in keys}) == len({key.hash for key in keys}) == 2
 
 
-@pytest.mark.skipif(os.name != "posix", reason="file modes")
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no file modes")  # so nothing to test there
 def test_only_the_owner_may_read_the_file_and_another_mode_is_refused(path: Path) -> None:
     add_key(path, "anna")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -30,6 +30,11 @@ from codex_rpc.process.process import (
 )
 
 # Each child prints `up` when it is ready, and writes a file when it ends. It ends soon even if a test fails to stop it.
+only_linux_shows_strangers = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux shows the processes that left their parent's group"
+)
+"""Elsewhere such a process goes on, as the test of a stranger that holds a pipe says."""
+
 ENDS_WITH_STDIN = """
 import sys
 print('up', flush=True)
@@ -355,7 +360,7 @@ async def test_a_child_is_stopped_though_another_process_holds_its_stdin_and_rea
             os.read(lifeline, 1)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the processes that left their parent's group")
+@only_linux_shows_strangers
 async def test_a_process_that_left_the_group_of_the_child_is_stopped_with_it(tmp_path: Path, lifeline: int):
     async with child_that(LEAVES_A_STRANGER, tmp_path) as child:
         await read_until(child, b"up\n")
@@ -363,7 +368,7 @@ async def test_a_process_that_left_the_group_of_the_child_is_stopped_with_it(tmp
     await is_released(lifeline)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the processes that left their parent's group")
+@only_linux_shows_strangers
 async def test_a_process_that_left_the_group_is_stopped_though_the_child_died_first(tmp_path: Path, lifeline: int):
     async with child_that(DIES_AND_LEAVES_A_STRANGER, tmp_path) as child:
         await read_until(child, b"up\n")
