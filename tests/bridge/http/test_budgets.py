@@ -14,6 +14,7 @@ from bridge.http.budgets import Budgets
 from bridge.keys.key import NamedKey
 from bridge.store.response import StoreError
 from bridge.telemetry.ledger import RequestLogEntry
+from codex_rpc.background import running
 from codex_rpc.wire.events import TokenUsage
 
 EVENING = datetime(2030, 1, 1, 22, tzinfo=UTC).timestamp()
@@ -78,12 +79,10 @@ async def test_servers_that_share_a_store_count_together_and_a_restart_forgets_n
     first, second = Budgets(shared, lambda: EVENING), Budgets(shared, lambda: EVENING)
     with anyio.fail_after(5):
         for one, tokens in ((first, 30), (second, 12)):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(one.run)
+            async with running(one.run):
                 one.count(used(tokens))
                 await shared.added.wait()
                 shared.added = anyio.Event()
-                tasks.cancel_scope.cancel()
     assert [await one.used("k1") for one in (first, second, Budgets(shared, lambda: EVENING))] == [42, 42, 42]
     assert shared.tokens == {("2030-01-01", "k1"): 42}
 
@@ -91,11 +90,9 @@ async def test_servers_that_share_a_store_count_together_and_a_restart_forgets_n
 async def test_a_server_that_stops_stores_what_it_counted_last() -> None:
     shared = Shared()
     budgets = Budgets(shared, lambda: EVENING)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(budgets.run)
+    async with running(budgets.run):
         await anyio.lowlevel.checkpoint()
         budgets.count(used(7))
-        tasks.cancel_scope.cancel()
     assert shared.tokens == {("2030-01-01", "k1"): 7}
 
 
@@ -107,15 +104,13 @@ async def test_a_store_that_fails_holds_a_key_to_what_this_server_counted_and_is
     shared.broken = True
     budgets = Budgets(shared, lambda: EVENING)
     with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(budgets.run)
+        async with running(budgets.run):
             budgets.count(used(30))
             while "not stored" not in caplog.text:
                 await anyio.lowlevel.checkpoint()
             assert await budgets.used("k1") == 30
             shared.broken = False
             await shared.added.wait()
-            tasks.cancel_scope.cancel()
     assert await budgets.used("k1") == 30
     assert shared.tokens == {("2030-01-01", "k1"): 30}
 
@@ -123,9 +118,7 @@ async def test_a_store_that_fails_holds_a_key_to_what_this_server_counted_and_is
 async def test_tokens_are_never_counted_twice_while_they_are_stored() -> None:
     shared = Shared()
     budgets = Budgets(shared, lambda: EVENING)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(budgets.run)
+    async with running(budgets.run):
         for total in range(10, 200, 10):
             budgets.count(used(10))
             assert await budgets.used("k1") == total
-        tasks.cancel_scope.cancel()

@@ -14,6 +14,7 @@ from bridge.keys.changes import add_key, revoke_key
 from bridge.keys.file import KeysError
 from bridge.keys.key import NamedKey
 from bridge.keys.live import Keys
+from codex_rpc.background import running
 
 
 @pytest.fixture
@@ -98,11 +99,9 @@ def test_the_file_is_watched_without_requests(path: Path, monkeypatch: pytest.Mo
 
     async def revoke_while_watched() -> None:
         with anyio.fail_after(5):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(keys.watch)
+            async with running(keys.watch):
                 revoke_key(path, "anna")
                 await found.revoked.wait()
-                tasks.cancel_scope.cancel()
 
     anyio.run(revoke_while_watched)
 
