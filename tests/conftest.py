@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> InTurn:
 def pytest_xdist_auto_num_workers() -> int:
     """Use one process more than there are processors, because many tests wait; a pytest-xdist hook."""
     return min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all tests an empty home of their own; a pytest hook.
+
+    The login shells that codex starts read the files of the home. Tests that end such a shell must not leave the user's
+    home in a bad state (pyenv keeps a lock, for which each further shell then waits a minute), nor depend on it.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="home-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    os.environ["HOME"] = folder.name
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
