@@ -21,12 +21,15 @@ from bridge.cli.status import status_parts
 from bridge.cli.terminal import show, sign
 from bridge.doctor.subject import Subject
 from bridge.service.definitions import Definition
-from bridge.service.interface import State
+from bridge.service.interface import Service, State
 from bridge.service.programs import ServiceError
 from bridge.service.system import search_path, this_program, this_service
 from bridge.settings.sources import CONFIG_FILE
 from bridge.tunnel.errors import TunnelError
 from bridge.tunnel.public_address import QUICK, check_hostname
+
+_PATIENCE = 30.0
+"""Seconds in which a started server has to answer; codex need not be up for that."""
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def install(
     api_key_file: Path | None,
     tunnel: str | None,
 ) -> None:
-    """Install the service and start it.
+    """Install the service, start it and wait until the server answers.
 
     Repeat it to change the options, or after an update of the program. The service starts again when it fails, and when
     you log in (on Linux: when the system starts). It keeps the values of --tunnel, --addr, --api-key-file and --config;
@@ -94,7 +97,8 @@ def install(
             _refuse_other_server(subject)
         notes = system.install(Definition((*program, "serve", *more), search_path(program[0])))
         show(sign("ok") + f" {system.file} is installed and started.", *notes)
-    click.echo(f"Its settings are in {CONFIG_FILE}. See how it is: codex-openai-proxy service status")
+        click.echo(f"Its settings are in {CONFIG_FILE}. See how it is: codex-openai-proxy service status")
+        _wait_for_the_server(system, subject)
 
 
 def _is_given(context: click.Context, name: str) -> bool:
@@ -109,6 +113,24 @@ def _refuse_other_server(subject: Subject) -> None:
     except NoServer:
         return
     raise ServiceError(f"another program, perhaps `serve` in a terminal, listens on {subject.shown}; stop it first")
+
+
+def _wait_for_the_server(system: Service, subject: Subject) -> None:
+    """Return when the started server answers, so that a command that follows reaches it."""
+    give_up = time.monotonic() + _PATIENCE
+    while time.monotonic() < give_up:
+        try:
+            ask(subject, "/healthz")
+        except NoServer:
+            time.sleep(0.1)
+        except click.ClickException:
+            return  # a refusal is an answer as well
+        else:
+            return
+    raise ServiceError(
+        f"the service is {system.state().detail}, but after {_PATIENCE:.0f} seconds no server answers at "
+        f"{subject.shown}. See why: codex-openai-proxy service logs"
+    )
 
 
 @service.command()
@@ -126,13 +148,18 @@ def uninstall() -> None:
 
 
 @service.command()
-def start() -> None:
-    """Start the service.
+@server_options
+def start(*, addr: str, certfile: str | None, api_key: str | None, api_key_file: Path | None) -> None:
+    """Start the service and wait until the server answers.
 
-    Exit status: 0 it runs, 1 failure.
+    Exit status: 0 it answers, 1 failure.
     """
+    del api_key, api_key_file
+    host, port = the_address(addr)
     with _refusals():
-        this_service().start()
+        system = this_service()
+        system.start()
+        _wait_for_the_server(system, Subject(host=host, port=port, certfile=certfile))
         show(sign("ok") + " The service is started.")
 
 

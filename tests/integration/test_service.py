@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import anyio
 import pytest
+from click.testing import CliRunner
 
+from bridge.cli import main
 from tests.harness.cloudflared import write_stand_in
 from tests.harness.program import PATIENCE, Outcome, free_port, http_client, program, run
 from tests.harness.proxy import MODEL
@@ -31,10 +34,6 @@ async def user(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> A
     yield address
     with anyio.CancelScope(shield=True):
         await run("service", "uninstall")
-
-
-async def until_it_answers() -> Outcome:
-    return await until(lambda shown: shown.status == 0, "status")
 
 
 async def until(holds: Callable[[Outcome], bool], verb: str) -> Outcome:
@@ -63,7 +62,9 @@ async def test_a_service_is_installed_seen_stopped_started_and_removed(user: str
     assert f"serve --addr {user}\n" in unit.read_text()
     assert calls(tmp_path) == ["daemon-reload", f"enable {NAME}", f"restart {NAME}", "loginctl enable-linger"]
 
-    shown = (await until_it_answers()).stdout
+    status = await run("service", "status")
+    assert status.status == 0, status.stdout
+    shown = status.stdout
     assert f"active (running), since {STARTED}, process " in shown
     assert f"\nFile      {unit}\nVersion   " in shown
     assert "\nCodex     up\n" in shown
@@ -82,7 +83,7 @@ async def test_a_service_is_installed_seen_stopped_started_and_removed(user: str
     assert "inactive (dead)" in stopped.stdout
     assert "The server does not answer" in stopped.stdout
     assert (await run("service", "start")).status == 0
-    await until_it_answers()
+    assert (await run("service", "status")).status == 0
 
     for _ in range(2):
         assert (await run("service", "uninstall")).status == 0
@@ -96,14 +97,12 @@ async def test_a_service_with_a_tunnel_runs_both_and_needs_the_new_key(tmp_path:
     assert "no tunnel is set up" in refused.stderr
     installed = await run("service", "install", "--tunnel", "quick")
     assert installed.status == 0, installed.stderr
-    await until_it_answers()
     await until(lambda shown: "Deployment Name" in shown.stdout, "logs")
     assert (tmp_path / "config" / NAME / "api-key").exists()
 
 
 async def test_a_friend_gets_a_key_uses_it_is_seen_and_loses_it(user: str) -> None:
     assert (await run("service", "install")).status == 0
-    await until_it_answers()
     added = await run("keys", "add", "anna")
     assert added.status == 0, added.stderr
     key = next(word for word in added.stdout.split() if word.startswith("sk-"))
@@ -130,6 +129,19 @@ async def test_without_lingering_the_service_is_installed_and_the_user_is_told()
     installed = await run("service", "install", STAND_IN_FAULT="no linger")
     assert installed.status == 0
     assert "It starts when you log in and stops when you log out, because `loginctl enable-linger`" in installed.stdout
+
+
+async def test_a_service_whose_server_does_not_answer_is_said_to_fail(
+    user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.cli.service._PATIENCE", 1.0)
+    host, _, port = user.rpartition(":")
+    with socket.socket() as other:
+        other.bind((host, int(port)))  # the server cannot listen on it
+        for verb in ("install", "start"):
+            failed = await anyio.to_thread.run_sync(CliRunner().invoke, main, ["service", verb])
+            assert failed.exit_code == 1
+            assert f"after 1 seconds no server answers at http://{user}. See why: " in failed.output
 
 
 async def test_a_service_is_not_installed_next_to_a_server_on_the_same_address(user: str) -> None:
