@@ -6,6 +6,7 @@ change this machine or need another system are stand-ins that log how they were 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -24,13 +25,16 @@ import yaml
 
 from bridge.cli import main
 from bridge.cli.serve import serve
+from bridge.codex.models import NAMED
+from codex_rpc.process.process import find_codex
 from tests.harness.agents import needs_sandbox
 from tests.harness.cloudflared import write_stand_in
 from tests.harness.program import free_port
+from tests.harness.script import Reply, http_error, reply
 from tests.harness.services import redis_server
 from tests.harness.system_programs import program_of
 from tests.harness.systemd import write_stand_ins as write_systemd_stand_ins
-from tests.harness.upstream import Upstream
+from tests.harness.upstream import Received, Upstream
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -111,8 +115,15 @@ def write_program(path: Path, text: str) -> None:
 
 @pytest.fixture
 async def machine(tmp_path: Path, upstream: Upstream, home: Path) -> AsyncGenerator[dict[str, str]]:
-    """The environment of a new user: the program, cloudflared, and stand-ins. Servers stop when the test ends."""
-    del upstream, home
+    """The environment of a new user: the program, cloudflared, and stand-ins. Servers stop when the test ends.
+
+    The user's codex knows none of the first version's four models, and the upstream refuses them.
+    """
+    codex = os.environ.get("CODEX_UNDER_TEST") or str(find_codex())
+    catalogue = (await anyio.run_process([codex, "debug", "models"], stdin=subprocess.DEVNULL)).stdout
+    assert {model["slug"] for model in json.loads(catalogue)["models"]}.isdisjoint(NAMED)
+    upstream.respond = _refuse_retired_models
+    del home
     bin_folder = tmp_path / "bin"
     write_stand_in(bin_folder)
     write_systemd_stand_ins(bin_folder)
@@ -137,6 +148,13 @@ async def machine(tmp_path: Path, upstream: Upstream, home: Path) -> AsyncGenera
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
         await anyio.to_thread.run_sync(psutil.wait_procs, mine, 20)
+
+
+def _refuse_retired_models(request: Received) -> Reply:
+    model = request.body["model"]
+    if model not in NAMED:
+        return reply("ok")
+    return http_error(400, {"detail": f"The '{model}' model is not supported when using Codex with a ChatGPT account."})
 
 
 def _home_of(process: psutil.Process) -> str | None:
