@@ -72,8 +72,8 @@ class Threads:
         answers = RememberedAnswers(longest, anyio.current_time)
         self._conversations: Conversations[LivingThread] = Conversations(answers, self.owners)
         self._waiting: WaitingThreads[LivingThread] = WaitingThreads(most, longest)
-        self._replaced: list[LivingThread] = []
-        """Threads to close, because a newer one has the same history."""
+        self._useless: list[LivingThread] = []
+        """Threads to close: another one has the same history, or their account is no longer logged in."""
         self._crowded = anyio.Event()
         self._client: Client | None = None
         """The codex on which new threads are started."""
@@ -131,19 +131,24 @@ class Threads:
         await self._spares.keep_ready()
 
     async def keep_tidy(self) -> None:
-        """Close threads that are too old or too many, and forget old answers, until cancelled."""
-        while True:
-            with anyio.move_on_after(LOOK_AROUND):
-                await self._crowded.wait()
-            self._crowded = anyio.Event()
-            while (thread := self._take_surplus()) is not None:
-                await _close(thread)
-            self._conversations.forget_old_answers()
+        """Close threads that are too old or too many, and forget old answers, until cancelled.
+
+        Threads are closed side by side, because Codex needs longer to end a turn than to begin one. Closed one after
+        the other, they would become more and more while many conversations begin.
+        """
+        async with anyio.create_task_group() as closing:
+            while True:
+                with anyio.move_on_after(LOOK_AROUND):
+                    await self._crowded.wait()
+                self._crowded = anyio.Event()
+                while (thread := self._take_surplus()) is not None:
+                    closing.start_soon(_close, thread)
+                self._conversations.forget_old_answers()
 
     def _take_surplus(self) -> LivingThread | None:
         """Remove and return the next thread to close."""
-        if self._replaced:
-            return self._replaced.pop()
+        if self._useless:
+            return self._useless.pop()
         surplus = self._waiting.take_surplus(anyio.current_time())
         if surplus is None:
             return None
@@ -269,9 +274,9 @@ class Threads:
             )
             if (replaced := self._waiting.put(cached, anyio.current_time())) is not None:
                 self._conversations.lose(replaced, "replaced")
-                self._replaced.append(replaced.handle)
+                self._useless.append(replaced.handle)
             self._conversations.put(cached)
-            if self._replaced or self._waiting.too_many:
+            if self._useless or self._waiting.too_many:
                 self._crowded.set()
             return True
         self._conversations.lost(end, _REASONS.get(turn.outcome, "thread-spoilt"))
@@ -290,10 +295,11 @@ class Threads:
             thread = cached.handle
             reason = "account-changed" if thread.client is session.client else "codex-restarted"
             self._conversations.lose(cached, reason)
-            thread.client.unsubscribe(thread.id)
-        for cached in others:
-            if cached.handle.client is session.client:
-                await _close(cached.handle)
+            if thread.client is session.client:
+                self._useless.append(thread)
+                self._crowded.set()
+            else:
+                thread.client.unsubscribe(thread.id)
 
 
 async def _close(thread: LivingThread) -> None:
