@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 $(shell test -e $(BIN)/python || rm -f $(BIN)/pip $(VENV)/*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run login test coverage programs check fuzz soak bench codex fixtures format settings lock clean
+.PHONY: help run login test coverage programs check fuzz soak bench codex fixtures packages format settings lock clean
 
 help: ## show this list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3]'
@@ -54,6 +54,9 @@ codex: $(VENV)/dev.stamp ## compare versions of codex with the oldest supported 
 
 fixtures: $(VENV)/dev.stamp ## record the cases in fixtures/ again, from the real codex and a scripted upstream
 	@$(BIN)/python -m tests.record_fixtures $(ARGS)
+
+packages: $(VENV)/dev.stamp ## build what a release publishes and use it: the container image's steps, sdist, wheel
+	@$(BIN)/python -m tests.packages
 
 format: $(VENV)/dev.stamp ## format the code and apply the safe lint fixes
 	@$(BIN)/ruff check --fix-only --quiet .

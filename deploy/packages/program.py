@@ -1,0 +1,5 @@
+"""The program as PyInstaller packs it for Windows."""
+
+from bridge.cli import main
+
+main()
