@@ -107,9 +107,20 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
         responses = NewResponses(opener, data, admission, background, being_made, settings=settings)
         stored = StoredResponses(data, background, being_made)
         sockets = Sockets(responses, admission, ledger, settings)
-        status = Status(supervisor, backend, threads, admission, ledger, keys=keys, budgets=budgets, history=history)
+        control = None if agents is None else agents.control
+        status = Status(
+            supervisor,
+            backend,
+            threads,
+            admission,
+            ledger,
+            keys=keys,
+            budgets=budgets,
+            history=history,
+            agents=control,
+        )
         conversations = Conversations(store, IDS_AND_CLOCK.unique, IDS_AND_CLOCK.now, settings)
-        page = Page(settings)
+        page = Page(settings, control)
         app = build_app(
             api, responses, stored, conversations, sockets, status=status, keys=keys, page=page, settings=settings
         )

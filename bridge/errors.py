@@ -229,9 +229,22 @@ def approval_expired() -> ApiError:
     """Return a 409: the request answers questions of an agent that does not wait for them (any more)."""
     message = (
         "The agent does not wait for this approval (any more): it was answered before, it waited for too long "
-        "(--thread-age), or the server was restarted. Nothing was done. Send a new message of the user to go on."
+        "(--thread-age), it was stopped, or the server was restarted. Nothing was done. Send a new message of the user "
+        "to go on."
     )
     return ApiError(409, "invalid_request_error", "approval_expired", message)
+
+
+def agent_stopped() -> ApiError:
+    """Return a 409: the turn of the agent was stopped on the status page."""
+    message = "The agent was stopped on the status page of the server. Send a new message of the user to go on."
+    return ApiError(409, "invalid_request_error", "agent_stopped", message)
+
+
+def agent_turn_not_found(turn_id: str) -> ApiError:
+    """Return a 404: no agent works on this turn, or it belongs to another key."""
+    message = f"No agent works on the turn {turn_id!r}; it may have ended."
+    return ApiError(404, "invalid_request_error", "turn_not_found", message)
 
 
 def workspace_busy(name: str, seconds: float) -> ApiError:

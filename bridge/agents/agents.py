@@ -17,6 +17,7 @@ from bridge.agents.approvals import OpenApprovals
 from bridge.agents.backend import AgentBackend, AgentLauncher
 from bridge.agents.cleanup import end_thread
 from bridge.agents.continuations import Continuations
+from bridge.agents.control import Control
 from bridge.agents.history import History, read_history
 from bridge.agents.place import Place
 from bridge.agents.profile import turn_params
@@ -52,6 +53,7 @@ class Agents:
         )
         self._continuations = Continuations()
         self._waiting = WaitingWork(settings.threads, settings.thread_age)
+        self.control = Control(self._waiting)
 
     async def run(self) -> None:
         """Run the codex of the agents whenever it is used, and end turns that wait too long, until cancelled."""
@@ -94,7 +96,8 @@ class Agents:
                 way=replies.way if agent.ask == "client" else None,
             )
             turn.thread_outcome = f"{outcome}; id={work.thread_id}"
-            yield turn
+            with self.control.shown(work, turn):
+                yield turn
             if turn.outcome == "suspended":
                 work.questions = turn.questions
                 self._waiting.put(work, held.pop_all())

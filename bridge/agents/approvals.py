@@ -4,7 +4,8 @@
 2. An acceptance holds for the one action that was asked about.
 3. What cannot be shown as a whole is not asked: access to the network, input to a running command, very long patches,
    folders that would stay writable, and forms of MCP servers.
-4. What is shown is what is asked about, whatever ids the model chose: a command is that of the question; a patch, of
+4. The client answers, and so may the status page: an action is accepted if one of them said yes and none said no.
+5. What is shown is what is asked about, whatever ids the model chose: a command is that of the question; a patch, of
    which the question has only the id, is asked about once, and only if it is a patch that runs.
 """
 
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
+
+from msgspec import Struct
 
 from bridge.agents.bounded_text import is_whole
 from bridge.agents.steps import CODEX, PATCH, SHELL, relative, without_shell
@@ -52,9 +55,13 @@ def shown(asked: ApprovalAsked, running: Mapping[str, StepBegun], folder: str) -
 
 def as_call(asked: Asked) -> ToolCall:
     """Return a question as a call of the function that the client has declared for it."""
+    return ToolCall(asked.approval_id, APPROVAL, json.dumps(described(asked), ensure_ascii=False))
+
+
+def described(asked: Asked) -> Mapping[str, Any]:
+    """Return what a question is about: the `action` in words, what it is done with, and the `reason`."""
     action = _ACTIONS.get(asked.name, f"call {asked.server}.{asked.name}")
-    arguments = json.dumps({"action": action, **asked.arguments}, ensure_ascii=False)
-    return ToolCall(asked.approval_id, APPROVAL, arguments)
+    return {"action": action, **asked.arguments}
 
 
 def is_yes(output: str) -> bool:
@@ -62,27 +69,54 @@ def is_yes(output: str) -> bool:
     return _YES.fullmatch(output) is not None
 
 
+class OpenApproval(Struct):
+    """A question that waits for the client."""
+
+    asked: ApprovalAsked
+    shown: Asked
+    """The question as the client reads it."""
+    approved: bool | None = None
+    """What the status page said; None if it said nothing."""
+
+
 class OpenApprovals:
     """The questions of one turn that wait for the client."""
 
     def __init__(self) -> None:
-        self._open: dict[str, ApprovalAsked] = {}
+        self._open: dict[str, OpenApproval] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, asked: ApprovalAsked) -> None:
+    def __iter__(self) -> Iterator[OpenApproval]:
+        return iter(self._open.values())
+
+    def add(self, asked: ApprovalAsked, shown: Asked) -> None:
         """Keep a question that was passed on to the client."""
-        self._open[asked.approval_id] = asked
+        self._open[asked.approval_id] = OpenApproval(asked, shown)
+
+    def decide(self, approval_id: str, *, approve: bool) -> bool:
+        """Keep what the status page says to a question, of which a no is final; return whether the question waits."""
+        if (one := self._open.get(approval_id)) is None:
+            return False
+        one.approved = approve and one.approved is not False
+        return True
 
     def knows_any(self, approval_ids: Set[str]) -> bool:
         """Return whether one of these questions waits for an answer."""
         return not self._open.keys().isdisjoint(approval_ids)
 
     def settle(self, answers: Mapping[str, bool]) -> list[tuple[Request, Params]]:
-        """Return codex's requests, each with its result; what is not accepted here is declined. None waits after it."""
-        asked, self._open = self._open, {}
-        return [answered(one, accepted=answers.get(approval_id) is True) for approval_id, one in asked.items()]
+        """Return codex's requests, each with its result; what no one has accepted is declined. None waits after it.
+
+        `answers` are those of the client.
+        """
+        waiting, self._open = self._open, {}
+        said = {approval_id: {answers.get(approval_id), one.approved} for approval_id, one in waiting.items()}
+        return [
+            answered(one.asked, accepted=True in said[approval_id] and False not in said[approval_id])
+            for approval_id, one in waiting.items()
+        ]
 
 
 def answered(asked: ApprovalAsked, *, accepted: bool) -> tuple[Request, Params]:

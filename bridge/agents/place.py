@@ -20,6 +20,13 @@ class Place(Struct, frozen=True):
     key: str | None = None
     """The id of the client's named key: no other key continues its conversations."""
 
+    def is_open_to(self, key: str | None) -> bool:
+        """Return whether the client with a named key may see and stop what was begun here; `key` is the id of that key.
+
+        Without one, it has the server's own key, which sees everything.
+        """
+        return key is None or key == self.key
+
     def keys(self, key: str) -> tuple[str, ...]:
         """Return the keys under which a turn with a history is found, the most exact one first."""
         if self.key is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.agents.bounded_text import bounded
@@ -37,6 +37,12 @@ SHELL = "shell"
 PATCH = "apply_patch"
 PLAN = "update_plan"
 
+LONGEST_WORDS = 200
+"""Characters of a step in words."""
+
+_MOST_NAMES = 3
+"""Files of a patch that are named."""
+_UNSEEN = "\ufffd"
 _REFUSED = "It was declined."
 _SHELL = re.compile(r"(/usr|/usr/local|/opt/homebrew)?/bin/(ba|da|z)?sh")
 """The shells of the system. The model can name another program as the shell, which is then shown."""
@@ -77,6 +83,32 @@ def done(item: AgentItem, folder: str) -> StepDone | None:
     output, error = _outcome(item, folder)
     code = item.exit_code if isinstance(item, CommandExecution) else None
     return StepDone(step.step_id, step.server, step.name, step.arguments, output, error, exit_code=code)
+
+
+def in_words(step: StepBegun) -> str:
+    """Return what a step does, in one short line: the beginning of a command, the files of a patch, or a tool.
+
+    Characters that would not be seen are replaced.
+    """
+    match step:
+        case StepBegun(server="codex", name="shell"):
+            first, *more = step.arguments["command"].strip().splitlines() or [""]
+            words = f"{first} …" if more else first
+        case StepBegun(server="codex", name="apply_patch"):
+            words = _patch_in_words(step.arguments["changes"])
+        case StepBegun(server="codex", name=name):
+            words = name.replace("_", " ")
+        case _:
+            words = f"{step.server}.{step.name}"
+    short = words if len(words) <= LONGEST_WORDS else f"{words[: LONGEST_WORDS - 1]}…"
+    return "".join(one if one.isprintable() else _UNSEEN for one in short)
+
+
+def _patch_in_words(changes: Sequence[Mapping[str, Any]]) -> str:
+    paths = [change["path"] for change in changes]
+    more = f" and {len(paths) - _MOST_NAMES} more" if len(paths) > _MOST_NAMES else ""
+    added, removed = (sum(change[name] for change in changes) for name in ("added", "removed"))
+    return f"patch {', '.join(paths[:_MOST_NAMES])}{more} (+{added} -{removed})"
 
 
 def plan_step(event: PlanUpdated, step_id: str) -> StepDone:

@@ -18,6 +18,7 @@ from bridge.agents.approvals import shown
 from bridge.agents.bounded_text import BoundedText
 from bridge.agents.steps import begun, done, plan_step
 from bridge.conversation.events import (
+    Asked,
     Failed,
     Finished,
     ItemDone,
@@ -75,8 +76,13 @@ class AgentTranslator:
         """The usage of the thread as it was last reported."""
         self._asked_about: set[str] = set()
         """The ids of the steps that questions were about."""
-        self.asked: set[str] = set()
-        """The ids of the questions that were passed on; others cannot be asked."""
+        self.asked: dict[str, Asked] = {}
+        """The questions that were passed on, by their ids; others cannot be asked."""
+
+    @property
+    def running(self) -> tuple[StepBegun, ...]:
+        """The steps that run now, in the order in which they began."""
+        return tuple(self._running.values())
 
     def feed(self, events: Iterable[Event]) -> list[TurnEvent]:
         """Return the translated events, up to the first `Finished` or `Failed`, after which nothing more may be fed."""
@@ -133,7 +139,7 @@ class AgentTranslator:
         if asked is None:
             return []
         self._asked_about.add(asked.step_id)
-        self.asked.add(asked.approval_id)
+        self.asked[asked.approval_id] = asked
         return [asked]
 
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:

@@ -10,9 +10,9 @@ from typing import Literal
 from bridge.agents.approvals import OpenApprovals, answered, as_call
 from bridge.agents.replies import Way
 from bridge.agents.translate import AgentTranslator
-from bridge.conversation.events import Asked, Failed, Finished, MessageBegun, TextDelta, TurnEvent
+from bridge.conversation.events import Asked, Failed, Finished, MessageBegun, StepBegun, TextDelta, TurnEvent
 from bridge.conversation.prompt import Prompt
-from bridge.errors import from_codex_error, not_repeated
+from bridge.errors import agent_stopped, from_codex_error, not_repeated
 from bridge.openai.chat.activity import without_marks
 from codex_rpc.client.client import Client
 from codex_rpc.client.inbox import Inbox
@@ -63,6 +63,7 @@ class AgentTurn:
         self.questions = OpenApprovals()
         """What the answer asks the client."""
         self._cancelled = False
+        self._stopped = False
         self._answers: list[list[str]] = []
         """The texts of the messages that are not commentary."""
         self._commentary: list[list[str]] = []
@@ -78,6 +79,11 @@ class AgentTurn:
     def quota(self) -> Quota:
         """The account's quota as codex last reported it."""
         return self._client.quota
+
+    @property
+    def steps(self) -> tuple[StepBegun, ...]:
+        """What the agent does now."""
+        return self._translator.running
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -117,13 +123,22 @@ class AgentTurn:
         self._cancelled = True
         await self._interrupt()
 
+    async def stop(self) -> None:
+        """Stop the agent; the turn then fails with the error `agent_stopped`, unless it has ended already.
+
+        Raises:
+            CodexError: codex did not stop it.
+        """
+        self._stopped = True
+        await self._interrupt()
+
     def _sort_questions(self, arrived: Iterable[Event]) -> None:
         """Keep the questions that were passed on, and decline the others."""
         for asked in arrived:
             if not isinstance(asked, ApprovalAsked):
                 continue
-            if asked.approval_id in self._translator.asked:
-                self.questions.add(asked)
+            if (shown := self._translator.asked.get(asked.approval_id)) is not None:
+                self.questions.add(asked, shown)
                 self._collected = self._now() + COLLECTING
             else:
                 logger.info("declined what the client of an agent cannot be asked: %s", asked.request.method)
@@ -169,6 +184,9 @@ class AgentTurn:
                 case _:
                     pass
         match events[-1]:
+            case Failed() if self._stopped:
+                events = [*events[:-1], Failed(not_repeated(agent_stopped()))]
+                self.outcome = "failed"
             case Failed() if self._cancelled:
                 events = [*events[:-1], Finished("cancelled")]
                 self.outcome = "failed"

@@ -7,11 +7,12 @@ may be bound to a task.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 
 import anyio
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bridge.agents.work import Work
 
@@ -22,6 +23,9 @@ class Waiting(Struct, frozen=True):
     work: Work
     held: AsyncExitStack
     until: float
+    """When its time is over, on the clock of the event loop."""
+    since: float = field(default_factory=time.time)
+    """When it began to wait, in epoch seconds."""
 
 
 class WaitingWork:
@@ -51,6 +55,15 @@ class WaitingWork:
                 self._waiting.remove(one)
                 return one
         return None
+
+    def open_to(self, key: str | None) -> list[Waiting]:
+        """Return the turns that the client with this named key may see, those that have waited longest first."""
+        return [one for one in self._waiting if one.work.place.is_open_to(key)]
+
+    async def end(self, waiting: Waiting) -> None:
+        """End one turn."""
+        self._waiting.remove(waiting)
+        await waiting.held.aclose()
 
     async def end_others(self, thread_id: str, turn_id: str) -> None:
         """End the turns that continue this one on its thread: the client has gone back to a point before them."""

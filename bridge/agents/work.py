@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+import time
+
+from msgspec import Struct, field
 
 from bridge.agents.approvals import OpenApprovals
 from bridge.agents.history import History
@@ -29,6 +31,8 @@ class Work(Struct):
     """What waits for the client's answer."""
     answers: tuple[str, ...] = ()
     """The forms of the agent's answer, once there is one."""
+    began: float = field(default_factory=time.time)
+    """In epoch seconds."""
 
     @property
     def thread_id(self) -> str:

@@ -25,7 +25,7 @@ COMMANDS = {
     "replay": "Serve the recorded conversations in DIR, without codex and without a login.",
     "serve": "Serve the OpenAI API until Ctrl-C or SIGTERM.",
     "service": "Let the system run the server: install, uninstall, start, stop, status, logs.",
-    "status": "Show the login, the quota, and the latest requests of the running server.",
+    "status": "Show the login, the quota, what agents do, and the latest requests of the running server.",
     "tunnel": "Give the server a public address, for Cursor.",
     "usage": "Show the tokens and requests of the last days, by day, model or key.",
 }

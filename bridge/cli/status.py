@@ -12,6 +12,7 @@ import click
 from rich.console import RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from bridge.cli.questions import ask
 from bridge.cli.server_options import server_options, the_address, the_key
@@ -33,7 +34,7 @@ Examples:
 @server_options
 @click.option("--json", "as_json", is_flag=True, help="Print the answer of GET /usage instead of text.")
 def status(*, addr: str, certfile: str | None, api_key: str | None, api_key_file: Path | None, as_json: bool) -> None:
-    """Show the login, the quota, and the latest requests of the running server.
+    """Show the login, the quota, what agents do, and the latest requests of the running server.
 
     Exit status: 0 success, 1 the server does not answer, 2 the command line is wrong.
     """
@@ -67,6 +68,8 @@ def status_parts(usage: Mapping[str, Any], epoch: float) -> Iterator[RenderableT
     for key in usage["keys"]:
         most = "" if key["tokens_per_day"] is None else f" of {key['tokens_per_day']:,}"
         facts.add_row("Key", f"{key['name']}: {key['tokens_today']:,}{most} tokens today")
+    for turn in usage["agents"]:
+        facts.add_row("Agent", Text(_agent(turn, epoch)))
     yield facts
     if requests := [*usage["running"], *usage["recent"]][:LATEST]:
         yield ""
@@ -84,6 +87,14 @@ def _quota(name: str, window: Mapping[str, Any], epoch: float) -> RenderableType
         f"{used:3.0f}% of the {name}{span} limit{left}",
     )
     return line
+
+
+def _agent(turn: Mapping[str, Any], epoch: float) -> str:
+    """Return what an agent does; a question is shown and answered on the status page."""
+    asks = [f"asks to {question['action']}" for question in turn["questions"]]
+    does = ", ".join([*turn["doing"], *asks]) or "thinks or writes"
+    key = f", key {turn['key']}" if turn["key"] else ""
+    return f"{turn['agent']} in {turn['folder']}: {does}, since {_span(epoch - turn['since'])}{key}"
 
 
 def _requests(rows: Sequence[Mapping[str, Any]]) -> Table:

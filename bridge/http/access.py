@@ -14,8 +14,8 @@ from typing import Any
 
 from bridge.errors import ApiError, foreign_page, invalid_api_key
 
-PRIVATE = frozenset({"/doctor", "/metrics", "/usage"})
-"""Paths that show the account to the user of this machine; pages of other origins may not read them."""
+PRIVATE = frozenset({"/doctor", "/metrics", "/usage", "/agents/stop", "/agents/answer"})
+"""Paths that show the account to the user of this machine, or act for them; pages of other origins may not use them."""
 
 OF_THE_OWNER = frozenset({"/doctor", "/doctor/stream", "/metrics"})
 """Paths that named keys may not request. `/usage` shows them their own numbers."""
@@ -50,13 +50,15 @@ def check_origin(headers: Mapping[str, str], *, keyed: bool) -> ApiError | None:
     A browser sends the origin of the requesting page in `Origin`, and the host name it used for this server in `Host`.
     Without a key, host names other than this machine's are refused: any site can resolve its own name to this machine
     (DNS rebinding). Requests for images and links have no `Origin`, but under each name of this machine they have
-    `Sec-Fetch-Site`.
+    `Sec-Fetch-Site`, which no page can set. With a key, its `same-origin` is enough, because a proxy may have changed
+    `Host`.
     """
-    host = headers.get("host", "")
+    host, site = headers.get("host", ""), headers.get("sec-fetch-site")
     origin = headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != host:
-        return foreign_page(f"Pages from {origin} may not read this.")
-    if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+    is_vouched_for = keyed and site == "same-origin"
+    if origin is not None and not is_vouched_for and origin.partition("://")[2] != host:
+        return foreign_page(f"Pages from {origin} may not use this.")
+    if site not in {None, "none", "same-origin"}:
         return foreign_page("Other web pages may not request this. To see it, enter its address in the browser.")
     if not keyed and not _names_this_machine(host):
         return foreign_page(

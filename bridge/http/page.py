@@ -1,8 +1,9 @@
-"""The status page at `/`: static files without account data, and the routes of its checks."""
+"""The status page at `/`: static files without account data, and the routes of its checks and its buttons."""
 
 from __future__ import annotations
 
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import anyio
 from starlette.requests import Request
@@ -10,13 +11,27 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from bridge.config import Settings
-from bridge.errors import route_not_found
+from bridge.errors import (
+    agent_turn_not_found,
+    approval_expired,
+    from_codex_error,
+    invalid_request,
+    route_not_found,
+)
+from bridge.http.body import read_json
 from bridge.http.self_test import SelfTest
+from bridge.keys.live import id_of
+from codex_rpc.errors import CodexError
+
+if TYPE_CHECKING:
+    from bridge.agents.control import Control
 
 MEDIA = {
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
+    "agents.js": "text/javascript; charset=utf-8",
+    "words.js": "text/javascript; charset=utf-8",
     "chart.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
@@ -33,10 +48,11 @@ HEADERS = {
 
 
 class Page:
-    """The handlers of the page and its checks."""
+    """The handlers of the page, its checks and its buttons; `agents` is None on a server without agents."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, agents: Control | None = None) -> None:
         self._settings = settings
+        self._agents = agents
         self._files = files("bridge.http") / "web"
         self._checking = anyio.Lock()
 
@@ -65,3 +81,31 @@ class Page:
     async def stream(self, request: Request) -> ASGIApp:
         """GET /doctor/stream."""
         return SelfTest.from_query(request.query_params, self._settings.keep_alive)
+
+    async def stop_agent(self, request: Request) -> Response:
+        """POST /agents/stop: stop the turn `turn`; then nothing of it runs, or its answer is about to end."""
+        match await read_json(request, self._settings):
+            case {"turn": str(turn)}:
+                pass
+            case _:
+                raise invalid_request("The body must be an object with `turn`, the id of a turn.", "turn")
+        if self._agents is None:
+            raise agent_turn_not_found(turn)
+        try:
+            await self._agents.stop(turn, id_of(request.scope))
+        except CodexError as error:
+            raise from_codex_error(error) from error
+        return JSONResponse({"turn": turn}, headers={"cache-control": "no-store"})
+
+    async def answer_agent(self, request: Request) -> Response:
+        """POST /agents/answer: say `approve`, true or false, to the question `approval`."""
+        match await read_json(request, self._settings):
+            case {"approval": str(approval), "approve": bool(approve)}:
+                pass
+            case _:
+                message = "The body must be an object with `approval`, the id of a question, and a boolean `approve`."
+                raise invalid_request(message, "approve")
+        if self._agents is None:
+            raise approval_expired()
+        self._agents.decide(approval, id_of(request.scope), approve=approve)
+        return JSONResponse({"approval": approval, "approve": approve}, headers={"cache-control": "no-store"})

@@ -214,6 +214,8 @@ def build_app(
         Route("/page/{name}", page.file, methods=["GET"]),
         Route("/doctor", page.doctor, methods=["GET"]),
         Route("/doctor/stream", page.stream, methods=["GET"]),
+        Route("/agents/stop", page.stop_agent, methods=["POST"]),
+        Route("/agents/answer", page.answer_agent, methods=["POST"]),
         Route("/healthz", status.health, methods=["GET"]),
         Route("/readyz", status.ready, methods=["GET"]),
         Route("/usage", status.usage, methods=["GET"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import anyio
 from starlette.datastructures import QueryParams
@@ -29,6 +29,9 @@ from bridge.telemetry.usage_report import usage_report
 from codex_rpc.errors import CodexError, CodexUnavailableError
 from codex_rpc.supervisor import Down, Starting, Supervisor, Up
 
+if TYPE_CHECKING:
+    from bridge.agents.control import Control
+
 MOST_DAYS = 3660
 """How many days one request may ask for."""
 PATIENCE = 2.0
@@ -49,6 +52,7 @@ class Status:
         keys: Keys,
         budgets: Budgets,
         history: History,
+        agents: Control | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._backend = backend
@@ -57,6 +61,7 @@ class Status:
         self._keys = keys
         self._budgets = budgets
         self._history = history
+        self._agents = agents
         self.ledger = ledger
 
     async def health(self, request: Request) -> Response:
@@ -80,7 +85,11 @@ class Status:
         """
         if (key := key_of(request.scope)) is not None:
             return JSONResponse(
-                {"key": await self._key(key.key), **requests_report(self.ledger, anyio.current_time(), key.id)},
+                {
+                    "key": await self._key(key.key),
+                    **requests_report(self.ledger, anyio.current_time(), key.id),
+                    "agents": self._turns_of_agents(key.id),
+                },
                 headers={"cache-control": "no-store"},
             )
         asked = request.query_params
@@ -101,6 +110,7 @@ class Status:
                 "answers": self._admission.states(),
                 "keys": [await self._key(key.key) for key in [*self._keys.named.values()]],
                 **ledger_report(self.ledger, anyio.current_time()),
+                "agents": self._turns_of_agents(None),
                 **history,
             },
             headers={"cache-control": "no-store"},
@@ -156,6 +166,12 @@ class Status:
 
     async def _key(self, key: NamedKey) -> Mapping[str, Any]:
         return key_report(key, await self._budgets.used(key.id))
+
+    def _turns_of_agents(self, key: str | None) -> list[dict[str, Any]]:
+        """Return the turns that a key may see, with the names of keys instead of their ids."""
+        names = {one.id: one.name for one in self._keys.named.values()}
+        turns = [] if self._agents is None else self._agents.report(key)
+        return [{**turn, "key": names.get(turn["key"])} for turn in turns]
 
     def _codex(self) -> dict[str, Any]:
         starts = {"starts": self._supervisor.starts}

@@ -21,9 +21,9 @@ from tests.harness.agents import (
     Script,
     agent_proxy,
     needs_sandbox,
-    runs,
     tool_outputs,
 )
+from tests.harness.approvals import CODEX, OUTSIDE, answers, asked, expired, respond, text_of, writes
 from tests.harness.mcp_server import config
 from tests.harness.proxy import Proxy, user
 from tests.harness.script import Call, Hold, Received, Reply, reply
@@ -32,50 +32,10 @@ from tests.harness.websocket import websocket
 
 pytestmark = needs_sandbox
 
-CODEX: dict[str, Any] = {
-    "type": "mcp",
-    "server_label": "codex",
-    "server_url": "http://localhost",
-    "require_approval": "always",
-}
-OUTSIDE = {"sandbox_permissions": "require_escalated", "justification": "May I?"}
-"""The arguments by which the model asks to run a command outside of its sandbox."""
 FUNCTION: dict[str, Any] = {
     "type": "function",
     "function": {"name": "codex_approval", "parameters": {"type": "object"}},
 }
-
-
-def writes(model: str, path: Path, *, before: tuple[Said, ...] = ()) -> Reply:
-    """Return the reply of a model that wants to write a file outside of its sandbox."""
-    return runs(model, f"echo written > {path}", before=before, **OUTSIDE)
-
-
-async def respond(proxy: Proxy, given: Any, **fields: Any) -> Any:
-    """Send a request to /responses in which the client says that it answers requests for approval."""
-    body = {"model": "codex-agent", "input": given, "tools": [CODEX], **fields}
-    return await proxy.client.post("/responses", json=body)
-
-
-def asked(response: Any) -> list[dict[str, Any]]:
-    return [item for item in response.json()["output"] if item["type"] == "mcp_approval_request"]
-
-
-def answers(response: Any, *approve: bool) -> list[dict[str, Any]]:
-    """Return the answers to the questions of a response."""
-    return [
-        {"type": "mcp_approval_response", "approval_request_id": item["id"], "approve": one}
-        for item, one in zip(asked(response), approve, strict=True)
-    ]
-
-
-def text_of(response: Any) -> str:
-    messages = [item for item in response.json()["output"] if item["type"] == "message"]
-    return "".join(part["text"] for item in messages for part in item["content"])
-
-
-def expired(response: Any) -> bool:
-    return (response.status_code, response.json()["error"]["code"]) == (409, "approval_expired")
 
 
 @BOTH_MODES

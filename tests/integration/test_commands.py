@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -109,7 +111,7 @@ async def test_without_the_key_they_say_how_to_give_it(home: Path) -> None:
         assert (await run("status", *where, CODEX_OPENAI_PROXY_API_KEY="right")).status == 0
 
 
-def status_text(width: int, key: str | None = None) -> str:
+def status_text(width: int, key: str | None = None, agents: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return what `status` shows on a terminal of this width without colours."""
     window = {"used_percent": 50, "window_minutes": 300, "resets_at": 1000 + 3660}
     week = {"used_percent": 95, "window_minutes": 10080, "resets_at": 1000 + 90000}
@@ -125,6 +127,7 @@ def status_text(width: int, key: str | None = None) -> str:
         "keys": [{"name": key, "tokens_today": 1300, "tokens_per_day": 5000}] if key else [],
         "running": [entry],
         "recent": [],
+        "agents": agents,
     }
     console = Console(file=StringIO(), width=width, color_system=None)
     with console.capture() as shown:
@@ -146,6 +149,14 @@ def test_a_named_key_has_a_line_with_its_tokens_and_is_named_at_its_requests() -
     assert requests.split()[0] == "key"
     assert "anna" in requests
     assert "key" not in status_text(100).partition("\n\n")[2]
+
+
+def test_what_agents_do_and_ask_has_a_line_for_each() -> None:
+    turn = {"agent": "site", "folder": "/w/site", "key": None, "since": 940, "doing": ["make [red]"], "questions": []}
+    waits = {**turn, "key": "anna", "doing": [], "questions": [{"action": "run a command"}]}
+    lines = [line.rstrip() for line in status_text(100, agents=(turn, waits)).splitlines()]
+    assert "Agent     site in /w/site: make [red], since 0 h 01 min" in lines
+    assert "Agent     site in /w/site: asks to run a command, since 0 h 01 min, key anna" in lines
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from bridge.http.page import MEDIA
 from bridge.keys.changes import add_key
 from tests.harness.account_server import account_server
+from tests.harness.agents import DIRECT, needs_sandbox, runs, sleepers, until
+from tests.harness.approvals import CODEX, text_of, writes
 from tests.harness.browser import Page, browser_page
 from tests.harness.codex_home import write_home
 from tests.harness.program import Program, http_client, program
@@ -151,13 +155,13 @@ async def test_nothing_of_the_account_is_shown_until_the_key_is_given(page: Page
         assert KEY not in await page.text("main")
 
 
-async def test_the_page_tells_keys_apart_and_a_named_key_does_not_open_it(
+async def test_the_page_tells_keys_apart_and_shows_the_account_to_no_named_key(
     page: Page, home: Path, upstream: Upstream, tmp_path: Path
 ) -> None:
     del home
     file = tmp_path / "keys.toml"
     anna = add_key(file, "anna", tokens_per_day=2000)
-    add_key(file, "ben")
+    ben = add_key(file, "ben", agents=("all",))
     async with (
         program(CODEX_OPENAI_PROXY_API_KEY=KEY, CODEX_OPENAI_PROXY_KEYS_FILE=str(file)) as server,
         http_client(headers={"authorization": f"Bearer {anna}"}) as client,
@@ -179,6 +183,79 @@ async def test_the_page_tells_keys_apart_and_a_named_key_does_not_open_it(
         assert "anna: 1.6K of 2K tokens today" in keys
         assert "ben: 0 tokens today" in keys
         assert "anna" in await page.text("#entries")
+        # A key that has agents opens the page, to see what they do, and sees what is its own.
+        await page.evaluate(f"sessionStorage.setItem('api-key', '{ben}')")
+        await page.open(server.url)
+        await page.until("document.querySelector('#shown:not([hidden])') && document.querySelector('#model option')")
+        assert await page.text("#account") == "the key of ben"
+        assert await page.evaluate("document.querySelector('#entries').children.length") == 0
+        visible = "[...document.querySelectorAll('main h2')].filter((it) => it.checkVisibility())"
+        assert await page.evaluate(f"{visible}.map((it) => it.textContent)") == ["Requests", "Try it"]
+        assert not await page.evaluate("document.querySelector('.numbers').checkVisibility()")
+
+
+async def press(page: Page, words: str) -> None:
+    """Press the first button of an agent with these words, once the buttons can be pressed."""
+    found = f"[...document.querySelectorAll('#agents button')].find((it) => it.textContent === '{words}')"
+    await page.until(f"({found})?.matches(':enabled')")
+    await page.evaluate(f"{found}.click()")
+
+
+@needs_sandbox
+async def test_the_page_shows_what_agents_do_and_stops_and_answers_them(
+    page: Page, home: Path, upstream: Upstream, tmp_path: Path
+) -> None:
+    del home
+    folder, out, marker = tmp_path / "site", tmp_path / "outside", f"sleep 306.{os.getpid()}"
+    settings = tmp_path / "config/codex-openai-proxy/config.toml"
+    for one in (folder, settings.parent):
+        one.mkdir(parents=True)
+    settings.write_text(f"[agents.site]\nfolder = '{folder}'\nwrite = true\nask = 'client'\nmodel = '{DIRECT}'\n")
+    runs_on = f"echo '<img src=x onerror=alert(1)>' > begun; {marker}"
+    asks = writes(DIRECT, tmp_path / "outside #\u202e")
+    gone = "document.querySelector('#agents-card').hidden"
+    upstream.will_reply(runs(DIRECT, runs_on, yield_time_ms=30000), asks, reply("Done."))
+    async with (
+        program(CODEX_OPENAI_PROXY_API_KEY=KEY) as server,
+        http_client(headers={"authorization": f"Bearer {KEY}"}) as client,
+    ):
+
+        async def respond(given: Any, **fields: Any) -> Any:
+            body = {"model": "codex-agent", "input": given, "tools": [CODEX], **fields}
+            return await client.post(f"{server.base_url}/responses", json=body)
+
+        await page.open(server.url)
+        await page.until("document.querySelector('#ask-key:not([hidden])')")
+        assert await page.evaluate(gone)
+        await page.evaluate(f"document.querySelector('#key').value = '{KEY}'")
+        await page.evaluate("document.querySelector('#ask-key').requestSubmit()")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(respond, "1")
+            await page.until("document.querySelector('#agents .doing code')")
+            assert await page.text("#agents .doing") == runs_on
+            assert not await page.evaluate("Boolean(document.querySelector('#agents img'))")
+            assert str(folder) in await page.text("#agents")
+            await press(page, "Stop")
+        await page.until(gone)
+        await until(lambda: not sleepers(marker))
+        first = await respond("2")
+        await page.until("document.querySelector('#agents .question')")
+        assert await page.text("#agents pre") == f"echo written > {out} #⟨U+202E⟩"
+        assert "May I?" in await page.text("#agents .question")
+        await press(page, "Approve")
+        await page.until("document.querySelector('#agents .approved')")
+        assert not out.exists()
+        second = await respond([], previous_response_id=first.json()["id"])
+        assert text_of(second) == "Done."
+        assert out.exists()
+        await page.until(gone)
+        out.unlink()
+        upstream.will_reply(asks, reply("Done."))
+        third = await respond("3", previous_response_id=second.json()["id"])
+        await press(page, "Decline")
+        await page.until("document.querySelector('#agents .declined')")
+        assert text_of(await respond([], previous_response_id=third.json()["id"])) == "Done."
+        assert not out.exists()
 
 
 FOREIGN = "foreign.example"

@@ -1,10 +1,10 @@
 // The status page: shows /usage every two seconds, /doctor on request, and streams a chat in the try-it box.
 
+import { showAgents } from "/page/agents.js";
 import { draw, drawDays } from "/page/chart.js";
+import { ago, byId, duration, make, number, percent, span, windowName } from "/page/words.js";
 
 const EVERY = 2000, SPAN = 600, STEP = 10, DAYS = 30, DAYS_EVERY = 20000;
-const byId = (id) => document.getElementById(id);
-const number = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 let key = sessionStorage.getItem("api-key") ?? "";
 let started = false, days = [], daysRead = -Infinity;
 
@@ -17,27 +17,6 @@ async function ask(path, options = {}) {
   if (response.status === 401 && (await response.clone().json()).error?.code === "invalid_api_key") throw new Refused();
   return response;
 }
-
-function make(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  Object.assign(element, attributes);
-  element.append(...children);
-  return element;
-}
-
-const span = (seconds) => {
-  const minutes = Math.max(0, Math.round(seconds / 60)), hours = Math.floor(minutes / 60);
-  if (hours >= 24) return `${Math.floor(hours / 24)} d ${hours % 24} h`;
-  return hours ? `${hours} h ${minutes % 60} min` : `${minutes} min`;
-};
-const duration = (seconds) => (seconds == null ? "–" : seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`);
-const percent = (share) => (share == null ? "–" : `${Math.round(share * 100)} %`);
-const ago = (seconds) => (seconds < 60 ? `${Math.max(0, Math.round(seconds))} s ago` : `${span(seconds)} ago`);
-const windowName = (minutes) => {
-  if (!minutes) return "Window";
-  if (minutes % 1440 === 0) return minutes === 10080 ? "Week" : `${minutes / 1440} days`;
-  return minutes % 60 === 0 ? `${minutes / 60} hours` : `${minutes} minutes`;
-};
 
 // ── /usage ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -110,7 +89,7 @@ function row(entry, now, keyed) {
 
 function showEntries(usage, now) {
   const entries = [...usage.running.filter((it) => it.model).map((it) => ({ ...it, running: true })), ...usage.recent].slice(0, 12);
-  const keyed = usage.keys.length > 0 || entries.some((entry) => entry.key);
+  const keyed = usage.keys?.length > 0 || entries.some((entry) => entry.key);
   byId("key-head").hidden = !keyed;
   byId("entries").replaceChildren(...entries.map((entry) => row(entry, now, keyed)));
   byId("no-entries").hidden = entries.length > 0;
@@ -129,6 +108,20 @@ function showCharts(usage, now) {
   draw(byId("chart-latency"), firsts.map((entry) => [entry.began, entry.first_token_seconds]), now, SPAN, "dots");
 }
 
+function showAccount(usage, now) {
+  showState(usage);
+  showNumbers(usage);
+  showQuota(usage.quota);
+  showKeys(usage.keys);
+  showCharts(usage, now);
+}
+
+function showNamed(named) {
+  byId("state").textContent = "ready";
+  byId("state").className = "pill good";
+  byId("account").textContent = `the key of ${named.name}`;
+}
+
 async function readDays() {
   const response = await ask(`/usage?days=${DAYS}`);
   const { history } = response.ok ? await response.json() : {};
@@ -145,6 +138,12 @@ async function readDays() {
   }
   const sum = (name) => number.format(history.rows.reduce((total, row) => total + row[name], 0));
   byId("days-sum").textContent = `${sum("requests")} requests, ${sum("input_tokens")} in, ${sum("output_tokens")} out`;
+}
+
+async function press(path, body) {
+  const response = await ask(path, { method: "POST", body: JSON.stringify(body) });
+  if (!response.ok) throw new Error((await response.json()).error.message);
+  await refresh();
 }
 
 // ── loaded once or on request ──────────────────────────────────────────────────────────────────────────────────────
@@ -243,17 +242,17 @@ async function refresh() {
     const response = await ask("/usage");
     if (response.status === 403) throw new Foreign((await response.json()).error.message);
     const usage = await response.json();
-    if (usage.key) throw new Refused(`That is the key of ${usage.key.name}, which does not show the account.`);
+    const named = usage.key;
+    if (named && !named.agents.length) throw new Refused(`That is the key of ${named.name}, which does not show the account.`);
+    document.body.classList.toggle("named", Boolean(named));
     const now = Date.now() / 1000;
     byId("ask-key").hidden = true;
     byId("shown").hidden = false;
-    showState(usage);
-    showNumbers(usage);
-    showQuota(usage.quota);
-    showKeys(usage.keys);
     showEntries(usage, now);
-    showCharts(usage, now);
-    if (Date.now() - daysRead > DAYS_EVERY) {
+    showAgents(usage.agents, now, press);
+    if (named) showNamed(named);
+    else showAccount(usage, now);
+    if (!named && Date.now() - daysRead > DAYS_EVERY) {
       daysRead = Date.now();
       await readDays();
     }
@@ -261,7 +260,7 @@ async function refresh() {
     if (!started) {
       started = true;
       showValues(null);
-      await Promise.all([showModels(), showChecks()]);
+      await Promise.all([showModels(), ...(named ? [] : [showChecks()])]);
     }
   } catch (error) {
     byId("state").className = "pill bad";

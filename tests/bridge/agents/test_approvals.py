@@ -60,7 +60,7 @@ def shown(asked: ApprovalAsked, *before: Event) -> Asked | None:
     translator = AgentTranslator(FOLDER)
     translator.feed(before)
     events = translator.feed([asked])
-    assert translator.asked == {one.approval_id for one in events if isinstance(one, Asked)}
+    assert translator.asked == {one.approval_id: one for one in events if isinstance(one, Asked)}
     return events[0] if events and isinstance(events[0], Asked) else None
 
 
@@ -157,7 +157,7 @@ def test_what_a_question_does_not_show_itself_is_asked_about_once(
     translator.feed([started(item)])
 
     assert [len(translator.feed([asking(method, params, number)])) for number in range(2)] == [1, 0]
-    assert translator.asked == {f"{TURN}-0"}
+    assert translator.asked.keys() == {f"{TURN}-0"}
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,40 @@ def test_each_question_is_answered_by_the_word_that_codex_expects():
     assert result(ELICIT, CALL, accepted=False) == {"action": "decline", "content": None, "_meta": None}
 
 
-def test_of_several_questions_only_those_with_a_yes_are_accepted():
+def open_questions(count: int) -> OpenApprovals:
     questions = OpenApprovals()
-    for number in range(3):
-        questions.add(asking(RUN, COMMAND, number))
+    for number in range(count):
+        asked = asking(RUN, COMMAND, number)
+        questions.add(asked, Asked(asked.approval_id, "call_1", "codex", "shell", {}))
+    return questions
+
+
+@pytest.mark.parametrize(
+    ("page", "client", "decision"),
+    [
+        ([True], None, "accept"),
+        ([True], True, "accept"),
+        ([False], None, "decline"),
+        ([True], False, "decline"),
+        ([False], True, "decline"),
+        ([True, False], None, "decline"),
+        ([False, True], None, "decline"),
+        ([False, True], True, "decline"),
+        ([], None, "decline"),
+    ],
+)
+def test_what_the_page_or_the_client_declines_is_never_done(page: list[bool], client: bool | None, decision: str):
+    questions = open_questions(1)
+    for approve in page:
+        assert questions.decide(f"{TURN}-0", approve=approve)
+    [(_, result)] = questions.settle({} if client is None else {f"{TURN}-0": client})
+
+    assert result == {"decision": decision}
+    assert not questions.decide(f"{TURN}-0", approve=True)
+
+
+def test_of_several_questions_only_those_with_a_yes_are_accepted():
+    questions = open_questions(3)
 
     assert questions.knows_any({f"{TURN}-0", "another"})
     assert not questions.knows_any({"another"})

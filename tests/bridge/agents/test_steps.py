@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bridge.agents.bounded_text import LONGEST, BoundedText, bounded
-from bridge.agents.steps import begun, done
+from bridge.agents.steps import begun, done, in_words
 from bridge.conversation.events import StepBegun, StepDone
 from codex_rpc.wire.agent_items import AgentItem, read_item
 from tests.bridge.agents.wire import FOLDER, PATCH, command, mcp_call
@@ -202,3 +202,21 @@ def test_a_long_diff_is_bounded():
     step = done_as({"type": "fileChange", "id": "c", "changes": [added], "status": "completed"})
 
     assert "bytes left out" in step.arguments["changes"][0]["diff"]
+
+
+def in_short(server: str, name: str, **arguments: Any) -> str:
+    return in_words(StepBegun("a", server, name, arguments))
+
+
+def test_what_runs_is_one_short_line():
+    changes = [{"path": f"{name}.py", "added": 2, "removed": 1} for name in "abcde"]
+
+    assert in_short("codex", "shell", command="make test") == "make test"
+    assert in_short("codex", "shell", command="\ncat <<E\nx\nE\n") == "cat <<E …"
+    assert in_short("codex", "shell", command="") == ""
+    assert in_short("codex", "shell", command="a\x1b[2J\u202eb") == "a\ufffd[2J\ufffdb"
+    assert in_short("codex", "shell", command="x" * 999) == "x" * 199 + "…"
+    assert in_short("codex", "apply_patch", changes=changes[:2]) == "patch a.py, b.py (+4 -2)"
+    assert in_short("codex", "apply_patch", changes=changes) == "patch a.py, b.py, c.py and 2 more (+10 -5)"
+    assert in_short("codex", "view_image", path="a.png") == "view image"
+    assert in_short("files", "create", path="a") == "files.create"

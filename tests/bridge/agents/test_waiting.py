@@ -10,6 +10,7 @@ import pytest
 from bridge.agents.approvals import OpenApprovals
 from bridge.agents.place import Place
 from bridge.agents.waiting import WaitingWork
+from bridge.conversation.events import Asked
 from codex_rpc.background import running
 from codex_rpc.wire.approvals import ApprovalAsked, PatchQuestion
 from codex_rpc.wire.messages import Request
@@ -22,7 +23,8 @@ class Turn:
 
     def __init__(self, name: str, *, continues: tuple[str, str] | None = None, key: str | None = None) -> None:
         questions = OpenApprovals()
-        questions.add(ApprovalAsked(PatchQuestion("thread", name, "item"), Request(0, "method", {})))
+        asked = ApprovalAsked(PatchQuestion("thread", name, "item"), Request(0, "method", {}))
+        questions.add(asked, Asked(asked.approval_id, "item", "codex", "apply_patch", {}))
         self.question = f"{name}-0"
         self.client = SimpleNamespace(alive=True)
         agent = SimpleNamespace(name="site")

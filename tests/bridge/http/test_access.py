@@ -161,6 +161,13 @@ def test_a_typed_address_and_requests_of_the_status_page_are_answered(site: str)
     assert check_origin({"host": "localhost", "sec-fetch-site": site}, keyed=False) is None
 
 
+def test_the_status_page_with_a_key_may_be_under_a_proxy_that_changes_the_host() -> None:
+    headers = {"host": "localhost", "origin": "https://proxy.example", "sec-fetch-site": "same-origin"}
+    assert check_origin(headers, keyed=True) is None
+    assert check_origin(headers, keyed=False) is not None
+    assert check_origin({**headers, "sec-fetch-site": "same-site"}, keyed=True) is not None
+
+
 # ── the API ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 OF_THIS_MACHINE = [
