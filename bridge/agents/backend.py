@@ -81,7 +81,8 @@ class AgentLauncher:
             *(home / name for name in _PRIVATE),
             *map(Path, _OF_ROOT),
         )
-        return Surroundings(_existing(programs), _existing(skills), _existing(secrets), config, _path(os.environ))
+        denied = _outermost(_existing(secrets))
+        return Surroundings(_existing(programs), _existing(skills), denied, config, _path(os.environ))
 
     def stamp(self) -> object:
         """Return a value that changes with the login and the configuration."""
@@ -129,6 +130,11 @@ def _path(environ: Mapping[str, str]) -> str:
 def _existing(paths: Sequence[Path]) -> tuple[str, ...]:
     """Return the paths of what exists, with the real paths of what links elsewhere."""
     return tuple(dict.fromkeys(str(one) for path in paths if path.exists() for one in (path, path.resolve())))
+
+
+def _outermost(paths: Sequence[str]) -> tuple[str, ...]:
+    """Leave out what is inside another of these folders: codex's sandbox fails if it is to cover both."""
+    return tuple(one for one in paths if not any(other != one and Path(one).is_relative_to(other) for other in paths))
 
 
 def _store_files(store: str | None) -> list[Path]:

@@ -13,6 +13,7 @@ import httpx2
 import psutil
 import pytest
 
+from bridge.config import settings_folder
 from bridge.keys.changes import add_key
 from tests.harness.agents import (
     AUTHORIZED,
@@ -79,6 +80,22 @@ async def test_an_agent_reads_its_folder_and_no_secrets(
     assert "content of site" in seen
     for secret in ("sk-test", "model_provider", "content of other", "SQLite", "made-up", "a socket", "root:*"):
         assert secret not in seen
+
+
+async def test_an_agent_works_while_the_store_and_the_keys_are_where_they_usually_are(
+    upstream: Upstream, home: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in folders that are denied as a whole; the sandbox does not start if it is to cover them once more."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    store, keys = state / "responses.sqlite3", settings_folder() / "keys.toml"
+    keys.parent.mkdir(parents=True)
+    add_key(keys, "anna")
+    settings = {"store": str(store), "keys_file": str(keys)}
+    async with agent_proxy(upstream, home, tmp_path / "site", settings=settings) as proxy:
+        seen = await outputs_of(proxy, upstream, DIRECT, "pwd", f"cat {store}", f"cat {keys}")
+    assert str(tmp_path / "site") in seen
+    assert "SQLite" not in seen
+    assert "anna" not in seen
 
 
 @BOTH_MODES
