@@ -226,9 +226,9 @@ def conversation_busy() -> ApiError:
 
 
 def approval_expired() -> ApiError:
-    """Return a 409: the request answers questions of an agent that does not wait for them (any more)."""
+    """Return a 409: the request answers questions or calls of an agent that does not wait for them (any more)."""
     message = (
-        "The agent does not wait for this approval (any more): it was answered before, it waited for too long "
+        "The agent does not wait for this approval or output (any more): it was answered before, it waited too long "
         "(--thread-age), it was stopped, or the server was restarted. Nothing was done. Send a new message of the user "
         "to go on."
     )

@@ -1,7 +1,7 @@
 """Answers a request with an agent: finds its conversation, runs the turn, and ends everything afterwards.
 
-A turn that asks the client ends its answer and waits; the next request resumes it. While it waits it does not hold the
-agent's folder, so that another conversation can work there.
+A turn that asks the client, or calls a tool of the client, ends its answer and waits; the next request resumes it.
+While it waits it does not hold the agent's folder, so that another conversation can work there.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import anyio
 
-from bridge.agents.approvals import OpenApprovals
 from bridge.agents.backend import AgentBackend, AgentLauncher
 from bridge.agents.cleanup import end_thread
+from bridge.agents.client_tools import ClientTools
 from bridge.agents.continuations import Continuations
 from bridge.agents.control import Control
 from bridge.agents.history import History, read_history
@@ -93,13 +93,14 @@ class Agents:
                 prompt,
                 folder=agent.folder,
                 longest=self._longest,
+                tools=ClientTools.of(prompt.toolbox),
                 way=replies.way if agent.ask == "client" else None,
             )
             turn.thread_outcome = f"{outcome}; id={work.thread_id}"
             with self.control.shown(work, turn):
                 yield turn
             if turn.outcome == "suspended":
-                work.questions = turn.questions
+                work.questions, work.calls = turn.questions, turn.calls
                 self._waiting.put(work, held.pop_all())
             elif turn.outcome == "complete":
                 work.answers = turn.answers
@@ -113,23 +114,24 @@ class Agents:
             if known is not None:
                 await self._waiting.end_others(known.thread, known.turn)
             async with self._continuations.alone(known) as let_others_continue:
-                opened = await open_thread(client, agent, around, known, history)
+                tools = ClientTools.of(prompt.toolbox)
+                opened = await open_thread(client, agent, around, known, history, tools=tools)
                 continues = (known.thread, known.turn) if known and opened.fate == "continued" else None
                 if continues is None:
                     let_others_continue()
                 async with self._ending(client, opened):
                     inbox = client.subscribe(opened.thread.id)
                     turn_id = await self._begin(client, opened, history, prompt, ask)
-                    work = Work(agent, client, opened, inbox, turn_id, history, place, continues, OpenApprovals())
+                    work = Work(agent, client, opened, inbox, turn_id, history, place, continues)
                     yield work
                 await self._remember(work)
 
     async def _resume(self, work: Work, prompt: Prompt, place: Place, replies: Replies) -> None:
-        """Answer what the turn waits for; new messages of the user are sent first: the model reads both at once."""
+        """Give the turn what it waits for; new messages of the user are sent first: the model reads both at once."""
         history = read_history(prompt.items, _notes(prompt), is_resumed=True)
         for new in history.messages_since(work.history):
             await work.client.call(turn_steer(work.thread_id, work.turn_id, new))
-        for request, result in work.questions.settle(replies.answers):
+        for request, result in (*work.questions.settle(replies.answers), *work.calls.settle(replies.outputs)):
             work.client.answer(request, result)
         work.history, work.place = history, place
 
@@ -180,7 +182,9 @@ class Agents:
     async def _remember(self, work: Work) -> None:
         """Store under which keys the next request finds an answer; a failure is only logged."""
         folder, history, place = work.agent.folder, work.history, work.place
-        turn = StoredTurn(work.thread_id, work.turn_id, work.opened.thread.model, history.notes_digest())
+        turn = StoredTurn(
+            work.thread_id, work.turn_id, work.opened.thread.model, history.notes_digest(), work.opened.tools
+        )
         by_history = [key for answer in work.answers for key in place.keys(history.next_key(folder, answer))]
         by_response = _of_response(work.agent, place.response) if work.answers else None
         try:

@@ -41,7 +41,7 @@ class Control:
                 **_about(one.work),
                 "state": "waiting",
                 "since": round(one.since, 3),
-                "doing": [],
+                "doing": [f"{name} of its client" for name in one.work.calls.names],
                 "questions": [
                     {"id": question.asked.approval_id, **described(question.shown), "approved": question.approved}
                     for question in one.work.questions

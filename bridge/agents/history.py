@@ -15,6 +15,8 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
+from bridge.agents.client_tools import in_thread
+from bridge.conversation.events import APPROVAL
 from bridge.conversation.prompt import Item, message
 from bridge.errors import invalid_request
 from bridge.openai.chat.activity import final_answer
@@ -27,7 +29,7 @@ class History(Struct, frozen=True):
     """A request's items, sorted by their meaning for an agent."""
 
     visible: tuple[Item, ...]
-    """The messages of the finished exchanges."""
+    """The messages of the finished exchanges, and the calls of the client's tools."""
     exchanges: tuple[tuple[tuple[Parts, ...], str], ...]
     """The users' messages and the answer of each."""
     new: tuple[Parts, ...]
@@ -84,6 +86,7 @@ def read_history(items: Iterable[Item], notes: Sequence[Item] = (), *, is_resume
     answer: str | None = None
     only_commentary = False
     unanswered: list[Item] = []
+    called: set[str] = set()
     for item in items:
         match item:
             case {"type": "message", "role": "user", "content": parts}:
@@ -102,6 +105,11 @@ def read_history(items: Iterable[Item], notes: Sequence[Item] = (), *, is_resume
                 unanswered.append({**item, **message("assistant", text)})
             case {"type": "message"}:
                 system.append(item)
+            case {"type": "function_call", "name": name, "call_id": call_id} if name != APPROVAL:
+                called.add(call_id)
+                unanswered.append(in_thread(item))
+            case {"type": "function_call_output", "call_id": call_id} if call_id in called:
+                unanswered.append(item)
             case _:
                 pass  # what the agent did between its messages
     if (answer is not None and not is_resumed) or not users:

@@ -1,6 +1,6 @@
 """What an agent may do: the parameters of its threads and turns.
 
-1. The request chooses nothing here; everything comes from the agent's settings.
+1. The request chooses nothing here but the names of its tools; everything else comes from the agent's settings.
 2. Codex forgets these parameters when it unloads a thread, so every start, resume and fork has all of them.
 3. Commands see only the workspace, the system's programs and what Codex itself needs, unless `read` adds more.
 4. The login, this program's settings and its data are denied in every profile.
@@ -50,12 +50,21 @@ class Surroundings(Struct, frozen=True):
     """The PATH of commands."""
 
 
-def thread_params(agent: AgentSettings, around: Surroundings, model: str | None) -> dict[str, Any]:
-    """Return the parameters that a start, a resume and a fork have in common; `model` None is codex's default."""
+def thread_params(
+    agent: AgentSettings, around: Surroundings, model: str | None, client_namespaces: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the parameters that a start, a resume and a fork have in common.
+
+    `model` None is codex's default. `client_namespaces` are those of the client's tools.
+    """
     reading = replace(agent, write=False, git=False)
+    features: dict[str, Any] = {**_FEATURES, **({} if agent.mcp else _WITHOUT_MCP)}
+    if client_namespaces:
+        # A model that calls tools from scripts calls those of the client directly.
+        features["code_mode"] = {"direct_only_tool_namespaces": list(client_namespaces)}
     config: dict[str, Any] = {
         "permissions": {READING: permissions(reading, around), WORKING: permissions(agent, around)},
-        "features": {**_FEATURES, **({} if agent.mcp else _WITHOUT_MCP)},
+        "features": features,
         "tools": {"update_plan": {"enabled": True}},
         "shell_environment_policy": {**_ENVIRONMENT, "set": {"PATH": around.path}},
     }

@@ -1,4 +1,4 @@
-"""What a request says to the questions of an agent, and in which way its client can be asked more."""
+"""What a request says to the questions and calls of an agent, and in which way its client can be asked more."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ class Replies(Struct, frozen=True):
     way: Way | None = None
     """None if the client cannot be asked."""
     questions: tuple[str, ...] = ()
-    """The ids of the questions in the conversation, the latest one last; most have been settled long ago."""
+    """The ids of the questions and calls in the conversation, the latest one last; most were settled long ago."""
     answers: Mapping[str, bool] = field(default_factory=dict[str, bool])
     """The id of a question → whether it is accepted."""
+    outputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The id of a call → its output, as in a function_call_output item."""
     is_last: bool = False
     """Whether the request ends with an answer, so that it has nothing else for the agent."""
 
@@ -41,8 +43,10 @@ def read_replies(
     outputs = [item for item in items if item["type"] == "function_call_output"]
     questions = (*approval_questions((*earlier, *own)), *(item["call_id"] for item in outputs))
     by_calls = {item["call_id"]: is_yes(_text(item["output"])) for item in outputs}
+    by_id = {item["call_id"]: item["output"] for item in outputs}
     is_last = bool(items and items[-1]["type"] == "function_call_output")
-    return Replies(way, questions, by_calls | approval_answers(own), is_last or any(map(is_approval_answer, own[-1:])))
+    is_last |= any(map(is_approval_answer, own[-1:]))
+    return Replies(way, questions, by_calls | approval_answers(own), by_id, is_last)
 
 
 def way_of(toolbox: Toolbox, *, by_item: bool = False) -> Way | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Literal
 
 from msgspec import Struct
 
+from bridge.agents.client_tools import ClientTools
 from bridge.agents.history import History
 from bridge.agents.profile import READING, Surroundings, thread_params
 from bridge.config import AgentSettings
@@ -48,27 +50,39 @@ class Opened(Struct, frozen=True):
     reason: str
     items: tuple[Item, ...]
     """What the thread does not know yet, without the new messages of the user."""
+    tools: tuple[str, ...]
+    """The digests of the client's tools that it has."""
 
 
 async def open_thread(
-    client: Client, agent: AgentSettings, around: Surroundings, known: StoredTurn | None, history: History
+    client: Client,
+    agent: AgentSettings,
+    around: Surroundings,
+    known: StoredTurn | None,
+    history: History,
+    *,
+    tools: ClientTools,
 ) -> Opened:
     """Open a thread for a request whose history ends with the turn `known`, or is unknown.
+
+    `tools` are those of the client; a thread without one of them cannot be continued.
 
     Raises:
         CodexError: codex did not open one.
     """
+    start = partial(_start, client, agent, around, history, tools=tools)
     if known is None:
-        reason = "unknown-history" if history.exchanges else "first-request"
-        return await _start(client, agent, around, history, reason)
-    params = thread_params(agent, around, agent.model or known.model)
+        return await start("unknown-history" if history.exchanges else "first-request")
+    if not {*tools.digests()} <= {*known.tools}:
+        return await start("tools-changed")
+    params = thread_params(agent, around, agent.model or known.model, tools.namespaces())
     notes = () if known.notes == history.notes_digest() else history.notes
     reason = "other-turns-followed"
     try:
         if await client.call(last_turn(known.thread)) == known.turn:
             try:
                 thread = await _open(client, thread_resume(known.thread, params))
-                return Opened(thread, "continued", "same-history", notes)
+                return Opened(thread, "continued", "same-history", notes, known.tools)
             except RequestRefusedError as refusal:
                 if LOCKED not in refusal.reason:
                     raise
@@ -76,13 +90,18 @@ async def open_thread(
         thread = await _open(client, thread_fork(known.thread, known.turn, {**params, **SOURCE}))
     except RequestRefusedError as refusal:
         logger.warning("codex does not continue the thread of an agent, a new one replaces it: %s", refusal)
-        return await _start(client, agent, around, history, "thread-gone")
-    return Opened(thread, "forked", reason, (message("developer", FILES_MAY_DIFFER), *notes))
+        return await start("thread-gone")
+    return Opened(thread, "forked", reason, (message("developer", FILES_MAY_DIFFER), *notes), known.tools)
 
 
-async def _start(client: Client, agent: AgentSettings, around: Surroundings, history: History, reason: str) -> Opened:
-    thread = await _open(client, agent_thread_start(thread_params(agent, around, agent.model) | SOURCE))
-    return Opened(thread, "new", reason, (*history.notes, *history.visible))
+async def _start(
+    client: Client, agent: AgentSettings, around: Surroundings, history: History, reason: str, *, tools: ClientTools
+) -> Opened:
+    params = thread_params(agent, around, agent.model, tools.namespaces()) | SOURCE
+    if specs := tools.specs():
+        params["dynamicTools"] = specs
+    thread = await _open(client, agent_thread_start(params))
+    return Opened(thread, "new", reason, (*history.notes, *history.visible), tools.digests())
 
 
 async def _open(client: Client, call: Call[OpenThread]) -> OpenThread:

@@ -5,8 +5,8 @@
 3. What still runs when the answer ends is ended here, as incomplete.
 4. A retry of codex repeats text, which is not passed on again. A message whose text it changes begins again: the work
    of an agent is worth more than the beginning of a message, at which chat mode would end the answer.
-5. Codex does not say when it has asked all that it asks at once. A pause decides, and then `suspend` ends the answer;
-   the usage of the upstream response that asked comes with the next answer.
+5. Codex does not say when it has asked all that it asks at once, or made all calls. A pause decides, and then `suspend`
+   ends the answer; the usage of the upstream response that asked comes with the next answer.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from bridge.agents.approvals import shown
 from bridge.agents.bounded_text import BoundedText
+from bridge.agents.client_tools import ClientTools
 from bridge.agents.steps import begun, done, plan_step
 from bridge.conversation.events import (
     Asked,
@@ -26,6 +27,7 @@ from bridge.conversation.events import (
     StepBegun,
     StepDone,
     TextDelta,
+    ToolCall,
     TurnEvent,
     Used,
 )
@@ -45,6 +47,7 @@ from codex_rpc.wire.events import (
     PlanUpdated,
     ReasoningDelta,
     TokenUsage,
+    ToolCallAsked,
     TurnCompleted,
     UsageUpdated,
 )
@@ -59,9 +62,10 @@ _PHASES = {"commentary": "commentary", "partial_answer": "commentary", "final_an
 class AgentTranslator:
     """Translates one answer: from the start or resumption of a turn to its end or suspension."""
 
-    def __init__(self, folder: str) -> None:
-        """`folder` is the real path of the agent's folder."""
+    def __init__(self, folder: str, tools: ClientTools | None = None) -> None:
+        """`folder` is the real path of the agent's folder; `tools` are the client's."""
         self._folder = folder
+        self._tools = tools or ClientTools()
         self._messages = Messages()
         self._reasoning = Summary()
         self._phases: dict[str, str | None] = {}
@@ -78,6 +82,8 @@ class AgentTranslator:
         """The ids of the steps that questions were about."""
         self.asked: dict[str, Asked] = {}
         """The questions that were passed on, by their ids; others cannot be asked."""
+        self.called: dict[str, ToolCall] = {}
+        """The calls that were passed on, by their ids; others are of tools that the client does not have."""
 
     @property
     def running(self) -> tuple[StepBegun, ...]:
@@ -104,6 +110,8 @@ class AgentTranslator:
                     out += self._at_once(plan_step(event, f"plan-{self._plans}"))
                 case ApprovalAsked():
                     out += self._approval(event)
+                case ToolCallAsked():
+                    out += self._call(event)
                 case UsageUpdated(usage=usage, total=total) if total != self._total:
                     self._total = total
                     self._messages.end_response()
@@ -141,6 +149,13 @@ class AgentTranslator:
         self._asked_about.add(asked.step_id)
         self.asked[asked.approval_id] = asked
         return [asked]
+
+    def _call(self, event: ToolCallAsked) -> list[TurnEvent]:
+        call = self._tools.call(event)
+        if call is None:
+            return []
+        self.called[event.unique_id] = call
+        return [call]
 
     def _delta(self, item_id: str, text: str, pieces: int) -> list[TurnEvent]:
         phase = self._phases.get(item_id)

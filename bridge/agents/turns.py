@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from bridge.agents.approvals import OpenApprovals, answered, as_call
+from bridge.agents.client_tools import ClientTools, OpenCalls, refused
 from bridge.agents.replies import Way
 from bridge.agents.translate import AgentTranslator
 from bridge.conversation.events import Asked, Failed, Finished, MessageBegun, StepBegun, TextDelta, TurnEvent
@@ -20,12 +21,12 @@ from codex_rpc.errors import CodexError, RequestRefusedError
 from codex_rpc.quota import Quota
 from codex_rpc.wire.approvals import ApprovalAsked
 from codex_rpc.wire.calls import turn_interrupt
-from codex_rpc.wire.events import Event, ModelRerouted
+from codex_rpc.wire.events import Event, ModelRerouted, ToolCallAsked
 
 logger = logging.getLogger(__name__)
 
 COLLECTING = 0.3
-"""Seconds after a question in which codex usually asks all that it asks at once."""
+"""Seconds after a question or a call in which codex usually asks all that it asks at once."""
 
 COMMENTARY = "commentary"
 """The phase of a message that says what the agent is about to do."""
@@ -46,22 +47,25 @@ class AgentTurn:
         *,
         folder: str,
         longest: float,
+        tools: ClientTools,
         way: Way | None = None,
     ) -> None:
         """`ids` are those of the thread and the turn; `longest` is how long it may run, in seconds from now.
 
-        `way` is how the client is asked for approvals; without one, they are declined.
+        `tools` are the client's. `way` is how it is asked for approvals; without one, they are declined.
         """
         self._client = client
         self._inbox = inbox
-        self._translator = AgentTranslator(folder)
+        self._translator = AgentTranslator(folder, tools)
         self._longest = longest
         self._deadline = self._now() + longest
         self._way = way
         self._collected = self._deadline
-        """When the answer ends if something was asked."""
+        """When the answer ends if something was asked or called."""
         self.questions = OpenApprovals()
         """What the answer asks the client."""
+        self.calls = OpenCalls()
+        """The calls of the client's tools in the answer."""
         self._cancelled = False
         self._stopped = False
         self._answers: list[list[str]] = []
@@ -108,7 +112,7 @@ class AgentTurn:
                     events = self._translator.feed(self._mine(arrived))
                     self._sort_questions(arrived)
                 else:
-                    events = self._translator.suspend() if self.questions else await self._out_of_time()
+                    events = self._translator.suspend() if self.questions or self.calls else await self._out_of_time()
                 if events:
                     return self._passed_on(events)
         except CodexError as error:
@@ -133,16 +137,24 @@ class AgentTurn:
         await self._interrupt()
 
     def _sort_questions(self, arrived: Iterable[Event]) -> None:
-        """Keep the questions that were passed on, and decline the others."""
+        """Keep the questions and calls that were passed on, and decline the others."""
         for asked in arrived:
-            if not isinstance(asked, ApprovalAsked):
-                continue
-            if (shown := self._translator.asked.get(asked.approval_id)) is not None:
-                self.questions.add(asked, shown)
-                self._collected = self._now() + COLLECTING
-            else:
-                logger.info("declined what the client of an agent cannot be asked: %s", asked.request.method)
-                self._client.answer(*answered(asked, accepted=False))
+            match asked:
+                case ApprovalAsked() if (shown := self._translator.asked.get(asked.approval_id)) is not None:
+                    self.questions.add(asked, shown)
+                case ApprovalAsked():
+                    logger.info("declined what the client of an agent cannot be asked: %s", asked.request.method)
+                    self._client.answer(*answered(asked, accepted=False))
+                    continue
+                case ToolCallAsked() if (call := self._translator.called.get(asked.unique_id)) is not None:
+                    self.calls.add(asked, call)
+                case ToolCallAsked():
+                    logger.info("an agent called a tool that its client does not declare: %r", asked.tool)
+                    self._client.answer(*refused(asked))
+                    continue
+                case _:
+                    continue
+            self._collected = self._now() + COLLECTING
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""The turns that wait for the client's answers: each until the next request answers, or its time is over.
+"""The turns that wait for the client's answers and outputs: each until the next request answers, or its time is over.
 
 A waiting turn keeps everything that it holds open: its thread, its conversation and the codex process. What it holds is
 entered by the request that began the turn and left by another one or by the task that ends old turns, so none of it
@@ -44,14 +44,14 @@ class WaitingWork:
         self._changed.set()
 
     def take(self, agent: str, questions: Iterable[str], key: str | None = None) -> Waiting | None:
-        """Remove and return the turn of an agent that asked one of these questions, if it still waits.
+        """Remove and return the turn of an agent that asked one of these questions or made such a call, if it waits.
 
         `key` is the id of the client's named key: another key cannot answer.
         """
         asked = {*questions}
         for one in self._waiting:
             is_its_own = one.work.agent.name == agent and one.work.place.key == key
-            if is_its_own and one.work.client.alive and one.work.questions.knows_any(asked):
+            if is_its_own and one.work.client.alive and one.work.waits_for_any(asked):
                 self._waiting.remove(one)
                 return one
         return None

@@ -1,12 +1,14 @@
-"""The work of an agent on one turn, which takes more than one request if the agent asks the client."""
+"""The work of an agent on one turn, which takes more than one request if the agent asks or calls the client."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Set
 
 from msgspec import Struct, field
 
 from bridge.agents.approvals import OpenApprovals
+from bridge.agents.client_tools import OpenCalls
 from bridge.agents.history import History
 from bridge.agents.place import Place
 from bridge.agents.threads import Opened
@@ -27,12 +29,18 @@ class Work(Struct):
     place: Place
     continues: tuple[str, str] | None
     """The thread and the turn after which it comes; None at the beginning of a thread."""
-    questions: OpenApprovals
+    questions: OpenApprovals = field(default_factory=OpenApprovals)
     """What waits for the client's answer."""
+    calls: OpenCalls = field(default_factory=OpenCalls)
+    """What waits for the output of one of the client's tools."""
     answers: tuple[str, ...] = ()
     """The forms of the agent's answer, once there is one."""
     began: float = field(default_factory=time.time)
     """In epoch seconds."""
+
+    def waits_for_any(self, ids: Set[str]) -> bool:
+        """Return whether a question or a call with one of these ids waits for the client."""
+        return self.questions.knows_any(ids) or self.calls.knows_any(ids)
 
     @property
     def thread_id(self) -> str:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from bridge.agents.client_tools import ClientTools
 from bridge.agents.place import Place
 from bridge.agents.replies import read_replies, way_of
 from bridge.codex.backend import Backend
@@ -163,6 +164,8 @@ class Api:
         """Return the answer of an agent; `answer` describes the completion."""
         if chat.choices > 1:
             raise not_for_agents("more than one choice", "n")
+        if chat.old_calls and ClientTools.of(chat.settings.toolbox).tools:
+            raise not_for_agents("the old 'functions', whose outputs name no call; use 'tools'", "functions")
         style = activity_of(request.headers) or self._settings.agent_activity
         if answer.cursor and style == "reasoning_content":
             style = "text"

@@ -150,10 +150,11 @@ class Opener:
             ApiError: 400, the request asks for something that agents do not have; 401, 404 and 503 as `open`.
             CodexError: codex did not accept the prompt.
         """
-        if any(tool.path != (None, APPROVAL) for tool in settings.toolbox.tools):
-            raise not_for_agents("tools of the client", "tools")
+        if any(tool.kind == "search" for tool in settings.toolbox.tools):
+            raise not_for_agents("a search for tools", "tools")
         stops, longest = settings.limits.stop, settings.limits.max_tokens
-        without_effect = (*(["stop"] if stops else []), *(["max_tokens"] if longest else []))
+        calls_one = ["parallel_tool_calls"] if settings.toolbox.tools and settings.one_call_at_a_time else []
+        without_effect = (*(["stop"] if stops else []), *(["max_tokens"] if longest else []), *calls_one)
         name = self.names.agent(settings.model)
         assert self._agents is not None
         assert name is not None

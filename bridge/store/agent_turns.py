@@ -5,26 +5,28 @@ from __future__ import annotations
 from typing import Protocol
 
 import orjson
-from msgspec import Struct, convert
+from msgspec import Struct, convert, to_builtins
 
 
-class StoredTurn(Struct, frozen=True):
-    """A finished turn of an agent on a thread that codex keeps."""
+class StoredTurn(Struct, frozen=True, array_like=True):
+    """A finished turn of an agent on a thread that codex keeps; stored as a list of the fields in this order."""
 
     thread: str
     turn: str
     model: str
     notes: str
     """A digest of the system messages that the thread has."""
+    tools: tuple[str, ...] = ()
+    """The digests of the client's tools that the thread has."""
 
     def dumped(self) -> bytes:
         """Return it as JSON."""
-        return orjson.dumps([self.thread, self.turn, self.model, self.notes])
+        return orjson.dumps(to_builtins(self))
 
     @classmethod
     def loaded(cls, record: bytes) -> StoredTurn:
         """Read what `dumped` returned."""
-        return cls(*convert(orjson.loads(record), tuple[str, str, str, str]))
+        return convert(orjson.loads(record), cls)
 
 
 class AgentTurnStore(Protocol):

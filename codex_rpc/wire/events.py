@@ -209,6 +209,11 @@ class ToolCallAsked(ToolCallParams, frozen=True, kw_only=True):
     request: Request
 
     @property
+    def unique_id(self) -> str:
+        """An id that no other call has, also after a restart; the model may use one `call_id` twice."""
+        return f"{self.turn_id}-{self.request.id}"
+
+    @property
     def arguments(self) -> str:
         """JSON text, written again from the value that codex parsed."""
         return json.dumps(self.parsed_arguments, ensure_ascii=False)

@@ -388,7 +388,8 @@ TOOL: dict[str, Any] = {
     "refused",
     [
         ("/chat/completions", {"messages": [user("1")], "n": 2}, "n"),
-        ("/chat/completions", {"messages": [user("1")], "tools": [TOOL]}, "tools"),
+        ("/chat/completions", {"messages": [user("1")], "functions": [TOOL["function"]]}, "functions"),
+        ("/responses", {"input": "1", "tools": [{"type": "tool_search", "execution": "client"}]}, "tools"),
         ("/chat/completions", {"messages": [user("1"), {"role": "assistant", "content": "So"}]}, None),
         ("/responses", {"input": "1", "background": True}, "background"),
         ("/responses/compact", {"input": "1"}, "model"),

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from bridge.agents.approvals import OpenApprovals
+from bridge.agents.client_tools import OpenCalls
 from bridge.agents.control import Control
 from bridge.agents.place import Place
 from bridge.agents.waiting import WaitingWork
@@ -26,7 +27,8 @@ def work_of(key: str | None, turn_id: str) -> Any:
     questions = OpenApprovals()
     questions.add(asked, Asked(asked.approval_id, "item", "codex", "apply_patch", {"changes": [CHANGE], "reason": "r"}))
     agent = SimpleNamespace(name="site", folder="/w/site")
-    return SimpleNamespace(turn_id=turn_id, agent=agent, began=1.0, place=Place(key=key), questions=questions)
+    place, calls = Place(key=key), OpenCalls()
+    return SimpleNamespace(turn_id=turn_id, agent=agent, began=1.0, place=place, questions=questions, calls=calls)
 
 
 class Turn:

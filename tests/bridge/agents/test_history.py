@@ -95,6 +95,13 @@ def test_system_messages_are_compared_apart() -> None:
     assert noon.notes_digest() == read_history([user("1")], [message("developer", "noon")]).notes_digest()
 
 
+def test_calls_of_client_tools_are_visible_to_another_thread_and_those_for_approvals_are_not() -> None:
+    call, output = function_call("c", "lookup", "{}"), function_call_output("c", "found")
+    approval = function_call("q", "codex_approval", "{}"), function_call_output("q", "yes")
+    history = read_history([user("1"), call, output, *approval, said("One."), user("2")])
+    assert history.visible == (user("1"), {**call, "namespace": "client"}, output, said("One."))
+
+
 def test_a_request_that_resumes_a_turn_has_only_the_new_messages_and_leads_to_the_same_key() -> None:
     call = function_call("q", "codex_approval", "{}"), function_call_output("q", "yes")
     first = read_history([user("1")])

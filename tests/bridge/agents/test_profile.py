@@ -51,6 +51,13 @@ def test_each_turn_says_who_decides_about_more(ask: Ask, policy: str, reviewer: 
     assert (params["approvalPolicy"], params["approvalsReviewer"]) == (policy, reviewer)
 
 
+def test_a_model_that_writes_scripts_calls_the_tools_of_the_client_directly() -> None:
+    agent = AgentSettings("site", "/srv/site")
+    features = thread_params(agent, AROUND, None, ("client", "client__crm"))["config"]["features"]
+    assert features["code_mode"] == {"direct_only_tool_namespaces": ["client", "client__crm"]}
+    assert "code_mode" not in thread_params(agent, AROUND, None)["config"]["features"]
+
+
 def test_mcp_servers_of_the_user_can_be_switched_off() -> None:
     on, off = (thread_params(AgentSettings("site", "/srv", mcp=mcp), AROUND, None) for mcp in (True, False))
     assert "mcp_servers" not in on["config"]

@@ -26,12 +26,17 @@ def output(text: Any) -> Any:
     ("items", "own", "earlier", "expected"),
     [
         ([USER], [USER], [], Replies("item")),
-        ([USER, CALL, output("yes")], [], [], Replies("item", ("turn-0",), {"turn-0": True}, is_last=True)),
+        (
+            [USER, CALL, output("yes")],
+            [],
+            [],
+            Replies("item", ("turn-0",), {"turn-0": True}, {"turn-0": "yes"}, is_last=True),
+        ),
         (
             [USER, CALL, output([{"type": "input_text", "text": "no"}]), USER],
             [],
             [],
-            Replies("item", ("turn-0",), {"turn-0": False}),
+            Replies("item", ("turn-0",), {"turn-0": False}, {"turn-0": [{"type": "input_text", "text": "no"}]}),
         ),
         ([USER], [said(True)], [ASKED], Replies("item", ("turn-1", "turn-1"), {"turn-1": True}, is_last=True)),
         ([USER, USER], [said(False), USER], [], Replies("item", ("turn-1",), {"turn-1": False})),

@@ -29,7 +29,11 @@ class Turn:
         self.client = SimpleNamespace(alive=True)
         agent = SimpleNamespace(name="site")
         self.work: Any = SimpleNamespace(
-            agent=agent, client=self.client, questions=questions, continues=continues, place=Place(key=key)
+            agent=agent,
+            client=self.client,
+            waits_for_any=questions.knows_any,
+            continues=continues,
+            place=Place(key=key),
         )
         self.ended = anyio.Event()
         self.held = AsyncExitStack()

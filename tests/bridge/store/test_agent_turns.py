@@ -13,7 +13,7 @@ __all__ = ["store"]
 
 pytestmark = pytest.mark.anyio
 
-ONE, TWO = (StoredTurn(f"thread-{n}", f"turn-{n}", "gpt-6", "digest") for n in (1, 2))
+ONE, TWO = (StoredTurn(f"thread-{n}", f"turn-{n}", "gpt-6", "digest", ("tool",) * n) for n in (1, 2))
 
 
 async def test_a_turn_is_found_by_its_key_and_the_newest_wins(store: Store) -> None:
@@ -24,6 +24,10 @@ async def test_a_turn_is_found_by_its_key_and_the_newest_wins(store: Store) -> N
     await turns.put("key", TWO)
     assert await turns.get("key") == TWO
     assert await turns.get("other") == ONE
+
+
+def test_a_turn_that_an_earlier_version_stored_has_no_tools() -> None:
+    assert StoredTurn.loaded(b'["thread","turn","gpt-6","digest"]') == StoredTurn("thread", "turn", "gpt-6", "digest")
 
 
 async def test_turns_that_were_not_used_for_long_are_removed() -> None:
