@@ -92,7 +92,8 @@ def _quota(name: str, window: Mapping[str, Any], epoch: float) -> RenderableType
 def _agent(turn: Mapping[str, Any], epoch: float) -> str:
     """Return what an agent does; a question is shown and answered on the status page."""
     asks = [f"asks to {question['action']}" for question in turn["questions"]]
-    does = ", ".join([*turn["doing"], *asks]) or "thinks or writes"
+    idle = "waits for its client" if turn["state"] == "waiting" else "thinks or writes"
+    does = ", ".join([*turn["doing"], *asks]) or idle
     key = f", key {turn['key']}" if turn["key"] else ""
     return f"{turn['agent']} in {turn['folder']}: {does}, since {_span(epoch - turn['since'])}{key}"
 

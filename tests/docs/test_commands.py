@@ -138,6 +138,7 @@ async def machine(tmp_path: Path, upstream: Upstream, home: Path) -> AsyncGenera
         "PATH": f"{bin_folder}:{os.environ['PATH']}",
         "CODEX_OPENAI_PROXY_ADDR": f"127.0.0.1:{free_port()}",
     }
+    del environment["CODEX_OPENAI_PROXY_STORE"]  # a new user's store is in its usual place
     if "CODEX_UNDER_TEST" in os.environ:
         environment["CODEX_OPENAI_PROXY_CODEX"] = os.environ["CODEX_UNDER_TEST"]
     try:

@@ -100,9 +100,11 @@ class Page:
         theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[theme])
 
-    async def screenshot(self, path: Path) -> None:
-        """Save the whole page as a PNG."""
-        taken = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+    async def screenshot(self, path: Path, selector: str = "html") -> None:
+        """Save an element of the page, or the whole page, as a PNG."""
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().toJSON()"
+        clip = {**await self.evaluate(box), "scale": 1}
+        taken = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(taken["data"]))
 
 

@@ -17,6 +17,8 @@ import anyio
 import httpx2
 
 from tests.harness.account_server import account_server
+from tests.harness.agents import AUTHORIZED, DIRECT, KEY, runs
+from tests.harness.approvals import CODEX
 from tests.harness.browser import browser_page
 from tests.harness.cloudflared import write_stand_in
 from tests.harness.codex_home import write_home
@@ -52,6 +54,12 @@ HIDE_PATHS = r"""for (const line of document.querySelectorAll("#checks p")) {
   }
 }"""
 """Replaces the folders of this machine by usual ones in the picture."""
+
+
+SHORT_FOLDERS = r"""for (const folder of document.querySelectorAll("#agents .head code")) {
+  folder.textContent = folder.textContent.replace(/.*\/code/, "~/code");
+}"""
+"""The same for the folders of agents."""
 
 
 @asynccontextmanager
@@ -92,8 +100,69 @@ async def _work(server: Program, upstream: Upstream, key: str) -> None:
         upstream.respond = lambda _: reply(Text(ANSWER, Pause(0.3)), usage=Usage(2431, 2304, 58, 0))
 
 
+@asynccontextmanager
+async def server_with_agents(folder: Path) -> AsyncGenerator[Program]:
+    """Run a server on which one agent asks and another one works."""
+    home, settings = folder / "codex", folder / "config/codex-openai-proxy/config.toml"
+    for one in (settings.parent, folder / "code/site", folder / "code/docs"):
+        one.mkdir(parents=True)
+    settings.write_text(
+        "".join(
+            f"[agents.{name}]\nfolder = '{folder / 'code' / name}'\nask = 'client'\nmodel = '{DIRECT}'\n"
+            for name in ("site", "docs")
+        )
+    )
+    (folder / "code/docs/Makefile").write_text("html:\n\t@sleep 120\n")
+    environment = {
+        "HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "CODEX_HOME": str(home),
+        "CODEX_OPENAI_PROXY_API_KEY": KEY,
+        "SCRIPTED_KEY": "made-up",
+    }
+    async with scripted_upstream() as upstream:
+        write_home(home, upstream.base_url, "websocket")
+        why = "The tests need it, and I have no network."
+        upstream.will_reply(
+            runs(DIRECT, "npm install --save-dev vitest", sandbox_permissions="require_escalated", justification=why),
+            runs(DIRECT, "make html", yield_time_ms=30000),
+        )
+        async with (
+            program(port=PORT, log=None, stdout=None, secure=False, **environment) as server,
+            httpx2.AsyncClient(headers=AUTHORIZED, timeout=60) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            body = {"input": "Add a test.", "tools": [CODEX]}
+            await client.post(f"{server.base_url}/responses", json={"model": "codex-agent-site", **body})
+            tasks.start_soon(_work_on_docs, client, server)
+            yield server
+            tasks.cancel_scope.cancel()
+
+
+async def _work_on_docs(client: httpx2.AsyncClient, server: Program) -> None:
+    await client.post(f"{server.base_url}/responses", json={"model": "codex-agent-docs", "input": "Build the docs."})
+
+
+async def take_picture_of_agents(target: Path) -> None:
+    """Write agents-light.png and agents-dark.png."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        async with server_with_agents(folder) as server, browser_page(folder / "profile") as page:
+            remember = f"sessionStorage.setItem('api-key', '{KEY}')"
+            await page.call("Page.addScriptToEvaluateOnNewDocument", source=remember)
+            await page.open(server.url)
+            await page.until("document.querySelector('#agents .doing code') && document.querySelector('#agents pre')")
+            await page.evaluate(SHORT_FOLDERS)
+            for name, width, dark, scale in PICTURES:
+                await page.show_as(width, 1180, dark=dark, scale=scale)
+                await page.until("document.querySelector('#agents').matches(':enabled')")
+                await page.screenshot(target / f"agents-{name}.png", "#agents-card")
+
+
 async def take_pictures(target: Path) -> None:
-    """Write status-light.png and status-dark.png."""
+    """Write status-light.png and status-dark.png, and the pictures of agents."""
+    await take_picture_of_agents(target)
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         async with demo_server(folder) as server, browser_page(folder / "profile") as page:

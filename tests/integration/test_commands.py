@@ -152,11 +152,15 @@ def test_a_named_key_has_a_line_with_its_tokens_and_is_named_at_its_requests() -
 
 
 def test_what_agents_do_and_ask_has_a_line_for_each() -> None:
-    turn = {"agent": "site", "folder": "/w/site", "key": None, "since": 940, "doing": ["make [red]"], "questions": []}
-    waits = {**turn, "key": "anna", "doing": [], "questions": [{"action": "run a command"}]}
-    lines = [line.rstrip() for line in status_text(100, agents=(turn, waits)).splitlines()]
+    turn = {"agent": "site", "folder": "/w/site", "key": None, "since": 940, "state": "running", "questions": []}
+    works, thinks = {**turn, "doing": ["make [red]"]}, {**turn, "doing": []}
+    asks = {**thinks, "state": "waiting", "key": "anna", "questions": [{"action": "run a command"}]}
+    waits = {**asks, "questions": []}
+    lines = [line.rstrip() for line in status_text(100, agents=(works, thinks, asks, waits)).splitlines()]
     assert "Agent     site in /w/site: make [red], since 0 h 01 min" in lines
+    assert "Agent     site in /w/site: thinks or writes, since 0 h 01 min" in lines
     assert "Agent     site in /w/site: asks to run a command, since 0 h 01 min, key anna" in lines
+    assert "Agent     site in /w/site: waits for its client, since 0 h 01 min, key anna" in lines
 
 
 @pytest.mark.parametrize("width", [40, 80])

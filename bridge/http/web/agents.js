@@ -46,7 +46,8 @@ function question({ id, action, reason, approved, command, cwd, changes, ...rest
 function build(turn, press) {
   const element = make("article", {}), asks = turn.state === "waiting";
   const key = turn.key ? [make("span", { className: "badge" }, turn.key)] : [];
-  const doing = turn.doing.length ? make("code", {}, turn.doing.map(visible).join(" · ")) : asks ? "" : "thinking or writing";
+  const idle = !asks ? "thinking or writing" : turn.questions.length ? "" : "waiting for its client";
+  const doing = turn.doing.length ? make("code", {}, turn.doing.map(visible).join(" · ")) : idle;
   element.append(
     make("p", { className: "head" },
       make("strong", {}, turn.agent), make("span", { className: `badge ${asks ? "asks" : "running"}` }, asks ? "waits" : "works"),
