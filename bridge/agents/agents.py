@@ -28,6 +28,7 @@ from bridge.agents.waiting import WaitingWork
 from bridge.agents.work import Work
 from bridge.agents.workspaces import Workspaces
 from bridge.config import AgentSettings, Ask, Settings
+from bridge.conversation.events import Asked
 from bridge.conversation.prompt import Item, Prompt, message
 from bridge.errors import approval_expired, from_codex_error, not_repeated, workspace_missing
 from bridge.store.agent_turns import AgentTurnStore, StoredTurn
@@ -77,9 +78,11 @@ class Agents:
             raise workspace_missing(name, agent.folder)
         async with self._workspaces.hold(agent), AsyncExitStack() as held:
             waiting = self._waiting.take(name, replies.questions, place.key)
+            asked_before: tuple[tuple[Asked, str], ...] = ()
             if waiting is not None:
                 work, outcome = waiting.work, "resumed; reason=answers-came"
                 await held.enter_async_context(waiting.held)
+                asked_before = replies.asked_by_items(one.shown for one in work.questions)
                 await self._resume(work, prompt, place, replies)
             elif replies.is_last:
                 raise approval_expired()
@@ -95,6 +98,7 @@ class Agents:
                 longest=self._longest,
                 tools=ClientTools.of(prompt.toolbox),
                 way=replies.way if agent.ask == "client" else None,
+                asked_before=asked_before,
             )
             turn.thread_outcome = f"{outcome}; id={work.thread_id}"
             with self.control.shown(work, turn):

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from bridge.agents.bounded_text import is_whole
 from bridge.agents.steps import CODEX, PATCH, SHELL, relative, without_shell
-from bridge.conversation.events import APPROVAL, Asked, StepBegun, ToolCall
+from bridge.conversation.events import APPROVAL, Asked, StepBegun, StepDone, ToolCall
 from codex_rpc.wire.approvals import (
     ApprovalAsked,
     CommandQuestion,
@@ -51,6 +51,14 @@ def shown(asked: ApprovalAsked, running: Mapping[str, StepBegun], folder: str) -
             return called and Asked(asked.approval_id, *called[:3], {"arguments": called[3], "reason": message})
         case _:
             return None
+
+
+def is_about(asked: Asked, step: StepDone) -> bool:
+    """Return whether a question was about a step; where codex did not name the step, by the call of the tool."""
+    if asked.step_id:
+        return asked.step_id == step.step_id
+    called = asked.server, asked.name, asked.arguments.get("arguments")
+    return called == (step.server, step.name, step.arguments)
 
 
 def as_call(asked: Asked) -> ToolCall:

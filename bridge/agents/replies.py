@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct, field
 
 from bridge.agents.approvals import is_yes
-from bridge.conversation.events import APPROVAL
+from bridge.conversation.events import APPROVAL, Asked
 from bridge.conversation.prompt import Item
 from bridge.conversation.tools import Toolbox
 from bridge.openai.responses.approvals import approval_answers, approval_questions, is_approval_answer
@@ -26,10 +26,16 @@ class Replies(Struct, frozen=True):
     """The ids of the questions and calls in the conversation, the latest one last; most were settled long ago."""
     answers: Mapping[str, bool] = field(default_factory=dict[str, bool])
     """The id of a question → whether it is accepted."""
+    asking: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The id of a question → the id of the item that asks it, in the Responses API."""
     outputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The id of a call → its output, as in a function_call_output item."""
     is_last: bool = False
     """Whether the request ends with an answer, so that it has nothing else for the agent."""
+
+    def asked_by_items(self, asked: Iterable[Asked]) -> tuple[tuple[Asked, str], ...]:
+        """Return those of the questions that the conversation has items for, each with the id of its item."""
+        return tuple((one, self.asking[one.approval_id]) for one in asked if one.approval_id in self.asking)
 
 
 def read_replies(
@@ -41,12 +47,13 @@ def read_replies(
     stored items before it.
     """
     outputs = [item for item in items if item["type"] == "function_call_output"]
-    questions = (*approval_questions((*earlier, *own)), *(item["call_id"] for item in outputs))
+    asking = list(approval_questions((*earlier, *own)))
+    questions = (*(question for question, _ in asking), *(item["call_id"] for item in outputs))
     by_calls = {item["call_id"]: is_yes(_text(item["output"])) for item in outputs}
     by_id = {item["call_id"]: item["output"] for item in outputs}
     is_last = bool(items and items[-1]["type"] == "function_call_output")
     is_last |= any(map(is_approval_answer, own[-1:]))
-    return Replies(way, questions, by_calls | approval_answers(own), by_id, is_last)
+    return Replies(way, questions, by_calls | approval_answers(own), dict(asking), by_id, is_last)
 
 
 def way_of(toolbox: Toolbox, *, by_item: bool = False) -> Way | None:

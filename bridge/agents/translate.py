@@ -11,10 +11,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bridge.agents.approvals import shown
+from bridge.agents.approvals import is_about, shown
 from bridge.agents.bounded_text import BoundedText
 from bridge.agents.client_tools import ClientTools
 from bridge.agents.steps import begun, done, plan_step
@@ -62,9 +62,15 @@ _PHASES = {"commentary": "commentary", "partial_answer": "commentary", "final_an
 class AgentTranslator:
     """Translates one answer: from the start or resumption of a turn to its end or suspension."""
 
-    def __init__(self, folder: str, tools: ClientTools | None = None) -> None:
-        """`folder` is the real path of the agent's folder; `tools` are the client's."""
+    def __init__(
+        self, folder: str, tools: ClientTools | None = None, asked_before: Sequence[tuple[Asked, str]] = ()
+    ) -> None:
+        """`folder` is the real path of the agent's folder; `tools` are the client's.
+
+        `asked_before` are the questions of the last answer that the client has answered, each with the id of its item.
+        """
         self._folder = folder
+        self._asked_before = asked_before
         self._tools = tools or ClientTools()
         self._messages = Messages()
         self._reasoning = Summary()
@@ -196,7 +202,11 @@ class AgentTranslator:
         self._outputs.pop(step.step_id, None)
         if self._running.pop(step.step_id, None) is not None:
             return [step]
-        return [StepBegun(step.step_id, step.server, step.name, step.arguments), step]
+        return [StepBegun(step.step_id, step.server, step.name, step.arguments, self._approval_of(step)), step]
+
+    def _approval_of(self, step: StepDone) -> str | None:
+        """Return the id of the item that asked about a step."""
+        return next((item_id for asked, item_id in self._asked_before if is_about(asked, step)), None)
 
     def _message_completed(self, item: AgentMessage) -> list[TurnEvent]:
         """Pass on the part of a complete message that came without deltas."""

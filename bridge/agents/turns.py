@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from bridge.agents.approvals import OpenApprovals, answered, as_call
@@ -49,14 +49,16 @@ class AgentTurn:
         longest: float,
         tools: ClientTools,
         way: Way | None = None,
+        asked_before: Sequence[tuple[Asked, str]] = (),
     ) -> None:
         """`ids` are those of the thread and the turn; `longest` is how long it may run, in seconds from now.
 
         `tools` are the client's. `way` is how it is asked for approvals; without one, they are declined.
+        `asked_before` are the questions of the last answer, each with the id of its item.
         """
         self._client = client
         self._inbox = inbox
-        self._translator = AgentTranslator(folder, tools)
+        self._translator = AgentTranslator(folder, tools, asked_before)
         self._longest = longest
         self._deadline = self._now() + longest
         self._way = way

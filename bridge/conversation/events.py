@@ -65,6 +65,8 @@ class StepBegun(Struct, frozen=True):
     server: str
     name: str
     arguments: Any
+    approval: str | None = None
+    """The id under which the client was asked about it in an earlier answer."""
 
 
 class StepDone(Struct, frozen=True):

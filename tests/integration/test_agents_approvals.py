@@ -38,6 +38,12 @@ FUNCTION: dict[str, Any] = {
 }
 
 
+def steps_with_approval(response: Any) -> list[tuple[str, str]]:
+    """Return the names of the complete steps that were asked about, with the ids of the items that asked."""
+    steps = [item for item in response.json()["output"] if item["type"] == "mcp_call"]
+    return [(item["name"], item["approval_request_id"]) for item in steps if item["approval_request_id"]]
+
+
 @BOTH_MODES
 async def test_a_command_runs_outside_the_sandbox_only_after_a_yes(
     agent_model: str, upstream: Upstream, home: Path, tmp_path: Path
@@ -63,6 +69,7 @@ async def test_a_command_runs_outside_the_sandbox_only_after_a_yes(
             assert text_of(second) == "Done."
             [step] = [item for item in second.json()["output"] if item["type"] == "mcp_call"]
             assert step["status"] == ("completed" if approve else "failed")
+            assert step["approval_request_id"] == question["id"]
             assert out.exists() == approve
             assert ("rejected by user" in tool_outputs(upstream)) != approve
             # Both upstream responses count in the request that ends the turn.
@@ -147,11 +154,13 @@ async def test_patches_and_tools_of_mcp_servers_are_asked_about(upstream: Upstre
         assert (change["path"], change["kind"], change["diff"]) == ("new.txt", "add", "hello\n")
         second = await respond(proxy, answers(first, True), previous_response_id=first.json()["id"])
         assert (folder / "new.txt").read_text() == "hello\n"
+        assert steps_with_approval(second) == [("apply_patch", question["id"])]
         [question] = asked(second)
         assert (question["server_label"], question["name"]) == ("codex", "files.create")
         assert json.loads(question["arguments"])["arguments"] == {"path": str(out)}
         third = await respond(proxy, answers(second, True), previous_response_id=second.json()["id"])
         assert text_of(third) == "Done."
+        assert steps_with_approval(third) == [("create", question["id"])]
     assert out.exists()
 
 

@@ -42,14 +42,14 @@ def is_approval_answer(value: Any) -> bool:
             return False
 
 
-def approval_questions(values: Sequence[Any]) -> Iterator[str]:
-    """Yield the ids of the questions that values ask or answer."""
+def approval_questions(values: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """Yield the ids of the questions that values ask or answer, each with the id of the item that asks it."""
     for value in values:
         match value:
             case {"type": "mcp_approval_request", "id": str(asked)}:
-                yield _question(asked)
+                yield _question(asked), asked
             case {"type": "mcp_approval_response", "approval_request_id": str(asked)}:
-                yield _question(asked)
+                yield _question(asked), asked
             case _:
                 pass
 

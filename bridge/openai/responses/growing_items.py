@@ -127,6 +127,7 @@ class RunningStep:
         self.index = index
         self._where: Event = {"item_id": item_id, "output_index": index}
         self._arguments = json.dumps(step.arguments, ensure_ascii=False)
+        self._approval = step.approval
         self._head = {"id": item_id, "type": "mcp_call", "server_label": step.server, "name": step.name}
 
     def begun(self) -> Object:
@@ -158,7 +159,7 @@ class RunningStep:
         return self._item("incomplete", self._arguments)
 
     def _item(self, status: str, arguments: str, output: str | None = None, error: Object | None = None) -> Object:
-        known = {"arguments": arguments, "output": output, "error": error, "approval_request_id": None}
+        known = {"arguments": arguments, "output": output, "error": error, "approval_request_id": self._approval}
         return {**self._head, "status": status, **known}
 
 

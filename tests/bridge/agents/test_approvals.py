@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.agents.approvals import OpenApprovals, answered, as_call, is_yes
+from bridge.agents.approvals import OpenApprovals, answered, as_call, is_about, is_yes
 from bridge.agents.bounded_text import LONGEST
 from bridge.agents.translate import AgentTranslator
 from bridge.conversation.events import Asked, Finished, StepDone, ToolCall, Used
@@ -256,3 +256,17 @@ def test_a_yes_accepts(output: str):
 )
 def test_anything_but_a_yes_declines(output: str):
     assert not is_yes(output)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (Asked("q", "call_1", "codex", "shell", {}), True),
+        (Asked("q", "call_2", "codex", "shell", {}), False),
+        (Asked("q", "", "codex", "shell", {"arguments": {"command": "ls"}}), True),
+        (Asked("q", "", "codex", "shell", {"arguments": {"command": "rm"}}), False),
+        (Asked("q", "", "other", "shell", {"arguments": {"command": "ls"}}), False),
+    ],
+)
+def test_a_question_is_about_the_step_that_codex_names_or_else_about_the_same_call(asked: Asked, expected: bool):
+    assert is_about(asked, StepDone("call_1", "codex", "shell", {"command": "ls"})) == expected

@@ -13,6 +13,8 @@ USER = message("user", "Hi.")
 CALL = function_call("turn-0", "codex_approval", "{}")
 ASKED = {"type": "mcp_approval_request", "id": f"mcpr_{KEY}_turn-1", "name": "shell", "arguments": "{}"}
 
+ITEM = {"turn-1": ASKED["id"]}
+
 
 def said(approve: bool) -> dict[str, Any]:
     return {"type": "mcp_approval_response", "approval_request_id": f"mcpr_{KEY}_turn-1", "approve": approve}
@@ -30,19 +32,19 @@ def output(text: Any) -> Any:
             [USER, CALL, output("yes")],
             [],
             [],
-            Replies("item", ("turn-0",), {"turn-0": True}, {"turn-0": "yes"}, is_last=True),
+            Replies("item", ("turn-0",), {"turn-0": True}, {}, {"turn-0": "yes"}, is_last=True),
         ),
         (
             [USER, CALL, output([{"type": "input_text", "text": "no"}]), USER],
             [],
             [],
-            Replies("item", ("turn-0",), {"turn-0": False}, {"turn-0": [{"type": "input_text", "text": "no"}]}),
+            Replies("item", ("turn-0",), {"turn-0": False}, {}, {"turn-0": [{"type": "input_text", "text": "no"}]}),
         ),
-        ([USER], [said(True)], [ASKED], Replies("item", ("turn-1", "turn-1"), {"turn-1": True}, is_last=True)),
-        ([USER, USER], [said(False), USER], [], Replies("item", ("turn-1",), {"turn-1": False})),
-        ([USER, USER], [USER], [USER, ASKED], Replies("item", ("turn-1",))),
+        ([USER], [said(True)], [ASKED], Replies("item", ("turn-1", "turn-1"), {"turn-1": True}, ITEM, is_last=True)),
+        ([USER, USER], [said(False), USER], [], Replies("item", ("turn-1",), {"turn-1": False}, ITEM)),
+        ([USER, USER], [USER], [USER, ASKED], Replies("item", ("turn-1",), {}, ITEM)),
         # An answer that the server has stored was given to an earlier request.
-        ([USER, USER], [USER], [ASKED, said(True)], Replies("item", ("turn-1", "turn-1"))),
+        ([USER, USER], [USER], [ASKED, said(True)], Replies("item", ("turn-1", "turn-1"), {}, ITEM)),
     ],
 )
 def test_questions_and_answers_are_read_in_both_forms(
