@@ -152,15 +152,9 @@ def test_a_named_key_has_a_line_with_its_tokens_and_is_named_at_its_requests() -
 
 
 def test_what_agents_do_and_ask_has_a_line_for_each() -> None:
-    turn: dict[str, Any] = {
-        "agent": "site",
-        "folder": "/w/site",
-        "key": None,
-        "since": 940,
-        "state": "running",
-        "questions": [],
-    }
-    works, thinks = {**turn, "doing": ["make [red]"]}, {**turn, "doing": []}
+    thinks: dict[str, Any] = {"agent": "site", "folder": "/w/site", "key": None, "since": 940, "state": "running"}
+    thinks |= {"doing": [], "questions": []}
+    works = {**thinks, "doing": ["make [red]"]}
     asks = {**thinks, "state": "waiting", "key": "anna", "questions": [{"action": "run a command"}]}
     waits = {**asks, "questions": []}
     lines = [line.rstrip() for line in status_text(100, agents=(works, thinks, asks, waits)).splitlines()]
