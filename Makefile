@@ -22,8 +22,11 @@ run: $(VENV)/run.stamp ## start the server; ARGS go to `codex-openai-proxy serve
 login: $(VENV)/run.stamp ## log in to Codex with a code, in any browser; ARGS go to `codex-openai-proxy login`
 	@exec $(BIN)/codex-openai-proxy login $(ARGS)
 
-test: programs ## run the tests; ARGS go to pytest
-	@$(BIN)/python -m pytest --numprocesses auto --dist load $(ARGS)
+# The tests start the program hundreds of times. Where Python may not keep bytecode, it would compile it each time.
+test coverage: export PYTHONDONTWRITEBYTECODE :=
+
+test: programs ## run the tests except the long ones; ARGS go to pytest, "-m long" runs the long ones
+	@$(BIN)/python -m pytest --numprocesses auto --dist load -m "not long" $(ARGS)
 
 coverage: programs ## run the tests and show uncovered lines and branches; ARGS go to pytest
 	@$(BIN)/python -m pytest --cov --numprocesses auto --dist load $(ARGS)

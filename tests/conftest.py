@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs] - it has its types inline
 
+from bridge.codex.launch import digest
 from bridge.config import PROGRAM
-from tests.harness.codex_home import Transport, write_home
+from tests.harness.codex_home import Transport, copy_databases, make_databases, write_home
 from tests.harness.proxy import LITE, MODEL, Proxy, proxy
 from tests.harness.system_programs import how_to_run
 from tests.harness.upstream import Upstream, scripted_upstream
@@ -107,19 +108,35 @@ def transport(asked_model: str) -> Transport:
     return "websocket" if asked_model == LITE else "http"
 
 
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CODEX_HOME with codex's empty databases; to make them takes more than half of the time of codex's start."""
+    folder = tmp_path_factory.mktemp("databases")
+    make_databases(folder)
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path, upstream: Upstream, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A CODEX_HOME that points to the upstream, set in the environment."""
+def codex_home(tmp_path: Path, state: Path, databases: Path) -> Path:
+    """A CODEX_HOME that holds only codex's databases, like the private home that belongs to it."""
     folder = tmp_path / "codex_home"
-    write_home(folder, upstream.base_url, transport)
+    for one in (folder, state / "codex" / digest(folder) / "home"):
+        copy_databases(databases, one)
+    return folder
+
+
+@pytest.fixture
+def home(codex_home: Path, upstream: Upstream, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A CODEX_HOME that points to the upstream, set in the environment."""
+    write_home(codex_home, upstream.base_url, transport)
     for name in [name for name in os.environ if name.startswith(("CODEX_", "OPENAI_"))]:
         if name != "CODEX_UNDER_TEST":
             monkeypatch.delenv(name)
-    monkeypatch.setenv("CODEX_HOME", str(folder))
+    monkeypatch.setenv("CODEX_HOME", str(codex_home))
     monkeypatch.setenv("SCRIPTED_KEY", "made-up")
     monkeypatch.setenv("CODEX_OPENAI_PROXY_STORE", "memory")
     monkeypatch.setenv("CODEX_OPENAI_PROXY_CODEX_UNCHECKED", "true")
-    return folder
+    return codex_home
 
 
 @pytest.fixture

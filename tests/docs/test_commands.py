@@ -72,10 +72,7 @@ serve | record | replay)
     fi
     "{python}" -m bridge "$@" >> "$HOME/server.log" 2>&1 &
     echo $! > "$HOME/$address.pid"
-    until "{python}" -ISc "{answers}" "$address" 2> /dev/null; do
-        kill -0 $! || {{ cat "$HOME/server.log" >&2; exit 1; }}
-        sleep 0.05
-    done;;
+    "{python}" -ISc "{answers}" "$address" $! || {{ cat "$HOME/server.log" >&2; exit 1; }};;
 doctor)
     # What it finds is a matter of the machine; here it is to run and to say something of each check.
     "{python}" -m bridge "$@"; test $? -le 1;;
@@ -83,10 +80,15 @@ doctor)
 esac
 """
 ANSWERS = """\
-import http.client, sys
-server = http.client.HTTPConnection(sys.argv[1])
-server.request('GET', '/healthz')
-sys.exit(server.getresponse().status != 200)
+import http.client, os, sys, time
+while True:
+    try:
+        server = http.client.HTTPConnection(sys.argv[1])
+        server.request('GET', '/healthz')
+        sys.exit(server.getresponse().status != 200)
+    except OSError:
+        os.kill(int(sys.argv[2]), 0)  # fails if the server has ended
+        time.sleep(0.05)
 """
 MAKE = """\
 #!/bin/sh
@@ -204,14 +206,18 @@ async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp
         if "redis://" in page.read_text(encoding="utf-8"):
             redis = await stack.enter_async_context(redis_server(tmp_path))
             here_is["redis://127.0.0.1:6379/0"] = redis
+        served = False
         for language, text in blocks(page):
             here = re.sub("|".join(here_is), lambda found: here_is[found[0]], text)
             match language:
                 case "sh":
                     await execute(["bash", "-euo", "pipefail", "-c", here], machine, folder)
+                    served = False  # the commands may have stopped the server, or started another one
                 case "python":
-                    flags = [flag.format(home=tmp_path) for flag in SERVED.get(page.name, ())]
-                    await execute(["codex-openai-proxy", "serve", *flags], machine, folder)
+                    if not served:
+                        flags = [flag.format(home=tmp_path) for flag in SERVED.get(page.name, ())]
+                        await execute(["codex-openai-proxy", "serve", *flags], machine, folder)
+                        served = True
                     await execute([sys.executable, "-c", here], machine, folder)
                 case "toml":
                     _check_toml(tomllib.loads(text))

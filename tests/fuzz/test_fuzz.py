@@ -1,6 +1,6 @@
 """Every request gets a well-formed answer, none causes a server error, and the server stays up.
 
-`make test` runs a few fixed examples; `make fuzz` runs as many as requested, different ones each time.
+The tests run a few fixed examples; `make fuzz` runs as many as requested, different ones each time.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ async def recorded(upstream: Upstream, home: Path, tmp_path: Path) -> AsyncGener
         yield running
 
 
+@pytest.mark.long
 @examples(20, 0.02)
 @given(arguments=FOREIGN_JSON)
 async def test_foreign_json_in_arguments_is_passed_on_stored_and_recorded(

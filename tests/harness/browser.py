@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import subprocess
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Page:
 
     socket: ClientConnection
     session: str = ""
+    context: str = ""
     complaints: list[str] = field(default_factory=list[str])
     requests: list[str] = field(default_factory=list[str])
     _last_id: int = 0
@@ -108,28 +109,48 @@ class Page:
         path.write_bytes(base64.b64decode(taken["data"]))
 
 
+@contextmanager
+def browser(profile: Path, *flags: str) -> Generator[str]:
+    """Run a browser with an empty profile while the block runs; yield the address of its DevTools."""
+    command = [program_of("chromium"), *FLAGS, *flags, f"--user-data-dir={profile}"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as it:
+        try:
+            yield _address(profile / "DevToolsActivePort")
+        finally:
+            it.kill()
+
+
+def _address(written: Path) -> str:
+    """Return the address of the DevTools as soon as the browser has written its two lines, port and path."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if written.exists() and len(lines := written.read_text().splitlines()) == 2:
+            return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+        time.sleep(0.02)
+    raise TimeoutError("the browser does not start")
+
+
+@asynccontextmanager
+async def page_of(address: str, *, hidden: bool = True) -> AsyncGenerator[Page]:
+    """Open a page of a running browser; it shares no cookies, storage or permissions with other pages.
+
+    A hidden page has no window, which costs more than most pages, and never has the focus.
+    """
+    async with connect(address, max_size=None) as socket:
+        page = Page(socket)
+        page.context = (await page.call("Target.createBrowserContext", disposeOnDetach=True))["browserContextId"]
+        where = {"browserContextId": page.context, "hidden": hidden}
+        opened = await page.call("Target.createTarget", url="about:blank", **where)
+        attached = await page.call("Target.attachToTarget", targetId=opened["targetId"], flatten=True)
+        page.session = attached["sessionId"]
+        yield page
+
+
 @asynccontextmanager
 async def browser_page(profile: Path, *flags: str) -> AsyncGenerator[Page]:
-    """Run a browser with an empty profile while the block runs; yield its page."""
-    command = [program_of("chromium"), *FLAGS, *flags, f"--user-data-dir={profile}"]
-    process = await anyio.open_process(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    try:
-        async with connect(await _address(process), max_size=None) as socket:
-            page = Page(socket)
-            target = (await page.call("Target.createTarget", url="about:blank"))["targetId"]
-            page.session = (await page.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+    """Run a browser of its own while the block runs; yield its page."""
+    with browser(profile, *flags) as address:
+        async with page_of(address) as page:
             yield page
-    finally:
-        with anyio.CancelScope(shield=True):
-            process.kill()
-            await process.wait()
-            await process.aclose()
-
-
-async def _address(process: anyio.abc.Process) -> str:
-    assert process.stderr is not None
-    said = b""
-    with anyio.fail_after(PATIENCE):
-        while not (found := re.search(rb"DevTools listening on (ws://\S+)", said)):
-            said += await process.stderr.receive()
-    return found[1].decode()

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from codex_rpc.process.process import find_codex
-from tests.harness.agents import AUTHORIZED, BOTH_MODES, DIRECT, Said, agent_proxy, needs_sandbox, runs
+from tests.harness.agents import AUTHORIZED, BOTH_MODES, CODE_MODE, DIRECT, Said, agent_proxy, needs_sandbox, runs
 from tests.harness.proxy import Proxy, Stream, user
 from tests.harness.script import Call, Hold, Received, Reply, Usage, begun, http_error, reply
 from tests.harness.upstream import Upstream
@@ -259,8 +259,7 @@ def reasoning_of(stream: Stream) -> str:
 STYLES = ("reasoning_content", "text", "details", "off")
 
 
-@BOTH_MODES
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(("style", "agent_model"), zip(STYLES, [DIRECT, CODE_MODE] * 2, strict=True))
 async def test_a_client_that_sends_back_what_it_was_shown_continues(
     style: str, agent_model: str, upstream: Upstream, home: Path, tmp_path: Path
 ) -> None:

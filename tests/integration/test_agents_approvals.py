@@ -328,8 +328,7 @@ async def test_openai_python_approves_and_declines(
     assert out.exists() == approve
 
 
-@pytest.mark.parametrize("approve", [True, False])
-@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(("streamed", "approve"), [(True, False), (False, True)])
 async def test_openai_agents_approves_and_declines(
     streamed: bool, approve: bool, upstream: Upstream, home: Path, tmp_path: Path
 ) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.harness.agents import (
-    BOTH_MODES,
     CODE_MODE,
+    DIRECT,
     Script,
     agent_proxy,
     needs_sandbox,
@@ -76,8 +76,7 @@ async def nothing_goes_on(proxy: Proxy, upstream: Upstream) -> None:
     assert len(upstream.requests) == requests + 2
 
 
-@BOTH_MODES
-@pytest.mark.parametrize("answered", [True, False])
+@pytest.mark.parametrize(("answered", "agent_model"), [(True, CODE_MODE), (False, DIRECT)])
 async def test_a_hostile_model_gets_nothing_and_leaves_nothing(
     answered: bool, agent_model: str, upstream: Upstream, home: Path, tmp_path: Path
 ) -> None:

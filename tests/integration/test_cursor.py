@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -124,18 +125,16 @@ async def test_the_azure_form_names_the_model_in_the_path(bridge: Proxy) -> None
     assert bridge.upstream.requests[0].body["model"] == "gpt-5.5"
 
 
-@pytest.mark.parametrize("headers", [CURSOR, VERIFY])
-@pytest.mark.parametrize("name", ["gpt-3.5-turbo", "gpt-4o", "claude-4.5-sonnet-thinking-high"])
-async def test_verify_and_side_requests_with_names_of_cursors_own_get_the_default_model(
-    bridge: Proxy, headers: dict[str, str], name: str
-) -> None:
-    sent = {"model": name, "messages": [user("Testing. Just say hi and nothing else.")]}
-    response = await bridge.client.post("/chat/completions", json=sent, headers=headers)
-    assert (response.status_code, response.json()["model"]) == (200, name)
-    model = bridge.upstream.requests[0].body["model"]
-    assert response.headers["x-codex-proxy-model"] == reverse(model)
-    assert model not in NAMED
-    assert (await bridge.client.get("/models", headers=headers)).status_code == 200
+async def test_verify_and_side_requests_with_names_of_cursors_own_get_the_default_model(bridge: Proxy) -> None:
+    names = ("gpt-3.5-turbo", "gpt-4o", "claude-4.5-sonnet-thinking-high")
+    for headers, name in itertools.product((CURSOR, VERIFY), names):
+        sent = {"model": name, "messages": [user("Testing. Just say hi and nothing else.")]}
+        response = await bridge.client.post("/chat/completions", json=sent, headers=headers)
+        assert (response.status_code, response.json()["model"]) == (200, name)
+        model = bridge.upstream.requests[-1].body["model"]
+        assert response.headers["x-codex-proxy-model"] == reverse(model)
+        assert model not in NAMED
+        assert (await bridge.client.get("/models", headers=headers)).status_code == 200
 
 
 async def test_cursors_window_may_send_requests_from_its_own_origin(bridge: Proxy) -> None:
@@ -203,18 +202,15 @@ async def test_usage_is_in_the_stream_whether_requested_or_not(bridge: Proxy) ->
         assert stream.chunks[-1]["usage"]["total_tokens"] == 130
 
 
-@pytest.mark.parametrize(
-    "choice",
-    [
+async def test_tool_choice_may_be_a_string_or_an_object(bridge: Proxy) -> None:
+    for choice in (
         "auto",
         "none",
         {"type": "function", "name": "list_dir"},
         {"type": "function", "function": {"name": "list_dir"}},
         {"type": "auto"},
-    ],
-)
-async def test_tool_choice_may_be_a_string_or_an_object(bridge: Proxy, choice: Any) -> None:
-    assert (await send(bridge, {**body("agent_chat"), "tool_choice": choice})).text == "ok"
+    ):
+        assert (await send(bridge, {**body("agent_chat"), "tool_choice": choice})).text == "ok", choice
 
 
 async def test_tools_may_be_null_and_content_may_be_null_with_calls(bridge: Proxy) -> None:

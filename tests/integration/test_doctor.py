@@ -313,22 +313,19 @@ async def test_a_proxy_that_answers_preflights_itself_is_found(front: Front) -> 
     assert await public(front) == {"public-cors"}
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "words"),
-    [
+async def test_a_proxy_that_refuses_requests_is_found(front: Front) -> None:
+    for status, body, words in (
         (502, b"error code: 502", "the tunnel is connected but the server does not answer"),
         (530, b"error code: 1033", "Cloudflare's error 1033"),
         (403, b"", "Cloudflare Access"),
         (404, b"404 page not found", "the tunnel's ingress knows no such hostname"),
         (429, b"", "too many requests at once"),
         (418, b"", "does not come from this server"),
-    ],
-)
-async def test_a_proxy_that_refuses_requests_is_found(front: Front, status: int, body: bytes, words: str) -> None:
-    front.fault, front.status, front.body = "refuses", status, body
-    found = await doctor("--url", front.url, "--only", "public-models", port=front.upstream_port)
-    assert words in found["public-models"]["reason"]
-    assert found["public-models"]["fix"]
+    ):
+        front.fault, front.status, front.body = "refuses", status, body
+        found = await doctor("--url", front.url, "--only", "public-models", port=front.upstream_port)
+        assert words in found["public-models"]["reason"]
+        assert found["public-models"]["fix"]
 
 
 async def test_an_unreachable_public_address_is_found(home: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,9 +34,8 @@ async def default_of(bridge: Proxy) -> str:
 
 
 @BOTH_KINDS
-@pytest.mark.parametrize(
-    ("name", "effort"),
-    [
+async def test_codex_and_aliases_mean_the_default_model(bridge: Proxy) -> None:
+    for name, effort in (
         ("codex", None),
         ("xedoc", None),
         (" OpenAI/Codex ", None),
@@ -46,15 +44,13 @@ async def default_of(bridge: Proxy) -> str:
         ("kciuq", "low"),
         ("gpt-4o", None),
         ("gpt-4o-high", "high"),
-    ],
-)
-async def test_codex_and_aliases_mean_the_default_model(bridge: Proxy, name: str, effort: str | None) -> None:
-    answer = await bridge.client.post("/chat/completions", json={"model": name, "messages": [user("hi")]})
-    assert (answer.status_code, answer.json()["model"]) == (200, name)
-    body = bridge.upstream.requests[0].body
-    assert body["model"] == await default_of(bridge)
-    assert body["model"] not in NAMED
-    assert effort in {None, body["reasoning"]["effort"]}
+    ):
+        answer = await bridge.client.post("/chat/completions", json={"model": name, "messages": [user("hi")]})
+        assert (answer.status_code, answer.json()["model"]) == (200, name)
+        body = bridge.upstream.requests[-1].body
+        assert body["model"] == await default_of(bridge), name
+        assert body["model"] not in NAMED
+        assert effort in {None, body["reasoning"]["effort"]}, name
 
 
 async def test_the_list_begins_with_the_named_models_and_has_every_name_plain_too(bridge: Proxy) -> None:
@@ -76,26 +72,18 @@ async def test_the_list_begins_with_the_named_models_and_has_every_name_plain_to
     ],
     ids=["detail", "error", "in the stream"],
 )
-@pytest.mark.parametrize(
-    ("path", "fields"),
-    [
-        ("/chat/completions", {"messages": [user("hi")]}),
-        ("/chat/completions", {"messages": [user("hi")], "stream": True}),
-        ("/responses", {"input": "hi"}),
-        ("/responses", {"input": "hi", "stream": True}),
-    ],
-    ids=["chat", "streamed chat", "responses", "streamed responses"],
-)
 async def test_a_model_that_the_upstream_refuses_is_not_found_and_others_are_named(
-    bridge: Proxy, refusal: Reply, path: str, fields: dict[str, Any]
+    bridge: Proxy, refusal: Reply
 ) -> None:
     bridge.upstream.respond = lambda _: refusal
-    answer = await bridge.client.post(path, json={"model": bridge.model, **fields})
-    assert answer.status_code == 404, answer.text
-    error = answer.json()["error"]
-    assert (error["code"], error["param"]) == ("model_not_found", "model")
-    assert bridge.model in error["message"]
-    assert f"It has: codex, quick, gpt-4o, {await default_of(bridge)}, " in error["message"]
+    for path, fields in (("/chat/completions", {"messages": [user("hi")]}), ("/responses", {"input": "hi"})):
+        for stream in (False, True):
+            answer = await bridge.client.post(path, json={"model": bridge.model, "stream": stream, **fields})
+            assert answer.status_code == 404, answer.text
+            error = answer.json()["error"]
+            assert (error["code"], error["param"]) == ("model_not_found", "model")
+            assert bridge.model in error["message"]
+            assert f"It has: codex, quick, gpt-4o, {await default_of(bridge)}, " in error["message"]
 
 
 async def test_cursor_can_read_that_a_model_is_refused(bridge: Proxy) -> None:

@@ -141,17 +141,17 @@ def log_in_again(home: Path) -> None:
 
 @BOTH_KINDS
 @pytest.mark.parametrize(
-    "refusal",
+    ("refusal", "dialect"),
     [
-        http_error(400, {"error": {"message": REFUSAL, "code": "invalid_encrypted_content"}}),
-        http_error(400, {"detail": REFUSAL}),
-        failed("invalid_encrypted_content", REFUSAL),
+        (http_error(400, {"error": {"message": REFUSAL, "code": "invalid_encrypted_content"}}), "chat"),
+        (http_error(400, {"detail": REFUSAL}), "stored"),
+        (failed("invalid_encrypted_content", REFUSAL), "sent"),
+        (failed("invalid_encrypted_content", REFUSAL), "chat"),
     ],
-    ids=["error", "detail", "in the stream"],
+    ids=["error-chat", "detail-stored", "in the stream-sent", "in the stream-chat"],
 )
-@pytest.mark.parametrize("dialect", ["chat", "stored", "sent"])
 async def test_a_request_whose_reasoning_is_refused_is_repeated_once_without_it(
-    bridge: Proxy, dialect: str, refusal: Reply
+    bridge: Proxy, refusal: Reply, dialect: str
 ) -> None:
     bridge.upstream.will_reply(reply(Thought(encrypted="A's"), "One."))
     bridge.upstream.respond = lambda request: refusal if reasoning(request) else reply("Two.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from bridge.keys.changes import add_key
 from tests.harness.account_server import account_server
 from tests.harness.agents import DIRECT, needs_sandbox, runs, sleepers, until
 from tests.harness.approvals import CODEX, text_of, writes
-from tests.harness.browser import Page, browser_page
+from tests.harness.browser import Page, browser, browser_page, page_of
 from tests.harness.codex_home import write_home
 from tests.harness.program import Program, http_client, program
 from tests.harness.script import Hold, Text, Usage, begun, http_error, reply
@@ -30,10 +30,17 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
+@pytest.fixture(scope="module")
+def devtools(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The address of a browser, whose start takes longer than most tests."""
+    with browser(tmp_path_factory.mktemp("profile")) as address:
+        yield address
+
+
 @pytest.fixture
-async def page(tmp_path: Path) -> AsyncGenerator[Page]:
+async def page(devtools: str) -> AsyncGenerator[Page]:
     """A browser's page; at the end it must have no errors, and must have contacted no other host."""
-    async with browser_page(tmp_path / "profile") as opened:
+    async with page_of(devtools) as opened:
         await opened.show_as(1160, 900)
         yield opened
         assert [complaint for complaint in opened.complaints if "401" not in complaint] == []
@@ -113,28 +120,31 @@ async def test_an_answer_can_be_stopped_and_a_failure_is_shown(page: Page, serve
     page.complaints[:] = [complaint for complaint in page.complaints if "400" not in complaint]
 
 
-async def test_a_button_copies_its_value(page: Page, server: Program) -> None:
-    await page.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
-    await shown(page, server)
-    await page.evaluate("document.querySelector('[data-copy=value-model]').click()")
-    await page.until("document.querySelector('[data-copy=value-model].done')")
-    assert await page.evaluate("navigator.clipboard.readText()") == "xedoc"
+async def test_a_button_copies_its_value(devtools: str, server: Program) -> None:
+    may = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    async with page_of(devtools, hidden=False) as page:
+        await page.call("Browser.grantPermissions", permissions=may, browserContextId=page.context)
+        await shown(page, server)
+        await page.evaluate("document.querySelector('[data-copy=value-model]').click()")
+        await page.until("document.querySelector('[data-copy=value-model].done')")
+        assert await page.evaluate("navigator.clipboard.readText()") == "xedoc"
+        assert page.complaints == []
 
 
-@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1160, True)])
-async def test_the_page_fits_a_phone_and_both_themes(page: Page, server: Program, width: int, dark: bool) -> None:
+async def test_the_page_fits_a_phone_and_both_themes(page: Page, server: Program) -> None:
     async with http_client() as client:
         body = {"model": "xedoc", "messages": [{"role": "user", "content": "hi"}]}
         assert (await client.post(f"{server.base_url}/chat/completions", json=body)).status_code == 200
-    await page.show_as(width, 800, dark=dark)
-    await shown(page, server)
-    await page.until("document.querySelectorAll('#chart-days .high').length === 30")
-    assert await page.text("#days-sum") == "1 requests, 812 in, 40 out"
-    bars = "[...document.querySelectorAll('#chart-days .low')].map((bar) => bar.getBoundingClientRect().height > 1)"
-    assert await page.evaluate(bars) == [*[False] * 29, True]
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    light = await page.evaluate("parseInt(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])")
-    assert (light < 64) is dark
+    for width, dark in ((390, False), (390, True), (1160, True)):
+        await page.show_as(width, 800, dark=dark)
+        await shown(page, server)
+        await page.until("document.querySelectorAll('#chart-days .high').length === 30")
+        assert await page.text("#days-sum") == "1 requests, 812 in, 40 out"
+        bars = "[...document.querySelectorAll('#chart-days .low')].map((bar) => bar.getBoundingClientRect().height > 1)"
+        assert await page.evaluate(bars) == [*[False] * 29, True]
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        light = await page.evaluate("parseInt(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])")
+        assert (light < 64) is dark
 
 
 async def test_nothing_of_the_account_is_shown_until_the_key_is_given(page: Page, home: Path) -> None:

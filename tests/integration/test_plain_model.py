@@ -316,10 +316,12 @@ async def test_instructions_in_the_users_own_home_are_warned_of(
 
 
 async def test_the_childs_environment_points_to_the_private_home_without_our_variables(
-    upstream: Upstream, home: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+    upstream: Upstream, home: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    elsewhere = tmp_path / "databases"
+    elsewhere.mkdir()
     monkeypatch.setenv("CODEX_OPENAI_PROXY_API_KEY", "secret")
-    monkeypatch.setenv("CODEX_SQLITE_HOME", str(home))
+    monkeypatch.setenv("CODEX_SQLITE_HOME", str(elsewhere))
     monkeypatch.setenv("RUST_LOG", "trace")
     async with proxy(upstream, home) as bridge:
         await bridge.chat(user("hi"))
@@ -328,7 +330,7 @@ async def test_the_childs_environment_points_to_the_private_home_without_our_var
     assert Path(environment["CODEX_HOME"]).is_relative_to(state)
     assert [name for name in environment if name.startswith("CODEX_")] == ["CODEX_HOME"]
     assert "RUST_LOG" not in environment
-    assert not list(home.glob("*.sqlite*"))
+    assert not list(elsewhere.iterdir())
 
 
 async def test_the_key_of_a_provider_may_be_in_the_env_file_of_the_home(

@@ -24,6 +24,7 @@ from tests.integration.test_chat import tiny_png
 pytestmark = BOTH_KINDS
 
 BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["http", "websocket"])
+"""Runs a test on each transport for each kind of model; the others run direct over HTTP, lite over WebSocket."""
 
 
 def function(name: str, **properties: Any) -> dict[str, Any]:
@@ -69,8 +70,7 @@ Ask = Callable[..., Any]
 BOTH_WAYS = pytest.mark.parametrize("ask", [whole, streamed])
 
 
-@BOTH_WAYS
-@BOTH_TRANSPORTS
+@pytest.mark.parametrize(("ask", "transport"), [(whole, "http"), (streamed, "websocket")])
 async def test_a_ten_step_agent_loop_runs_on_one_thread_with_the_exact_history(bridge: Proxy, ask: Ask) -> None:
     steps = [
         [Thought(f"thinking {step}", f"secret {step}"), Text((f"Step {step}.",))]
@@ -336,7 +336,6 @@ def call_and_output(request: Received) -> list[tuple[str, str]]:
     return [(item["call_id"], item["output"] if "output" in item else item["arguments"]) for item in calls]
 
 
-@BOTH_TRANSPORTS
 @pytest.mark.parametrize("arguments", UNREADABLE)
 async def test_a_call_that_codex_cannot_parse_is_answered_by_the_client(bridge: Proxy, arguments: str) -> None:
     """A model that repeats the call is asked again only after the client's answer."""
@@ -355,9 +354,15 @@ async def test_a_call_that_codex_cannot_parse_is_answered_by_the_client(bridge: 
     assert kinds == ["message", "reasoning", "function_call", "function_call_output"]
 
 
-@BOTH_TRANSPORTS
-@BOTH_WAYS
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("order", "ask", "transport"),
+    [
+        ((0, 1), whole, "http"),
+        ((0, 1), streamed, "websocket"),
+        ((1, 0), whole, "websocket"),
+        ((1, 0), streamed, "http"),
+    ],
+)
 async def test_a_call_that_codex_cannot_parse_is_answered_along_with_a_good_one(
     bridge: Proxy, ask: Ask, order: tuple[int, int]
 ) -> None:
@@ -375,7 +380,6 @@ async def test_a_call_that_codex_cannot_parse_is_answered_along_with_a_good_one(
     assert outputs == [(one, f"result of {one}") for one in ids]
 
 
-@BOTH_TRANSPORTS
 @pytest.mark.parametrize("arguments", ["", "  "])
 async def test_a_call_without_arguments_has_an_empty_object(bridge: Proxy, arguments: str) -> None:
     bridge.upstream.will_reply(as_upstream(reply(Call("read_file", arguments, "c1"))), reply("Done."))
@@ -489,24 +493,19 @@ async def test_a_history_that_codex_would_silently_repair_is_refused(
 
 
 @BOTH_WAYS
-@pytest.mark.parametrize(
-    ("fields", "text", "reason"),
-    [
+async def test_an_answer_ends_at_its_limit_also_across_deltas(bridge: Proxy, ask: Ask) -> None:
+    for fields, text, reason in (
         ({"stop": "EN"}, "one two ", "stop"),
         ({"stop": ["never", "two END"]}, "one ", "stop"),
         ({"stop": "never"}, "one two END three", "stop"),
         ({"max_tokens": 2}, "one t", "length"),
         ({"max_completion_tokens": 1}, "one", "length"),
-    ],
-)
-async def test_an_answer_ends_at_its_limit_also_across_deltas(
-    bridge: Proxy, ask: Ask, fields: dict[str, Any], text: str, reason: str
-) -> None:
-    bridge.upstream.will_reply(reply(Text(("one", " t", "wo E", "ND", " three"))))
-    choice, _ = await ask(bridge, [user("Count.")], **fields)
-    assert (choice["message"]["content"], choice["finish_reason"]) == (text, reason)
-    choice, _ = await ask(bridge, [user("Still there?")])
-    assert choice["message"]["content"] == "ok"
+    ):
+        bridge.upstream.will_reply(reply(Text(("one", " t", "wo E", "ND", " three"))))
+        choice, _ = await ask(bridge, [user("Count.")], **fields)
+        assert (choice["message"]["content"], choice["finish_reason"]) == (text, reason), fields
+        choice, _ = await ask(bridge, [user("Still there?")])
+        assert choice["message"]["content"] == "ok", fields
 
 
 async def test_a_strict_schema_goes_to_codex_and_any_other_by_instruction(bridge: Proxy) -> None:

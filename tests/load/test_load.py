@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import httpx2
+import pytest
 
 from tests.harness.program import program
 from tests.harness.proxy import MODEL, Stream, proxy, user
@@ -16,6 +17,7 @@ from tests.harness.upstream import Upstream
 from tests.load.soak import memory, respond, said_to, soak
 
 
+@pytest.mark.long
 async def test_two_hundred_streams_at_once_complete_with_their_own_text(upstream: Upstream, home: Path) -> None:
     """The upstream holds each stream back until all have begun, so that they do run at once."""
     del home
@@ -48,6 +50,7 @@ async def test_two_hundred_streams_at_once_complete_with_their_own_text(upstream
     assert texts == {f"stream {number}": said_to(f"stream {number}") for number in range(200)}
 
 
+@pytest.mark.long
 async def test_a_mixture_of_all_clients_gets_right_answers_and_leaves_no_more_memory_than_before(
     upstream: Upstream, home: Path
 ) -> None:

@@ -9,6 +9,9 @@ from tests.record_fixtures import FIXTURES
 
 pytest_plugins = ["pytester"]
 
+OPTIONS = ("-p", "no:cacheprovider", "-p", "no:langsmith_plugin")
+"""The plugin of langsmith, which langchain-openai brings, takes longer to import than the test to run."""
+
 
 def test_another_project_gets_the_base_url_of_a_server_for_each_folder(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
@@ -35,12 +38,12 @@ def test_another_project_gets_the_base_url_of_a_server_for_each_folder(pytester:
         """)
     )
     pytester.makeini("[pytest]\nfilterwarnings = error\n")
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(*OPTIONS)
     result.assert_outcomes(passed=2)
 
 
 def test_a_folder_without_recordings_is_named(pytester: pytest.Pytester, tmp_path: Path) -> None:
     pytester.makepyfile(f"def test_the_application(codex_openai_proxy): codex_openai_proxy({str(tmp_path)!r})")
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(*OPTIONS)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*CaseError: * holds no recorded case*"])
