@@ -57,9 +57,15 @@ class Agents:
         self.control = Control(self._waiting)
 
     async def run(self) -> None:
-        """Run the codex of the agents whenever it is used, and end turns that wait too long, until cancelled."""
+        """Run the codex of the agents whenever it is used, and end turns that wait too long, until cancelled.
+
+        Turns that still wait then end.
+        """
         async with running(self._waiting.end_old):
-            await self._backend.run()
+            try:
+                await self._backend.run()
+            finally:
+                await self._waiting.end_all()
 
     def asks_clients(self, name: str) -> bool:
         """Return whether an agent asks its clients for approvals."""

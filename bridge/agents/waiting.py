@@ -71,6 +71,12 @@ class WaitingWork:
         while one := self._take([one for one in self._waiting if one.work.continues == before]):
             await one.held.aclose()
 
+    async def end_all(self) -> None:
+        """End every turn; shielded from cancellation."""
+        with anyio.CancelScope(shield=True):
+            while self._waiting:
+                await self._waiting.pop(0).held.aclose()
+
     async def end_old(self) -> None:
         """End the turns whose time is over, that are too many, or whose codex has ended; until cancelled."""
         while True:

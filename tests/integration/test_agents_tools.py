@@ -13,6 +13,7 @@ from tests.harness.agents import (
     AUTHORIZED,
     BOTH_MODES,
     CODE_MODE,
+    KEY,
     Said,
     Script,
     agent_proxy,
@@ -21,6 +22,7 @@ from tests.harness.agents import (
     tool_outputs,
 )
 from tests.harness.approvals import CODEX, OUTSIDE, text_of
+from tests.harness.program import http_client, program
 from tests.harness.proxy import Proxy, user
 from tests.harness.script import Call, reply
 from tests.harness.upstream import Upstream
@@ -281,3 +283,19 @@ async def test_a_client_tool_is_called_over_a_websocket(upstream: Upstream, home
         second = (await socket.create(**request, input=[given], previous_response_id=first["id"]))["response"]
     assert second["output"][-1]["content"][0]["text"] == "Done."
     assert "found it" in tool_outputs(upstream)
+
+
+async def test_a_server_that_is_stopped_ends_the_turns_that_wait(
+    upstream: Upstream, home: Path, tmp_path: Path
+) -> None:
+    folder, log = tmp_path / "site", tmp_path / "log"
+    folder.mkdir()
+    upstream.will_reply(reply(LOOKUP))
+    async with program("--agent", f"site={folder}", log=log, CODEX_OPENAI_PROXY_API_KEY=KEY) as server:
+        body = {"model": "codex-agent", "input": "1", "tools": [function("lookup")]}
+        async with http_client(headers=AUTHORIZED) as client:
+            answer = await client.post(f"{server.base_url}/responses", json=body)
+        assert len(calls(answer)) == 1
+        family = server.family()
+    assert not [one for one in family if one.is_running()]
+    assert "Traceback" not in log.read_text()

@@ -114,3 +114,15 @@ async def test_a_turn_that_is_answered_while_another_is_ended_goes_on():
 
     assert first.ended.is_set()
     assert not second.ended.is_set()
+
+
+async def test_all_turns_end_with_the_server():
+    waiting, turns = WaitingWork(8, 60), [Turn("a"), Turn("b")]
+    for one in turns:
+        one.wait_in(waiting)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await waiting.end_all()
+
+    assert all(one.ended.is_set() for one in turns)
+    assert waiting.take("site", [one.question for one in turns]) is None
