@@ -259,7 +259,7 @@ def reasoning_of(stream: Stream) -> str:
 STYLES = ("reasoning_content", "text", "details", "off")
 
 
-@pytest.mark.parametrize(("style", "agent_model"), zip(STYLES, [DIRECT, CODE_MODE] * 2, strict=True))
+@pytest.mark.parametrize(("style", "agent_model"), list(zip(STYLES, [DIRECT, CODE_MODE] * 2, strict=True)))
 async def test_a_client_that_sends_back_what_it_was_shown_continues(
     style: str, agent_model: str, upstream: Upstream, home: Path, tmp_path: Path
 ) -> None:
