@@ -63,7 +63,7 @@ async def test_a_named_key_gets_answers_and_is_named_in_usage_metrics_and_log(
     ]
     own = (await bridge.client.get("/usage", headers=bearer(anna))).json()
     assert (own["key"], [entry["key"] for entry in own["recent"]]) == (usage["keys"][0], ["anna"])
-    assert own.keys() == {"key", "running", "recent"}
+    assert own.keys() == {"key", "running", "recent", "agents"}
     metrics = (await bridge.client.get("/metrics")).text
     assert 'codex_proxy_tokens_total{key="anna",kind="input"} 100.0' in metrics
     assert 'codex_proxy_tokens_total{kind="input"} 812.0' in metrics
