@@ -62,8 +62,10 @@ def _step(step: StepDone) -> str:
 
 def program(command: str) -> str:
     """Return the name of the program that a command begins with; `?` if that is no plain name."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
     try:
-        words = shlex.split(command)
+        words = list(lexer)
     except ValueError:
         words = command.split()
     first = next((word for word in words if "=" not in word), "")

@@ -136,7 +136,8 @@ def _address(written: Path) -> str:
 async def page_of(address: str, *, hidden: bool = True) -> AsyncGenerator[Page]:
     """Open a page of a running browser; it shares no cookies, storage or permissions with other pages.
 
-    A hidden page has no window, which costs more than most pages, and never has the focus.
+    A hidden page has no window, which costs more than most pages; it never has the focus, and no picture of it can be
+    taken.
     """
     async with connect(address, max_size=None) as socket:
         page = Page(socket)
@@ -152,5 +153,5 @@ async def page_of(address: str, *, hidden: bool = True) -> AsyncGenerator[Page]:
 async def browser_page(profile: Path, *flags: str) -> AsyncGenerator[Page]:
     """Run a browser of its own while the block runs; yield its page."""
     with browser(profile, *flags) as address:
-        async with page_of(address) as page:
+        async with page_of(address, hidden=False) as page:
             yield page

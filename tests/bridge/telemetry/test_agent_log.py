@@ -55,6 +55,11 @@ def test_an_answer_without_an_agent_says_nothing_of_it() -> None:
     [
         ("/usr/bin/git status", "git"),
         ("KEY=sk-secret curl x", "curl"),
+        ("ls; echo secret", "ls"),
+        ("ls|wc", "ls"),
+        ("make test&", "make"),
+        ("> /home/me/secret ls", "?"),
+        ("ls # secret", "ls"),
         ("KEY=sk-secret", "?"),
         ("'unbalanced", "?"),
         ("(cd /secret; ls)", "?"),
