@@ -21,6 +21,7 @@ from tests.harness.upstream import Upstream, scripted_upstream
 IN_TURN = (
     "tests/docs/test_commands.py",
     *(f"tests/integration/test_{name}.py" for name in ("doctor", "page", "service", "tunnel")),
+    "tests/integration/test_commands.py::test_a_clients_entry_names_the_running_server",
 )
 """Tests that start or look for cloudflared run one at a time, because its metrics ports are few and fixed."""
 

@@ -62,9 +62,9 @@ def _names(wheel: Path) -> set[str]:
 
 
 def _run(image: Image, *command: str | Path) -> str:
-    """Run a program of the image to its end in an empty folder; return what it printed."""
+    """Run a program of the image to its end in an empty folder, as a step of its build; return what it printed."""
     with tempfile.TemporaryDirectory() as empty:
-        done = subprocess.run(command, cwd=empty, env=image.environment, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, cwd=empty, env=image.builder, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 
 
@@ -72,7 +72,7 @@ def _run(image: Image, *command: str | Path) -> str:
 def _running(image: Image, command: Sequence[str]) -> Generator[int]:
     """Run a command of the image that serves; yield its port."""
     port = free_port()
-    environment = {**image.environment, "CODEX_OPENAI_PROXY_ADDR": f"127.0.0.1:{port}"}
+    environment = {**image.container, "CODEX_OPENAI_PROXY_ADDR": f"127.0.0.1:{port}"}
     with subprocess.Popen(command, cwd=image.folder, env=environment) as server:
         try:
             yield port
@@ -85,7 +85,7 @@ def _until_it_succeeds(image: Image, health: Sequence[str], port: int) -> None:
     """Wait until the image's health check succeeds for a server on this port."""
     command = [word.replace("11435", str(port)) for word in health]
     give_up = time.monotonic() + PATIENCE
-    while subprocess.run(command, env=image.environment, check=False, stderr=subprocess.DEVNULL).returncode:
+    while subprocess.run(command, env=image.container, check=False, stderr=subprocess.DEVNULL).returncode:
         if time.monotonic() > give_up:
             raise SystemExit(f"the server does not become healthy: {' '.join(command)}")
         time.sleep(0.1)

@@ -38,11 +38,15 @@ class Image:
         subprocess.run([*VENV, root / "python"], check=True)
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The variables of a container: no user's settings, and the image's own programs first."""
+    def builder(self) -> dict[str, str]:
+        """The variables of the build: this user's, for pip may need them, and the image's own programs first."""
+        return {**os.environ, "PATH": self.container["PATH"]}
+
+    @property
+    def container(self) -> dict[str, str]:
+        """The variables of a container: none of this user's, and the image's own programs first."""
         path = f"{self.root / 'python' / 'bin'}:{self._programs}:/usr/bin:/bin"
-        network = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
-        return {**network, "PATH": path, "HOME": str(self.root / "home" / "proxy")}
+        return {"PATH": path, "HOME": str(self.root / "home" / "proxy")}
 
     def build(self, dockerfile: Path) -> None:
         """Carry out the instructions.
@@ -65,7 +69,7 @@ class Image:
                     for source in sources:
                         self._copy(context, source, self.folder / target, ignored)
                 case "RUN":
-                    subprocess.run(self._moved(text), shell=True, check=True, cwd=self.folder, env=self.environment)  # noqa: S602
+                    subprocess.run(self._moved(text), shell=True, check=True, cwd=self.folder, env=self.builder)  # noqa: S602
                 case "CMD":
                     self.command = json.loads(text)
                 case "HEALTHCHECK":
