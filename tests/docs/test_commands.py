@@ -197,6 +197,7 @@ async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp
     here_is = {
         "localhost:11435": address,
         "127.0.0.1:11435": address,
+        "0.0.0.0:11435": address.replace("127.0.0.1", "0.0.0.0"),
         "127.0.0.1:11436": f"127.0.0.1:{free_port()}",
     }
     async with AsyncExitStack() as stack:
