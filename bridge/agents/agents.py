@@ -18,6 +18,7 @@ from bridge.agents.cleanup import end_thread
 from bridge.agents.client_tools import ClientTools
 from bridge.agents.continuations import Continuations
 from bridge.agents.control import Control
+from bridge.agents.errors import approval_expired, workspace_missing
 from bridge.agents.history import History, read_history
 from bridge.agents.place import Place
 from bridge.agents.profile import turn_params
@@ -30,7 +31,7 @@ from bridge.agents.workspaces import Workspaces
 from bridge.config import AgentSettings, Ask, Settings
 from bridge.conversation.events import Asked
 from bridge.conversation.prompt import Item, Prompt, message
-from bridge.errors import approval_expired, from_codex_error, not_repeated, workspace_missing
+from bridge.errors import from_codex_error, not_repeated
 from bridge.store.agent_turns import AgentTurnStore, StoredTurn
 from bridge.store.response import StoreError
 from codex_rpc.background import running

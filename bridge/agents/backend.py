@@ -19,13 +19,13 @@ from typing import Any
 import anyio
 
 from bridge import __version__
+from bridge.agents.errors import sandbox_unavailable
 from bridge.agents.profile import Surroundings
 from bridge.agents.sandbox import SandboxUnavailableError, check_sandbox
 from bridge.codex.config import provider_variables, to_toml
 from bridge.codex.home import CONFIG, CREDENTIALS, child_environment, file_stamp, read_config, real_home
 from bridge.codex.launch import CLIENT_NAME, Launcher
 from bridge.config import Settings, settings_folder, state_folder
-from bridge.errors import sandbox_unavailable
 from codex_rpc.background import running
 from codex_rpc.client.client import Client, connect
 from codex_rpc.errors import CodexError, CodexUnavailableError

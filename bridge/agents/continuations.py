@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from bridge.errors import conversation_busy
+from bridge.agents.errors import conversation_busy
 from bridge.store.agent_turns import StoredTurn
 
 PATIENCE = 2.0

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from bridge.agents.approvals import described
+from bridge.agents.errors import agent_turn_not_found, approval_expired
 from bridge.agents.steps import in_words
 from bridge.agents.turns import AgentTurn
 from bridge.agents.waiting import WaitingWork
 from bridge.agents.work import Work
-from bridge.errors import agent_turn_not_found, approval_expired
 
 
 class Control:

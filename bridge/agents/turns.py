@@ -9,11 +9,12 @@ from typing import Literal
 
 from bridge.agents.approvals import OpenApprovals, answered, as_call
 from bridge.agents.client_tools import ClientTools, OpenCalls, refused
+from bridge.agents.errors import agent_stopped
 from bridge.agents.replies import Way
 from bridge.agents.translate import AgentTranslator
 from bridge.conversation.events import Asked, Failed, Finished, MessageBegun, StepBegun, TextDelta, TurnEvent
 from bridge.conversation.prompt import Prompt
-from bridge.errors import agent_stopped, from_codex_error, not_repeated
+from bridge.errors import from_codex_error, not_repeated
 from bridge.openai.chat.activity import without_marks
 from codex_rpc.client.client import Client
 from codex_rpc.client.inbox import Inbox

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import anyio
 
+from bridge.agents.errors import workspace_busy
 from bridge.config import AgentSettings
-from bridge.errors import workspace_busy
 
 
 class Workspaces:

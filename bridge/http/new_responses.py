@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bridge.agents.errors import not_for_agents
 from bridge.agents.place import Place
 from bridge.agents.replies import read_replies, way_of
 from bridge.config import Settings
 from bridge.conversation.prompt import Item
 from bridge.conversation.turns import Turn
 from bridge.conversation.warm_up import WarmUp
-from bridge.errors import invalid_request, not_for_agents
+from bridge.errors import invalid_request
 from bridge.http.admission import Admission
 from bridge.http.answer import WHOLE_PATIENCE, Answer, AnswerPlan, Writer
 from bridge.http.background import Background, Job

@@ -10,14 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from bridge.agents.errors import agent_turn_not_found, approval_expired
 from bridge.config import Settings
-from bridge.errors import (
-    agent_turn_not_found,
-    approval_expired,
-    from_codex_error,
-    invalid_request,
-    route_not_found,
-)
+from bridge.errors import from_codex_error, invalid_request, route_not_found
 from bridge.http.body import read_json
 from bridge.http.self_test import SelfTest
 from bridge.keys.live import id_of

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bridge.agents.client_tools import ClientTools
+from bridge.agents.errors import not_for_agents
 from bridge.agents.place import Place
 from bridge.agents.replies import read_replies, way_of
 from bridge.codex.backend import Backend
@@ -28,7 +29,6 @@ from bridge.errors import (
     method_not_allowed,
     model_not_found,
     no_websocket,
-    not_for_agents,
     route_not_found,
 )
 from bridge.http.admission import Admission

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 from starlette.requests import Request
 
+from bridge.agents.errors import no_such_agent, not_for_agents
 from bridge.agents.place import Place
 from bridge.agents.replies import Replies
 from bridge.codex.backend import Backend, Session
@@ -20,15 +21,7 @@ from bridge.conversation.prompt import Item, Prompt
 from bridge.conversation.threads import Threads
 from bridge.conversation.turns import Turn
 from bridge.conversation.warm_up import WarmUp
-from bridge.errors import (
-    MODEL_NOT_FOUND,
-    ApiError,
-    model_not_allowed,
-    model_not_found,
-    model_refused,
-    no_such_agent,
-    not_for_agents,
-)
+from bridge.errors import MODEL_NOT_FOUND, ApiError, model_not_allowed, model_not_found, model_refused
 from bridge.http.budgets import Budgets
 from bridge.keys.live import LiveKey, key_of
 from bridge.openai.clients import is_cursor

@@ -19,7 +19,7 @@ from tests.harness.upstream import Upstream
 SCRIPT = Path(__file__).parent / "ai_sdk" / "agent.mjs"
 INSTALL = f"npm install --no-package-lock --prefix tests/integration/{SCRIPT.parent.name}"
 
-# The Python environment of the tests has no Node.js packages.
+# The lock files of the tests hold Python packages only, and a lock of npm would name the hosts of its registry.
 pytestmark = [
     needs_sandbox,
     pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"),
