@@ -29,7 +29,7 @@ class Waiting(Struct, frozen=True):
 
 
 class WaitingWork:
-    """At most `most` turns, each for at most `longest` seconds."""
+    """At most `most` turns, each for at most `longest` seconds; they end side by side, because codex may be slow."""
 
     def __init__(self, most: int, longest: float) -> None:
         self._most = most
@@ -73,19 +73,22 @@ class WaitingWork:
 
     async def end_all(self) -> None:
         """End every turn; shielded from cancellation."""
+        waiting, self._waiting = self._waiting, []
         with anyio.CancelScope(shield=True):
-            while self._waiting:
-                await self._waiting.pop(0).held.aclose()
+            async with anyio.create_task_group() as ending:
+                for one in waiting:
+                    ending.start_soon(one.held.aclose)
 
     async def end_old(self) -> None:
         """End the turns whose time is over, that are too many, or whose codex has ended; until cancelled."""
-        while True:
-            self._changed = anyio.Event()
-            while one := self._take_surplus():
-                await one.held.aclose()
-            pause = self._waiting[0].until - anyio.current_time() if self._waiting else float("inf")
-            with anyio.move_on_after(pause):
-                await self._changed.wait()
+        async with anyio.create_task_group() as ending:
+            while True:
+                self._changed = anyio.Event()
+                while one := self._take_surplus():
+                    ending.start_soon(one.held.aclose)
+                pause = self._waiting[0].until - anyio.current_time() if self._waiting else float("inf")
+                with anyio.move_on_after(pause):
+                    await self._changed.wait()
 
     def _take_surplus(self) -> Waiting | None:
         lost = [one for one in self._waiting if not one.work.client.alive]

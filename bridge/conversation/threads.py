@@ -104,7 +104,7 @@ class Threads:
         Raises:
             CodexError: codex did not take the prompt.
         """
-        await self._forget_other_threads(session)
+        self._forget_other_threads(session)
         history_hash = self._history_hashes.of(prompt)
         thread, turn = await self._open(session, prompt, limits, dialect, history_hash)
         self._running += 1
@@ -123,7 +123,7 @@ class Threads:
 
     async def prepare(self, session: Session, prompt: Prompt) -> None:
         """Have a spare thread ready for a new conversation with this prompt's settings; a failure is ignored."""
-        await self._forget_other_threads(session)
+        self._forget_other_threads(session)
         await self._spares.prepare(session.client, self._start_params(session, prompt))
 
     async def keep_spares(self) -> None:
@@ -282,7 +282,7 @@ class Threads:
         self._conversations.lost(end, _REASONS.get(turn.outcome, "thread-spoilt"))
         return False
 
-    async def _forget_other_threads(self, session: Session) -> None:
+    def _forget_other_threads(self, session: Session) -> None:
         """Drop the unused threads of every other codex and account.
 
         A replaced codex ends when it has no thread left.

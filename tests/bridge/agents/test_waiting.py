@@ -86,6 +86,19 @@ async def test_turns_that_are_too_many_or_too_old_or_without_a_codex_end():
             await old.ended.wait()
 
 
+@pytest.mark.parametrize("most", [0, 9], ids=["too many", "all"])
+async def test_a_turn_that_codex_is_slow_to_end_does_not_keep_others_waiting(most: int):
+    waiting, slow, other, may_end = WaitingWork(most, 60), Turn("a"), Turn("b"), anyio.Event()
+    slow.held.push_async_callback(may_end.wait)
+    for turn in (slow, other):
+        turn.wait_in(waiting)
+    with anyio.fail_after(5):
+        async with running(waiting.end_all if most else waiting.end_old):
+            await other.ended.wait()
+            may_end.set()
+            await slow.ended.wait()
+
+
 async def test_a_turn_ends_when_another_continues_what_it_continues():
     waiting, turn, other = (
         WaitingWork(8, 60),
