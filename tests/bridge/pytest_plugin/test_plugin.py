@@ -34,6 +34,9 @@ def test_another_project_gets_the_base_url_of_a_server_for_each_folder(pytester:
             assert say(other, "Say hi.") == say(one, "Say hi.")
 
         def test_nothing_is_left_of_the_servers():
+            for thread in threading.enumerate():
+                if thread is not threading.main_thread():
+                    thread.join(20)  # anyio tells its worker threads to end, and does not wait for it
             assert threading.active_count() == 1
         """)
     )
