@@ -7,6 +7,7 @@ reading a pipe, parsing a line, and writing a chunk to a socket.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from functools import partial
 
@@ -15,13 +16,14 @@ import orjson
 
 from bridge.codex.launch import Launcher
 from tests.benchmarks.servers import CONVERSATION
-from tests.benchmarks.subjects import Bare, BareConversation, Heard, bare_client
+from tests.benchmarks.subjects import CODEX, Bare, BareConversation, Heard, bare_client
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 BEFORE = (
     b'data: {"id":"chatcmpl-0123456789abcdef0123456789abcdef","object":"chat.completion.chunk","created":1795635700,'
     b'"model":"gpt-5.2-codex","choices":[{"index":0,"delta":{"content":'
 )
+END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 AFTER = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
 
@@ -49,7 +51,7 @@ async def answer(
         conversation = conversations.setdefault(head[CONVERSATION], bare.conversation())
         writer.write(HEAD)
         await conversation.ask(orjson.loads(body["messages"][-1]["content"]), Relayed(writer))
-        writer.write(b"0\r\n\r\n")
+        writer.write(END)
     writer.close()
 
 
@@ -63,7 +65,7 @@ async def _head(reader: asyncio.StreamReader) -> dict[str, str]:
 
 async def main(port: int) -> None:
     """Serve until the process is terminated."""
-    async with bare_client(Launcher()) as bare:
+    async with bare_client(Launcher(os.environ.get(CODEX))) as bare:
         server = await asyncio.start_server(partial(answer, bare, {}), "127.0.0.1", port)
         print("listens", file=sys.stderr, flush=True)  # noqa: T201
         await server.serve_forever()

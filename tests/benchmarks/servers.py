@@ -25,21 +25,26 @@ from tests.benchmarks.subjects import MODEL, Heard
 READ_SIZE = 256 * 1024
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 """The end of a chunked answer; it occurs nowhere else, because JSON has no such line breaks."""
+LONGEST = 120
+"""Seconds that an answer may take."""
 CONVERSATION = "x-conversation"
 """The header with the conversation's name for the relay; the proxy recognises conversations by their messages."""
+KEY = "benchmark"
+"""The API key that is sent; peers that demand one get it."""
 _numbers = itertools.count(1)
 
 
 class Server:
     """A server in a separate process."""
 
-    def __init__(self, name: str, port: int, pid: int) -> None:
+    def __init__(self, name: str, port: int, pid: int, prefix: str = "/v1") -> None:
         self.name = name
         self.port = port
         self.pid = pid
+        self.prefix = prefix
 
     def conversation(self) -> HttpConversation:
-        return HttpConversation(self.port)
+        return HttpConversation(self)
 
     def cpu(self) -> float:
         return cpu_of(self.pid)
@@ -57,13 +62,23 @@ class HeardOverHttp(Heard):
         self.arrived: list[tuple[int, bytes]] = []
 
     @property
+    def ending(self) -> bytes:
+        """The last bytes of the answer."""
+        return b"".join(data for _, data in self.arrived[-3:])[-200:]
+
+    @property
     def pieces(self) -> Sequence[tuple[int, str]]:
         return [(at, text) for at, delta in self._deltas if (text := delta.get("content"))]
 
     def message(self) -> dict[str, Any]:
         """Return the assistant message that the client would store."""
         text = "".join(text for _, text in self.pieces)
-        calls = [call for _, delta in self._deltas for call in delta.get("tool_calls", [])]
+        calls: list[dict[str, Any]] = []
+        for piece in (call for _, delta in self._deltas for call in delta.get("tool_calls") or ()):
+            if piece.get("id"):
+                calls.append(piece)
+            else:
+                calls[-1]["function"]["arguments"] += piece["function"]["arguments"]
         return {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
 
     @cached_property
@@ -91,9 +106,9 @@ class HeardOverHttp(Heard):
 class HttpConversation:
     """Sends its whole history with each question over one connection, as clients of the Chat Completions API do."""
 
-    def __init__(self, port: int, tools: Sequence[Mapping[str, Any]] = (), *, edited: bool = False) -> None:
+    def __init__(self, server: Server, tools: Sequence[Mapping[str, Any]] = (), *, edited: bool = False) -> None:
         """With `edited` the first message changes each time, so that no thread can be continued."""
-        self._port = port
+        self._server = server
         self._edited = edited
         self._name = next(_numbers)
         self._fields = {"model": MODEL, "stream": True, **({"tools": tools} if tools else {})}
@@ -105,22 +120,33 @@ class HttpConversation:
         """Send the script as a user message, or as the outputs of the calls that the model has made."""
         body = orjson.dumps({**self._fields, "messages": self._history(orjson.dumps(script).decode())})
         head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n{CONVERSATION}: {self._name}\r\n"
+            f"POST {self._server.prefix}/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+            f"{CONVERSATION}: {self._name}\r\nauthorization: Bearer {KEY}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         heard = self._last = HeardOverHttp()
         if self._connection is None:
-            self._connection = await asyncio.open_connection("127.0.0.1", self._port)
+            self._connection = await asyncio.open_connection("127.0.0.1", self._server.port)
             weakref.finalize(self, self._connection[1].close).atexit = False
         reader, writer = self._connection
         writer.write(head.encode() + body)
         tail = end = b""
-        while not end or not tail.endswith(end):
-            data = await reader.read(READ_SIZE)
-            assert data
-            heard.arrived.append((time.monotonic_ns(), data))
-            end = end or (sse.DONE if b"\r\ncontent-length:" in data else LAST_CHUNK)
-            tail = tail[-len(end) :] + data
+        closes = False
+        with anyio.fail_after(LONGEST):
+            while not end or not tail.endswith(end):
+                data = await reader.read(READ_SIZE)
+                if not data:
+                    closes = True
+                    break
+                heard.arrived.append((time.monotonic_ns(), data))
+                if not end:
+                    end = sse.DONE if b"\r\ncontent-length:" in data.lower() else LAST_CHUNK
+                    closes = b"\r\nconnection: close" in data.lower()
+                tail = tail[-len(end) :] + data
+        if closes:
+            writer.close()
+            self._connection = None
+        assert sse.DONE in heard.ending, heard.ending
         return heard
 
     def _history(self, said: str) -> list[dict[str, Any]]:
@@ -153,7 +179,7 @@ async def _process(*command: str, says: bytes = b"listens") -> AsyncGenerator[in
 @asynccontextmanager
 async def serve(*options: str) -> AsyncGenerator[Server]:
     """Start the proxy; yield when it listens."""
-    port = _free_port()
+    port = free_port()
     async with _process("bridge", "serve", "--addr", f"127.0.0.1:{port}", "--log-level", "error", *options) as pid:
         yield Server("proxy", port, pid)
 
@@ -169,7 +195,7 @@ async def proxy(*options: str) -> AsyncGenerator[Server]:
 @asynccontextmanager
 async def relay() -> AsyncGenerator[Server]:
     """Start the relay; yield when it has answered once."""
-    port = _free_port()
+    port = free_port()
     async with _process("tests.benchmarks.relay", str(port)) as pid:
         server = Server("bare relay", port, pid)
         await server.conversation().ask({"deltas": 1})
@@ -179,11 +205,12 @@ async def relay() -> AsyncGenerator[Server]:
 @asynccontextmanager
 async def hello() -> AsyncGenerator[int]:
     """Start an empty application under Hypercorn; yield its process id when it listens."""
-    async with _process("tests.benchmarks.hello", str(_free_port()), says=b"Running on") as pid:
+    async with _process("tests.benchmarks.hello", str(free_port()), says=b"Running on") as pid:
         yield pid
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -26,6 +26,8 @@ from codex_rpc.wire.calls import initialize
 from codex_rpc.wire.framing import LineSplitter
 
 MODEL = "gpt-5.2-codex"
+CODEX = "CODEX_OPENAI_PROXY_CODEX"
+"""The environment variable that names the codex of all subjects; the installed one without it."""
 PROMPT = Prompt(MODEL, ())
 READ_SIZE = 256 * 1024
 

@@ -19,10 +19,19 @@ import anyio
 import anyio.to_thread
 import orjson
 
+from tests.benchmarks.subjects import MODEL
 from tests.harness.script import Action, Call, Pause, Received, Reply, Text, reply
 from tests.harness.upstream import scripted_upstream
 
 PIECE = "word "
+_ABOUT: dict[str, Any] = {
+    "object": "response",
+    "created_at": 1,
+    "model": MODEL,
+    "tools": [],
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +56,32 @@ class Paced:
 
 def _around(piece: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the events of a one-piece answer before its delta, and those after it."""
-    events = [event for event in reply(piece).actions if isinstance(event, dict)]
+    events = [event for event in _in_full(reply(piece)).actions if isinstance(event, dict)]
     at = next(number for number, event in enumerate(events) if event["type"].endswith("text.delta"))
     return events[: at + 1], events[at + 1 :]
 
 
 @functools.cache
 def _burst(deltas: int) -> Reply:
-    return reply(Text((PIECE,) * deltas))
+    return _in_full(reply(Text(tuple(f"{number % 1000:03} " for number in range(deltas)))))
+
+
+def _in_full(answer: Reply) -> Reply:
+    """Return the reply with the fields that Codex does not need, but that other clients check."""
+    events = (action for action in answer.actions if isinstance(action, dict))
+    return Reply(tuple(_completed(event, number) for number, event in enumerate(events)))
+
+
+def _completed(event: dict[str, Any], number: int) -> dict[str, Any]:
+    match event:
+        case {"response": response}:
+            return {**event, "sequence_number": number, "response": {**_ABOUT, **response}}
+        case {"type": "response.content_part.added", "part": part}:
+            return {**event, "sequence_number": number, "part": {"annotations": [], **part}}
+        case {"type": "response.output_text.delta" | "response.output_text.done"}:
+            return {**event, "sequence_number": number, "logprobs": []}
+        case _:
+            return {**event, "sequence_number": number}
 
 
 def answer(request: Received) -> Reply:
@@ -63,7 +90,7 @@ def answer(request: Received) -> Reply:
     said: Any = last.get("content", last.get("output"))
     script = orjson.loads(said if isinstance(said, str) else said[0]["text"])
     if "call" in script:
-        return reply(Call(script["call"], call_id=f"call_{time.monotonic_ns()}"))
+        return _in_full(reply(Call(script["call"], call_id=f"call_{time.monotonic_ns()}")))
     if "pause" in script:
         return Reply(
             cast("Any", Paced(script["deltas"], script["pause"], script["at"]))
