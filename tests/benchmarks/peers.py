@@ -25,7 +25,7 @@ from codex_rpc.process.process import find_codex
 from tests.benchmarks.costs import agent_steps
 from tests.benchmarks.figures import Row
 from tests.benchmarks.lab import upstream_in_use
-from tests.benchmarks.scenarios import REST, SHORT, short_requests
+from tests.benchmarks.scenarios import REST, SENTENCE, SHORT, short_requests
 from tests.benchmarks.servers import KEY, Server, free_port, proxy
 from tests.benchmarks.subjects import CODEX, MODEL
 from tests.benchmarks.upstream import RunningUpstream
@@ -145,8 +145,8 @@ async def _first_text(servers: Sequence[Server], rounds: int) -> list[Row]:
         for server in servers:
             await anyio.sleep(REST)
             conversation = server.conversation()
-            new[server.name].append((await conversation.ask({"deltas": 2})).first)
-            living[server.name].append((await conversation.ask({"deltas": 2})).first)
+            new[server.name].append((await conversation.ask(SENTENCE)).first)
+            living[server.name].append((await conversation.ask(SENTENCE)).first)
     return [
         Row("peers new", "First text, new conversation", "ms", new),
         Row("peers living", "First text, living conversation", "ms", living),
@@ -252,7 +252,7 @@ def _log_in(home: Path) -> None:
     claims = {
         "exp": int(time.time()) + 10**7,
         "iat": int(time.time()),
-        "email": "nobody@example.com",
+        "email": "made-up@example.com",
         "https://api.openai.com/auth": {"chatgpt_account_id": "account", "chatgpt_plan_type": "pro"},
     }
     parts = (orjson.dumps({"alg": "none"}), orjson.dumps(claims), b"no signature")

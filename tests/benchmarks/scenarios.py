@@ -17,6 +17,8 @@ BURST = 20_000
 STREAMS, PACED, PAUSE, OPENING = 64, 32, 0.05, 3
 SHORT, AT_ONCE = 60, 32
 QUESTIONS = 3
+SENTENCE = {"deltas": 2, "pause": 0.02}
+"""The second delta comes later, as from a model: the end of an answer does not delay its first text."""
 REST = 0.7
 """Seconds between two conversations, as with human users."""
 
@@ -29,8 +31,8 @@ async def first_content(lab: Lab, rounds: int) -> list[Row]:
         for subject in lab.subjects:
             await anyio.sleep(REST)
             conversation = subject.conversation()
-            new[subject.name].append((await conversation.ask({"deltas": 2})).first)
-            living[subject.name].append((await conversation.ask({"deltas": 2})).first)
+            new[subject.name].append((await conversation.ask(SENTENCE)).first)
+            living[subject.name].append((await conversation.ask(SENTENCE)).first)
     at = lab.transport
     return [
         Row(f"new {at}", f"First text, new conversation ({at})", "ms", new),

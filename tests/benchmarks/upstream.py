@@ -1,8 +1,9 @@
 """The scripted upstream in a separate process; the last message or tool output is the script of the answer.
 
 `{"deltas": 5}` is answered by five deltas at once; `{"deltas": 5, "pause": 0.05, "at": 12}` by one every 0.05 seconds
-from the monotonic time of 12 seconds on, each containing its send time; `{"call": "look"}` by a tool call. Prints
-its port; after that, for each line on stdin, the number of requests and of request-body bytes since the last line.
+from the monotonic time of 12 seconds on (immediately without it), each containing its send time; `{"call": "look"}`
+by a tool call. Prints its port; after that, for each line on stdin, the number of requests and of request-body bytes
+since the last line.
 """
 
 from __future__ import annotations
@@ -92,9 +93,8 @@ def answer(request: Received) -> Reply:
     if "call" in script:
         return _in_full(reply(Call(script["call"], call_id=f"call_{time.monotonic_ns()}")))
     if "pause" in script:
-        return Reply(
-            cast("Any", Paced(script["deltas"], script["pause"], script["at"]))
-        )  # generated while it is played
+        paced = Paced(script["deltas"], script["pause"], script.get("at", time.monotonic()))
+        return Reply(cast("Any", paced))  # generated while it is played
     return _burst(script["deltas"])
 
 
