@@ -79,9 +79,10 @@ class Supervisor:
             CodexUnavailableError: codex did not start in time.
         """
         deadline = anyio.current_time() + patience
-        with anyio.CancelScope(deadline=deadline):
-            while not self._is_up() and self._may_start_before(deadline):
-                await self._changed.wait()
+        if not self._is_up():
+            with anyio.CancelScope(deadline=deadline):
+                while not self._is_up() and self._may_start_before(deadline):
+                    await self._changed.wait()
         match self._state:
             case Up(client) if client.alive:
                 return client

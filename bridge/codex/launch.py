@@ -92,6 +92,7 @@ class Launcher:
         self._real = real_home(os.environ)
         self._folder = state_folder() / "codex" / digest(self._real)
         self._private = self._folder / "home"
+        self._credentials, self._config = self._real / CREDENTIALS, self._private / CONFIG
         self.cwd = self._folder / "cwd"
         """An empty directory."""
         self.catalogue: Sequence[Mapping[str, Any]] = ()
@@ -150,7 +151,7 @@ class Launcher:
     def stamp(self) -> object:
         """Return a value that changes when the user logs in, the private home changes, or a file of codex vanishes."""
         missing = tuple(not path.exists() for path in self._needed)
-        return file_stamp(self._real / CREDENTIALS), file_stamp(self._private / CONFIG), missing
+        return file_stamp(self._credentials), file_stamp(self._config), missing
 
     def home(self) -> CodexHome:
         """Return the home for codex, with all the files that it needs.

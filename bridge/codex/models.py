@@ -80,7 +80,7 @@ class ModelNames(Struct, frozen=True):
 
     def agent(self, name: str) -> str | None:
         """Return the agent that a model name means; None if it means something else."""
-        choice = self.choose(name, ())
+        choice = self.choose(name, ()) if self.agents else None
         return choice.agent if choice else None
 
     def listed(self, models: Sequence[Model]) -> list[str]:
