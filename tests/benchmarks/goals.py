@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from tests.benchmarks.costs import EMPTY, OVER_WEBSOCKET
 from tests.benchmarks.figures import Row
@@ -29,8 +29,7 @@ class Goal:
         return value >= self.bound if self.at_least else value <= self.bound
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A goal and what a run measured."""
 
     goal: Goal
