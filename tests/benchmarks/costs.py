@@ -41,10 +41,10 @@ async def agent(lab: Lab, rounds: int) -> list[Row]:
     return [Row(f"agent {lab.transport}", what, "kB a step", sizes)]
 
 
-async def agent_steps(server: Server, *, edited: bool = False) -> None:
-    """Let a model call a tool ten times; each output is a kilobyte."""
+async def agent_steps(server: Server, steps: int = 10, *, edited: bool = False) -> None:
+    """Let a model call a tool; each output is a kilobyte."""
     conversation = HttpConversation(server, [LOOK], edited=edited)
-    for _ in range(10):
+    for _ in range(steps):
         await conversation.ask({"call": "look", "note": "a line of a file or of a log " * 30})
 
 

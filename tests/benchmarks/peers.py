@@ -33,6 +33,7 @@ from tests.benchmarks.upstream import RunningUpstream
 ENVIRONMENTS = Path("build/peers")
 DELTAS = 2_000
 """Deltas of a burst: enough for servers that need milliseconds for each."""
+STEPS = 50
 LISTENS_AFTER = 60
 """Seconds that a peer may take to start."""
 
@@ -182,10 +183,10 @@ async def _steps(servers: Sequence[Server], upstream: RunningUpstream) -> Row:
     sizes: dict[str, list[float]] = {}
     for server in servers:
         await upstream.received()
-        await agent_steps(server)
+        await agent_steps(server, STEPS)
         requests, size = await upstream.received()
         sizes[server.name] = [size / requests / 1000]
-    return Row("peers agent", "Ten steps of an agent, sent upstream", "kB a step", sizes)
+    return Row("peers agent", f"{STEPS} steps of an agent, sent upstream", "kB a step", sizes)
 
 
 def _install(peer: Peer) -> None:
