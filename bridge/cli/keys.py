@@ -16,7 +16,7 @@ from bridge.cli.server_options import keys_file_option, server_file_option
 from bridge.cli.terminal import show
 from bridge.keys.changes import add_key, revoke_key
 from bridge.keys.file import OWN_KEY, KeysError, read_keys
-from bridge.keys.key import NamedKey
+from bridge.keys.key import MOST_TOKENS, NamedKey
 from bridge.settings.server import KEYS_FILE
 from bridge.tunnel.files import make_key
 
@@ -82,7 +82,10 @@ Examples:
 )
 @keys_options
 @click.option(
-    "--tokens-per-day", type=click.IntRange(min=1), metavar="N", help="Most tokens of input and output for a day (UTC)."
+    "--tokens-per-day",
+    type=click.IntRange(1, MOST_TOKENS),
+    metavar="N",
+    help="Most tokens of input and output for a day (UTC).",
 )
 @click.option(
     "--models",

@@ -3,14 +3,14 @@
 1. A day is one in UTC. Tokens count on the day on which their answer ends: input, cached or not, and output.
 2. An answer that has begun is never cut; the next request is refused.
 3. Tokens count in this process at once, and a task adds them to the store: no answer waits for it.
-4. While the store cannot be used, a key is held to what this process counted.
+4. While the store cannot be used, or is slow, a key is held to what this process counted.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, time, timedelta
 
 import anyio
@@ -23,6 +23,8 @@ from bridge.telemetry.ledger import RequestLogEntry
 
 logger = logging.getLogger(__name__)
 
+PATIENCE = 0.5
+"""Seconds that a request waits for the store: its file may be locked, or it may still save what was counted."""
 RETRY = 5.0
 """Seconds after which a store that failed is tried again, and that saving may take when the server stops."""
 
@@ -50,16 +52,19 @@ class Budgets:
             self._unsaved[entry.key_id] += tokens
             self._changed.set()
 
-    async def used(self, key_id: str) -> int:
-        """Return the tokens that a key has used today, on all servers that share the store."""
+    async def used(self, key_ids: Collection[str]) -> Mapping[str, int]:
+        """Return the tokens that each key has used today, on all servers that share the store."""
         self._begin_day()
+        if not key_ids:
+            return {}
+        stored: Mapping[str, int] = {}
         try:
-            async with self._saving:
-                stored = await self._counts.of(self._day, key_id) + self._unsaved[key_id]
-        except StoreError as error:
-            logger.error("the tokens that keys have used cannot be read: %s", error)
-            return self._counted[key_id]
-        return max(stored, self._counted[key_id])
+            with anyio.fail_after(PATIENCE):
+                async with self._saving:
+                    stored = Counter(await self._counts.of(self._day, key_ids)) + self._unsaved
+        except (StoreError, TimeoutError) as error:
+            logger.error("the tokens that keys have used cannot be read: %s", str(error) or "the store is too slow")
+        return {key: max(stored.get(key, 0), self._counted[key]) for key in key_ids}
 
     async def check(self, key: NamedKey) -> None:
         """Check that a key has tokens left.
@@ -67,7 +72,7 @@ class Budgets:
         Raises:
             ApiError: 429, it has used its tokens of today.
         """
-        if key.tokens_per_day is not None and await self.used(key.id) >= key.tokens_per_day:
+        if key.tokens_per_day is not None and (await self.used([key.id]))[key.id] >= key.tokens_per_day:
             raise key_budget_exhausted(key.name, key.tokens_per_day, self._until_midnight())
 
     async def run(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import anyio
+import orjson
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,8 +19,8 @@ from bridge.conversation.threads import Threads
 from bridge.errors import invalid_request, store_failed
 from bridge.http.admission import Admission
 from bridge.http.budgets import Budgets
-from bridge.keys.key import NamedKey, key_report
-from bridge.keys.live import Keys, key_of
+from bridge.keys.key import key_report
+from bridge.keys.live import Keys, LiveKey, key_of
 from bridge.store.response import StoreError
 from bridge.store.usage import Grouping
 from bridge.telemetry.history import History
@@ -84,13 +85,12 @@ class Status:
         A named key sees its own requests alone.
         """
         if (key := key_of(request.scope)) is not None:
-            return JSONResponse(
+            return _usage_answer(
                 {
-                    "key": await self._key(key.key),
+                    "key": (await self._reports([key]))[0],
                     **requests_report(self.ledger, anyio.current_time(), key.id),
                     "agents": self._turns_of_agents(key.id),
-                },
-                headers={"cache-control": "no-store"},
+                }
             )
         asked = request.query_params
         history: Mapping[str, Any] = await self._of_days(asked) if "days" in asked else {}
@@ -100,7 +100,7 @@ class Status:
             await self._backend.refresh_quota(PATIENCE)
         except CodexError:
             pass  # the field "codex" of the answer reports it
-        return JSONResponse(
+        return _usage_answer(
             {
                 "account": account_report(account),
                 "version": __version__,
@@ -108,12 +108,11 @@ class Status:
                 "quota": quota_report(self._backend.quota),
                 "threads": self._threads.states(),
                 "answers": self._admission.states(),
-                "keys": [await self._key(key.key) for key in [*self._keys.named.values()]],
+                "keys": await self._reports([*self._keys.named.values()]),
                 **ledger_report(self.ledger, anyio.current_time()),
                 "agents": self._turns_of_agents(None),
                 **history,
-            },
-            headers={"cache-control": "no-store"},
+            }
         )
 
     async def _of_days(self, query: QueryParams) -> Mapping[str, Any]:
@@ -164,8 +163,9 @@ class Status:
             return str(error), 1
         return (None, 0) if session.account.ready else ("codex is not logged in", 5)
 
-    async def _key(self, key: NamedKey) -> Mapping[str, Any]:
-        return key_report(key, await self._budgets.used(key.id))
+    async def _reports(self, keys: Sequence[LiveKey]) -> Sequence[Mapping[str, Any]]:
+        used = await self._budgets.used([key.id for key in keys])
+        return [key_report(key.key, used[key.id]) for key in keys]
 
     def _turns_of_agents(self, key: str | None) -> list[dict[str, Any]]:
         """Return the turns that a key may see, with the names of keys instead of their ids."""
@@ -182,3 +182,7 @@ class Status:
                 return {"state": "starting", **starts}
             case Down(failure):
                 return {"state": "down", "reason": str(failure), **starts}
+
+
+def _usage_answer(usage: Mapping[str, Any]) -> Response:
+    return Response(orjson.dumps(usage), media_type="application/json", headers={"cache-control": "no-store"})

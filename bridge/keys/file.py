@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from bridge.keys.key import NAME, NamedKey
+from bridge.keys.key import MOST_TOKENS, NAME, NamedKey
 from bridge.settings.key_file import read_private
 
 OWN_KEY = "api-key"
@@ -42,7 +42,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hash: str
     created: datetime
     expires: datetime | None = None
-    tokens_per_day: Annotated[int, Meta(ge=1)] | None = None
+    tokens_per_day: Annotated[int, Meta(ge=1, le=MOST_TOKENS)] | None = None
     models: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
 

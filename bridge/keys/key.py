@@ -18,6 +18,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 """What a name may be: it is a label in metrics and a word in the log."""
 
 
+MOST_TOKENS = 10**15
+"""The highest limit of tokens for a day; JSON has no place for numbers of any size."""
+
+
 class NamedKey(Struct, frozen=True):
     """A key as it is stored; times have a time zone."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -31,10 +31,11 @@ class RedisTokenCounts:
             pipe.expire(self._prefix + day, KEPT)
             await self._result(pipe.execute())
 
-    async def of(self, day: str, key: str) -> int:
-        """Return the tokens that a key has used on a day.
+    async def of(self, day: str, keys: Collection[str]) -> Mapping[str, int]:
+        """Return the tokens that these keys have used on a day.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        return int(await self._result(self._redis.hget(self._prefix + day, key)) or 0)
+        found = await self._result(self._redis.hmget(self._prefix + day, [*keys]))
+        return {key: int(number) for key, number in zip(keys, found, strict=True) if number is not None}

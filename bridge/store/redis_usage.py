@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from bridge.store.usage import COLUMNS, SUMS, Cell, Grouping, Numbers, totals_of
+from bridge.store.usage import COLUMNS, Cell, Grouping, Numbers, lines_of, totals_of
 
 
 class RedisUsage:
@@ -30,7 +30,7 @@ class RedisUsage:
         async with self._redis.pipeline(transaction=True) as pipe:
             for cell, numbers in cells.items():
                 for kind, line in totals_of(cell):
-                    name, label = self._hash(kind, line.day, cell.key), line.key if kind == "key" else line.model
+                    name, label = self._hash(kind, line.day, cell.key), line.key if "key" in kind else line.model
                     for column, number in enumerate(numbers):
                         if number:
                             pipe.hincrby(name, f"{column}:{label}", number)
@@ -38,22 +38,22 @@ class RedisUsage:
             await self._result(pipe.execute())
 
     async def read(self, days: Sequence[str], by: Grouping, key: str | None = None) -> Mapping[str, Numbers]:
-        """Return the sums of these days in a row by day, model or key; with `key` of that key only.
+        """Return the sums of these days in a row by day, model or key; with `key` of that key only. The last is today.
 
         Raises:
             StoreError: the store cannot be read.
         """
+        lines = lines_of(days, by, key, self._longest)
         async with self._redis.pipeline(transaction=False) as pipe:
-            for day in days:
-                pipe.hgetall(self._hash(by if key is None else "cell", day, key or ""))
+            for kind, day in lines:
+                pipe.hgetall(self._hash(kind, day, key or ""))
             found: Sequence[Mapping[bytes, bytes]] = await self._result(pipe.execute())
         sums: dict[str, list[int]] = {}
-        for day, fields in zip(days, found, strict=True):
+        for (_, day), fields in zip(lines, found, strict=True):
             for field, number in fields.items():
                 column, _, label = field.decode().partition(":")
                 group = day if by == "day" else key if by == "key" and key is not None else label
-                if by != "key" or int(column) < len(SUMS):
-                    sums.setdefault(group, [0] * len(COLUMNS))[int(column)] += int(number)
+                sums.setdefault(group, [0] * len(COLUMNS))[int(column)] += int(number)
         return sums
 
     def _hash(self, kind: str, day: str, key: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 
 from bridge.store.shared_database import SharedDatabase
 
@@ -32,13 +33,13 @@ class SqliteTokenCounts(SharedDatabase):
         """
         await self._run(lambda: self._add(day, tokens))
 
-    async def of(self, day: str, key: str) -> int:
-        """Return the tokens that a key has used on a day.
+    async def of(self, day: str, keys: Collection[str]) -> Mapping[str, int]:
+        """Return the tokens that these keys have used on a day.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        return await self._run(lambda: self._of(day, key))
+        return await self._run(lambda: self._of(day, keys))
 
     # ── In a worker thread ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -47,7 +48,6 @@ class SqliteTokenCounts(SharedDatabase):
             database.execute("DELETE FROM key_tokens WHERE day < ?", (day,))
             database.executemany(_ADD, [(key, day, number) for key, number in tokens.items()])
 
-    def _of(self, day: str, key: str) -> int:
-        query = "SELECT tokens FROM key_tokens WHERE key = ? AND day = ?"
-        row = self._connection().execute(query, (key, day)).fetchone()
-        return 0 if row is None else row[0]
+    def _of(self, day: str, keys: Collection[str]) -> Mapping[str, int]:
+        query = "SELECT key, tokens FROM key_tokens WHERE key IN (SELECT value FROM json_each(?)) AND day = ?"
+        return dict(self._connection().execute(query, (json.dumps([*keys]), day)).fetchall())

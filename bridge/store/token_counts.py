@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 
@@ -13,6 +13,6 @@ class TokenCounts(Protocol):
         """Add tokens to a day of the form 2030-12-31, by the id of the key; earlier days may be forgotten."""
         ...
 
-    async def of(self, day: str, key: str) -> int:
-        """Return the tokens that a key has used on a day."""
+    async def of(self, day: str, keys: Collection[str]) -> Mapping[str, int]:
+        """Return the tokens that these keys, one or more, have used on a day; a key that used none may be left out."""
         ...

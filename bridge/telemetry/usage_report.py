@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from bridge.store.usage import COLUMNS, Grouping, Numbers
 from bridge.telemetry.ledger import BOUNDS
+
+_EDGES = (0, *BOUNDS, BOUNDS[-1])
+"""Where each count of the histogram begins, and the next one; longer durations than the last bound count as that."""
 
 
 def usage_report(
@@ -44,11 +49,10 @@ def _line(numbers: Numbers) -> Mapping[str, Any]:
 
 def quantile(counts: Sequence[int], share: float) -> float | None:
     """Estimate a quantile of durations counted by BOUNDS, within the two bounds evenly; None without durations."""
-    wanted, below = sum(counts) * share, 0
+    up_to = (0, *accumulate(counts))
+    wanted = up_to[-1] * share
     if not wanted:
         return None
-    for low, high, count in zip((0, *BOUNDS), (*BOUNDS, BOUNDS[-1]), counts, strict=True):
-        if count and below + count >= wanted:
-            return round(low + (high - low) * (wanted - below) / count, 3)
-        below += count
-    return float(BOUNDS[-1])
+    above = bisect_left(up_to, wanted)
+    low, high = _EDGES[above - 1], _EDGES[above]
+    return round(low + (high - low) * (wanted - up_to[above - 1]) / counts[above - 1], 3)

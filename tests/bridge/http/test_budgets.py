@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 import anyio
@@ -27,18 +27,24 @@ class Shared:
         self.tokens: Counter[tuple[str, str]] = Counter()
         self.broken = False
         self.added = anyio.Event()
+        self.reads = 0
+        self.locked: anyio.Event | None = None
+        """What it waits for before it adds anything."""
 
     async def add(self, day: str, tokens: Mapping[str, int]) -> None:
         self._check()
+        if self.locked is not None:
+            await self.locked.wait()
         for key, number in tokens.items():
             self.tokens[day, key] += number
         await anyio.lowlevel.checkpoint()
         self.added.set()
 
-    async def of(self, day: str, key: str) -> int:
+    async def of(self, day: str, keys: Collection[str]) -> Mapping[str, int]:
         self._check()
+        self.reads += 1
         await anyio.lowlevel.checkpoint()
-        return self.tokens[day, key]
+        return {key: self.tokens[day, key] for key in keys}
 
     def _check(self) -> None:
         if self.broken:
@@ -71,7 +77,7 @@ async def test_a_key_is_refused_once_its_tokens_of_the_utc_day_are_used_and_read
     await budgets.check(anna(None))
     now[0] += 7200
     await budgets.check(anna(100))
-    assert await budgets.used("k1") == 0
+    assert await budgets.used(["k1"]) == {"k1": 0}
 
 
 async def test_servers_that_share_a_store_count_together_and_a_restart_forgets_nothing() -> None:
@@ -83,7 +89,8 @@ async def test_servers_that_share_a_store_count_together_and_a_restart_forgets_n
                 one.count(used(tokens))
                 await shared.added.wait()
                 shared.added = anyio.Event()
-    assert [await one.used("k1") for one in (first, second, Budgets(shared, lambda: EVENING))] == [42, 42, 42]
+    for one in (first, second, Budgets(shared, lambda: EVENING)):
+        assert await one.used(["k1"]) == {"k1": 42}
     assert shared.tokens == {("2030-01-01", "k1"): 42}
 
 
@@ -108,10 +115,10 @@ async def test_a_store_that_fails_holds_a_key_to_what_this_server_counted_and_is
             budgets.count(used(30))
             while "not stored" not in caplog.text:
                 await anyio.lowlevel.checkpoint()
-            assert await budgets.used("k1") == 30
+            assert await budgets.used(["k1"]) == {"k1": 30}
             shared.broken = False
             await shared.added.wait()
-    assert await budgets.used("k1") == 30
+    assert await budgets.used(["k1"]) == {"k1": 30}
     assert shared.tokens == {("2030-01-01", "k1"): 30}
 
 
@@ -121,4 +128,35 @@ async def test_tokens_are_never_counted_twice_while_they_are_stored() -> None:
     async with running(budgets.run):
         for total in range(10, 200, 10):
             budgets.count(used(10))
-            assert await budgets.used("k1") == total
+            assert await budgets.used(["k1"]) == {"k1": total}
+
+
+async def test_no_request_waits_long_for_a_store_that_is_locked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(budgets_module, "PATIENCE", 0.001)
+    shared = Shared()
+    shared.locked = anyio.Event()
+    budgets = Budgets(shared, lambda: EVENING)
+    with anyio.fail_after(5):
+        async with running(budgets.run):
+            budgets.count(used(100))
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(ApiError):
+                await budgets.check(anna(100))
+            await budgets.check(anna(101))
+            assert "the store is too slow" in caplog.text
+            shared.locked.set()
+            await shared.added.wait()
+    assert shared.tokens == {("2030-01-01", "k1"): 100}
+
+
+async def test_the_tokens_of_many_keys_are_read_at_once() -> None:
+    shared = Shared()
+    budgets = Budgets(shared, lambda: EVENING)
+    ids = [f"k{number}" for number in range(100)]
+    budgets.count(used(7, "k3"))
+    assert await budgets.used(ids) == dict.fromkeys(ids, 0) | {"k3": 7}
+    assert shared.reads == 1
+    assert await budgets.used([]) == {}
+    assert shared.reads == 1
