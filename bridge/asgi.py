@@ -32,7 +32,7 @@ from bridge.http.page import Page
 from bridge.http.response_data import ResponseData
 from bridge.http.routes import Api, build_app
 from bridge.http.running_responses import RunningResponse
-from bridge.http.status import Status
+from bridge.http.status import Status, TunnelUrl, no_tunnel
 from bridge.http.stored_responses import StoredResponses
 from bridge.http.turn_opener import Opener
 from bridge.http.websocket import Sockets
@@ -69,7 +69,9 @@ class Service(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncGenerator[Service]:
+async def service(
+    settings: Settings, mode: BackendMode | None = None, tunnel: TunnelUrl = no_tunnel
+) -> AsyncGenerator[Service]:
     """Run Codex, the store and the background tasks for the length of the block; all of them end with it.
 
     Without `mode` the settings decide whether Codex answers live, is recorded or is replayed.
@@ -118,9 +120,10 @@ async def service(settings: Settings, mode: BackendMode | None = None) -> AsyncG
             budgets=budgets,
             history=history,
             agents=control,
+            tunnel=tunnel,
         )
         conversations = Conversations(store, IDS_AND_CLOCK.unique, IDS_AND_CLOCK.now, settings)
-        page = Page(settings, control)
+        page = Page(settings, control, tunnel)
         app = build_app(
             api, responses, stored, conversations, sockets, status=status, keys=keys, page=page, settings=settings
         )
@@ -144,8 +147,9 @@ class Application:
     failure: Exception | None = None
     """Why the lifespan failed; the ASGI server gets only the message."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tunnel: TunnelUrl = no_tunnel) -> None:
         self._settings = settings
+        self._tunnel = tunnel
         self._service: Service | None = None
         self.failed = anyio.Event()
         """Set when the lifespan ends with an exception, during startup or later."""
@@ -174,7 +178,7 @@ class Application:
         try:
             async with AsyncExitStack() as stack:
                 try:
-                    self._service = await stack.enter_async_context(service(self._settings))
+                    self._service = await stack.enter_async_context(service(self._settings, tunnel=self._tunnel))
                 except Exception as error:
                     self.failure = error
                     await send({"type": "lifespan.startup.failed", "message": str(error)})  # Hypercorn raises here
@@ -190,8 +194,10 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def create_app(settings: Settings | None = None) -> Application:
+def create_app(settings: Settings | None = None, tunnel: TunnelUrl = no_tunnel) -> Application:
     """Return the application; without settings it reads them as `serve` does, from environment and TOML file.
+
+    `tunnel` returns the public address, while a tunnel that was started with the server has one.
 
     The settings for address, certificate, tunnel, demo and log apply to `serve` only; other servers have their own.
 
@@ -202,4 +208,4 @@ def create_app(settings: Settings | None = None) -> Application:
         from bridge.settings.server import settings_from_environment  # noqa: PLC0415 - `serve` has them already
 
         settings = settings_from_environment()
-    return Application(settings)
+    return Application(settings, tunnel)

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bridge.asgi import create_app
 from bridge.config import Settings
 from bridge.http.listeners import Listeners
+from bridge.http.status import TunnelUrl, no_tunnel
 from bridge.http.websocket import LARGEST_MESSAGE
 from codex_rpc.background import running
 from codex_rpc.errors import CodexAddsTextError, CodexNotFoundError, CodexTooOldError
@@ -122,8 +123,12 @@ async def serve(
     announce: Callable[[], None],
     watch: Watch = watch_signals,
     beside: Sequence[Beside] = (),
+    *,
+    tunnel: TunnelUrl = no_tunnel,
 ) -> None:
     """Serve on `listeners` until `watch` sets its event; call `announce` once requests are answered.
+
+    `tunnel` returns the public address, if one of the tasks `beside` runs a tunnel.
 
     Raises:
         CaseError: the recordings to serve cannot be read.
@@ -131,7 +136,7 @@ async def serve(
         KeysError: the file of named keys cannot be used.
         CodexNotFoundError, CodexTooOldError, CodexAddsTextError: the user has to install another codex.
     """
-    app = create_app(settings)
+    app = create_app(settings, tunnel)
     stop = anyio.Event()
     unusable: list[Exception] = []
 

@@ -20,7 +20,7 @@ from bridge.doctor.checks import CHECKS, LONG_CHECKS, Check, examine
 from bridge.doctor.findings import Examined, report
 from bridge.doctor.subject import SILENCE, Subject
 from bridge.doctor.symptoms import SYMPTOMS, lookup
-from bridge.doctor.tunnel_checks import url_of_the_tunnel
+from bridge.doctor.tunnel_checks import public_address
 from bridge.settings.server import KEYS_FILE
 from bridge.settings.sources import setting
 from bridge.tunnel.files import CONFIG, existing_config
@@ -107,7 +107,8 @@ def _chosen(only: tuple[str, ...], *, long: bool) -> list[Check]:
 
 
 async def _examine(subject: Subject, checks: list[Check], *, as_json: bool) -> int:
-    subject = replace(subject, url=subject.url or await url_of_the_tunnel(subject))
+    if subject.url is None and (public := await public_address(subject)) is not None:
+        subject = replace(subject, url=public.url)
     examined: list[Examined] = []
     async with aclosing(examine(subject, checks, lambda check: waiting(check.title))) as rounds:
         async for one in rounds:

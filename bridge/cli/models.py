@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.client_entries import CLIENTS, NO_ADDRESS, PLACEHOLDER, Server, models_to_offer
+from bridge.cli.client_entries import CLIENTS, PLACEHOLDER, Server, models_to_offer
 from bridge.cli.questions import NoServer, ask
 from bridge.cli.server_options import server_options, the_address, the_key
 from bridge.cli.terminal import show
 from bridge.codex.models import reverse
 from bridge.doctor.subject import Subject
-from bridge.doctor.tunnel_checks import url_of_the_tunnel
+from bridge.doctor.tunnel_checks import public_address
 from bridge.tunnel.files import existing_config
 
 
@@ -83,9 +83,17 @@ def _configure(name: str, subject: Subject) -> None:
         server = replace(server, key=PLACEHOLDER)
         notes.append(f"Replace {PLACEHOLDER} by the server's key; codex-openai-proxy tunnel --show prints it.")
     if client.public:
-        server = replace(server, public=anyio.run(url_of_the_tunnel, subject) or NO_ADDRESS)
-        if server.public == NO_ADDRESS:
+        public = anyio.run(public_address, subject)
+        if public is None:
             notes.append("Cursor needs a public address, and no tunnel is set up: codex-openai-proxy tunnel --help")
+        else:
+            server = replace(server, public=public.url)
+            notes.append(f"The public address is that of {public.source}.")
+            if not public.leads_here:
+                notes.append(
+                    "The server did not start it, so it may lead to another program. To check it: "
+                    f"codex-openai-proxy doctor --url {public.url}"
+                )
     click.echo(client.entry(server))
     for note in notes:
         click.echo(note, err=True)

@@ -7,6 +7,7 @@ import gc
 from contextlib import suppress
 from importlib import util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import click
@@ -19,11 +20,13 @@ from bridge.http.listeners import Listeners, allow_descriptors, listen
 from bridge.keys.file import KeysError
 from bridge.recordings.cases import CaseError
 from bridge.recordings.demo import is_logged_out, shipped_cases
-from bridge.serve import Beside
 from bridge.serve import serve as run_server
 from bridge.store.response import StoreError
 from bridge.tunnel.errors import TunnelError
 from codex_rpc.errors import CodexError
+
+if TYPE_CHECKING:
+    from bridge.tunnel.public_address import PublicAddress
 
 DEMO = """
   DEMO: Codex is not logged in, so the answers are recordings; other requests get an error.
@@ -51,8 +54,10 @@ def run(settings: Settings, tunnel: str | None, cloudflared: str | None, *, demo
     announce = functools.partial(_announce, listeners, settings)
     with listeners:
         try:
-            beside = _tunnel(tunnel, listeners.port, cloudflared, settings) if tunnel else ()
-            serve = functools.partial(run_server, beside=beside)
+            serve = run_server
+            if tunnel:
+                public = _tunnel(tunnel, listeners.port, cloudflared, settings)
+                serve = functools.partial(run_server, beside=(public.run,), tunnel=lambda: public.told)
             gc.freeze()  # Imported objects stay alive; a full collection of them would stop all answers for 20 ms.
             loop = {"use_uvloop": util.find_spec("uvloop") is not None}
             anyio.run(serve, settings, listeners, announce, backend_options=loop)
@@ -76,11 +81,11 @@ def _check_certificate(settings: Settings) -> None:
         raise click.ClickException(f"HTTPS is not possible: {error}.") from None
 
 
-def _tunnel(where: str, port: int, cloudflared: str | None, settings: Settings) -> tuple[Beside, ...]:
+def _tunnel(where: str, port: int, cloudflared: str | None, settings: Settings) -> PublicAddress:
     from bridge.tunnel.public_address import public_address  # noqa: PLC0415 - most servers have no tunnel
 
     tell = functools.partial(show_values, key=settings.api_key)
-    return (public_address(where, port, cloudflared, tell, secure=settings.certfile is not None).run,)
+    return public_address(where, port, cloudflared, tell, secure=settings.certfile is not None)
 
 
 def _announce(listeners: Listeners, settings: Settings) -> None:

@@ -71,8 +71,11 @@ async def examine(
         yield Examined(check.id, check.title, finding)
 
 
-async def look_around(settings: Settings) -> dict[str, Any]:
-    """Run the checks of `INSIDE` for the server itself; return the report with the tunnel's address as `url`."""
+async def look_around(settings: Settings, tunnel: str | None) -> dict[str, Any]:
+    """Run the checks of `INSIDE` for the server itself; return the report with the public address as `url`.
+
+    `tunnel` is the address of the tunnel that was started with the server, if there is one.
+    """
     subject = Subject(
         settings.codex,
         port=settings.port,
@@ -83,4 +86,5 @@ async def look_around(settings: Settings) -> dict[str, Any]:
     checks = [check for check in CHECKS if check.id in INSIDE]
     async with aclosing(examine(subject, checks, lambda _: nullcontext())) as rounds:
         found = [one async for one in rounds]
-    return {**report(found), "url": await tunnel_checks.url_of_the_tunnel(subject)}
+    public = await tunnel_checks.address_of(tunnel, subject)
+    return {**report(found), "url": public and public.url}

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from msgspec import Struct
+
 from bridge.doctor.findings import Finding, fail, ok, skip, warn
 from bridge.doctor.http import Reply, Unreachable, fetch
 from bridge.doctor.subject import Subject
@@ -64,15 +66,46 @@ async def tunnel(subject: Subject) -> Finding:
     return ok(f"cloudflared is connected ({connections} times `Registered tunnel connection`)")
 
 
-async def url_of_the_tunnel(subject: Subject) -> str | None:
-    """Return the public address of the named tunnel, else of a quick tunnel that runs on this machine, else None."""
+class PublicAddress(Struct, frozen=True):
+    """A public base URL, without `/v1`."""
+
+    url: str
+    source: str
+    """Where it comes from, in words."""
+    leads_here: bool = True
+    """False if it is not certain that it leads to the server."""
+
+
+async def public_address(subject: Subject) -> PublicAddress | None:
+    """Return the public address of the server; None if there is none.
+
+    That is the address of the tunnel that was started with the server, else that of the named tunnel, else that of a
+    quick tunnel that runs on this machine and may belong to another program.
+    """
+    tunnel = None
+    with suppress(Unreachable):
+        reply = await fetch(
+            "GET", f"{subject.local}/usage", subject.credentials, deadline=10, certfile=subject.certfile
+        )
+        tunnel = _field(reply.body, "tunnel")
+    return await address_of(tunnel, subject)
+
+
+async def address_of(tunnel: str | None, subject: Subject) -> PublicAddress | None:
+    """Return the same, if the address of the server's own `tunnel` is known."""
+    if tunnel is not None:
+        return PublicAddress(tunnel, "the tunnel that was started with the server")
     if subject.tunnel_config:
         with suppress(TunnelError):
-            named = read_config(subject.tunnel_config).hostname
-            return f"https://{named}" if named else None
+            config = read_config(subject.tunnel_config)
+            leads_here = not [*problems(config, subject.port, secure=subject.certfile is not None)]
+            source = f"the named tunnel in {subject.tunnel_config}"
+            return PublicAddress(f"https://{config.hostname}", source, leads_here) if config.hostname else None
     reply = await _ask_cloudflared(subject, "quicktunnel")
     hostname = _field(reply.body, "hostname") if reply else None
-    return f"https://{hostname}" if hostname else None
+    if not hostname:
+        return None
+    return PublicAddress(f"https://{hostname}", "a quick tunnel that runs on this machine", leads_here=False)
 
 
 async def api_key(subject: Subject) -> Finding:

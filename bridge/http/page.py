@@ -15,6 +15,7 @@ from bridge.config import Settings
 from bridge.errors import from_codex_error, invalid_request, route_not_found
 from bridge.http.body import read_json
 from bridge.http.self_test import SelfTest
+from bridge.http.status import TunnelUrl, no_tunnel
 from bridge.keys.live import id_of
 from codex_rpc.errors import CodexError
 
@@ -45,9 +46,10 @@ HEADERS = {
 class Page:
     """The handlers of the page, its checks and its buttons; `agents` is None on a server without agents."""
 
-    def __init__(self, settings: Settings, agents: Control | None = None) -> None:
+    def __init__(self, settings: Settings, agents: Control | None = None, tunnel: TunnelUrl = no_tunnel) -> None:
         self._settings = settings
         self._agents = agents
+        self._tunnel = tunnel
         self._files = files("bridge.http") / "web"
         self._checking = anyio.Lock()
 
@@ -71,7 +73,9 @@ class Page:
         from bridge.doctor.checks import look_around  # noqa: PLC0415 - needed only when the page is open
 
         async with self._checking:
-            return JSONResponse(await look_around(self._settings), headers={"cache-control": "no-store"})
+            return JSONResponse(
+                await look_around(self._settings, self._tunnel()), headers={"cache-control": "no-store"}
+            )
 
     async def stream(self, request: Request) -> ASGIApp:
         """GET /doctor/stream."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, get_args
 
 import anyio
 import orjson
@@ -39,6 +39,15 @@ PATIENCE = 2.0
 """Seconds that /usage waits for codex to report account and quota."""
 
 
+TunnelUrl: TypeAlias = Callable[[], str | None]
+"""Returns the public address of the tunnel that was started with the server; None without a tunnel, or until it has an
+address."""
+
+
+def no_tunnel() -> None:
+    """Return the address of a server without a tunnel."""
+
+
 class Status:
     """The handlers of these routes."""
 
@@ -54,6 +63,7 @@ class Status:
         budgets: Budgets,
         history: History,
         agents: Control | None = None,
+        tunnel: TunnelUrl = no_tunnel,
     ) -> None:
         self._supervisor = supervisor
         self._backend = backend
@@ -63,6 +73,7 @@ class Status:
         self._budgets = budgets
         self._history = history
         self._agents = agents
+        self._tunnel = tunnel
         self.ledger = ledger
 
     async def health(self, request: Request) -> Response:
@@ -104,6 +115,7 @@ class Status:
             {
                 "account": account_report(account),
                 "version": __version__,
+                "tunnel": self._tunnel(),
                 "codex": self._codex(),
                 "quota": quota_report(self._backend.quota),
                 "threads": self._threads.states(),

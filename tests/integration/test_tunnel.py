@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from bridge.doctor.subject import Subject
-from bridge.doctor.tunnel_checks import url_of_the_tunnel
+from bridge.doctor.tunnel_checks import PublicAddress, public_address
 from tests.harness.cloudflared import QUICK, write_stand_in
 from tests.harness.program import PATIENCE, closed_pipe, free_port, http_client, program, run, survivors
 
@@ -203,4 +203,27 @@ async def test_the_address_of_a_quick_tunnel_is_found_next_to_a_named_one(monkey
             await stack.enter_async_context(server)
             ports.append(server.sockets[0].getsockname()[1])
         monkeypatch.setattr("bridge.doctor.tunnel_checks.METRICS_PORTS", ports)
-        assert await url_of_the_tunnel(Subject()) == f"https://{QUICK}"
+        found = await public_address(Subject(port=free_port()))
+    assert found == PublicAddress(f"https://{QUICK}", "a quick tunnel that runs on this machine", leads_here=False)
+
+
+async def test_cursor_gets_the_address_of_the_servers_own_tunnel_and_reads_where_another_one_comes_from(
+    home: Path, own_folder: Path, tmp_path: Path
+) -> None:
+    """While a named tunnel is set up for another port, the server's own quick tunnel is the one that counts."""
+    del home
+    port, log = free_port(), tmp_path / "log"
+    assert (await run("tunnel", "--hostname", HOSTNAME, "--addr", f":{free_port()}", "--setup")).status == 0
+    async with program("--tunnel", "quick", port=port, log=log):
+        await until(log, "Add model")
+        own = await run("models", "--for", "cursor", "--addr", f":{port}")
+        checked = await run("doctor", "--only", "base-url", "--addr", f":{port}")
+    assert f"  Override OpenAI Base URL  https://{QUICK}\n" in own.stdout
+    assert "The public address is that of the tunnel that was started with the server." in own.stderr
+    assert QUICK in checked.stdout
+    without = await run("models", "--for", "cursor", "--addr", f":{port}")
+    assert f"  Override OpenAI Base URL  https://{HOSTNAME}\n" in without.stdout
+    assert f"that of the named tunnel in {own_folder / 'cloudflared.yml'}." in without.stderr
+    assert f"may lead to another program. To check it: codex-openai-proxy doctor --url https://{HOSTNAME}" in (
+        without.stderr
+    )
