@@ -16,9 +16,9 @@ from bridge.cli.server_options import keys_file_option, server_file_option
 from bridge.cli.terminal import show
 from bridge.keys.changes import add_key, revoke_key
 from bridge.keys.file import OWN_KEY, KeysError, read_keys
-from bridge.keys.key import MOST_TOKENS, NamedKey
+from bridge.keys.key import MOST_TOKENS, NamedKey, check_name
 from bridge.settings.server import KEYS_FILE
-from bridge.tunnel.files import make_key
+from bridge.tunnel.files import KEY_FILE, make_key
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,6 +57,15 @@ class Names(click.ParamType[tuple[str, ...]]):
         if not names or not all(name.isprintable() for name in names):
             self.fail("expected names, separated by commas", param, ctx)
         return names
+
+
+def _checked_name(context: click.Context, param: click.Parameter, name: str) -> str:
+    del context
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=param) from None
+    return name
 
 
 def keys_options(command: F) -> F:
@@ -100,7 +109,7 @@ Examples:
     help="The agents that it may use, or `all`.  [default: none]",
 )
 @click.option("--expires", type=Expiry(), metavar="WHEN", help="When it ends: 12h, 30d, 8w or a date, 2027-01-31.")
-@click.argument("name")
+@click.argument("name", callback=_checked_name)
 def add(
     *,
     name: str,
@@ -116,7 +125,7 @@ def add(
     """
     path = keys_file or KEYS_FILE
     own = path.with_name(OWN_KEY)
-    had_own = own.exists()
+    first = not path.exists()
     try:
         make_key(own)  # before a server can notice the named key
         text = add_key(
@@ -126,10 +135,11 @@ def add(
         raise click.ClickException(str(error)) from None
     click.echo(text)
     click.echo(f"This is the key of {name}. It is not stored, so it cannot be shown again.", err=True)
-    if not had_own:
+    if first:
+        found = "which find it there" if own == KEY_FILE else f"which need `--api-key-file {own}`"
         click.echo(
             "Every request needs a key from now on. A server that is started without a key of its own uses the one in "
-            f"{own}, for you, the status page and commands such as `status`, which find it there.",
+            f"{own}, for you, the status page and commands such as `status`, {found}.",
             err=True,
         )
 

@@ -36,3 +36,18 @@ def ask(subject: Subject, path: str) -> Any:
         return anyio.run(question)
     except Unreachable as error:
         raise NoServer(f"{subject.local} does not answer: {error}. Start the server: {START}") from None
+
+
+def ask_for_usage(subject: Subject) -> Any:
+    """Return the answer to GET /usage that the server's own key gets.
+
+    Raises:
+        NoServer, click.ClickException: as `ask`; the key is a named one.
+    """
+    usage = ask(subject, "/usage")
+    if "key" in usage:
+        raise click.ClickException(
+            f"this is the key of {usage['key']['name']}, which does not show the account; use the server's own key, or "
+            "`status --json` for what this key may see"
+        )
+    return usage

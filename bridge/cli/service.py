@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.questions import NoServer, ask
+from bridge.cli.questions import NoServer, ask, ask_for_usage
 from bridge.cli.server_options import CONFIG, server_options, the_address, the_key
 from bridge.cli.status import status_parts
 from bridge.cli.terminal import show, sign
@@ -37,7 +37,7 @@ def _refusals() -> Generator[None]:
     try:
         yield
     except (ServiceError, TunnelError, OSError) as error:
-        raise click.ClickException(f"{error}.") from None
+        raise click.ClickException(f"{str(error).rstrip('.')}.") from None
 
 
 @click.group(
@@ -80,7 +80,7 @@ def install(
     del api_key
     given = {name for name in context.params if _is_given(context, name)}
     if lost := given & {"api_key", "certfile"}:
-        name = min(lost)
+        name = f"--{min(lost).replace('_', '-')}"
         raise click.UsageError(f"{name} does not reach the service from here: set it in {CONFIG_FILE}")
     host, port = the_address(addr)
     subject = Subject(host=host, port=port, certfile=certfile)
@@ -97,8 +97,16 @@ def install(
             _refuse_other_server(subject)
         notes = system.install(Definition((*program, "serve", *more), search_path(program[0])))
         show(sign("ok") + f" {system.file} is installed and started.", *notes)
-        click.echo(f"Its settings are in {CONFIG_FILE}. See how it is: codex-openai-proxy service status")
+        settings = context.meta.get(CONFIG, CONFIG_FILE)
+        click.echo(f"Its settings are in {settings}. See how it is: codex-openai-proxy service status")
         _wait_for_the_server(system, subject)
+
+
+def _installed_service() -> Service:
+    system = this_service()
+    if not system.state().installed:
+        raise ServiceError("the service is not installed: codex-openai-proxy service install")
+    return system
 
 
 def _is_given(context: click.Context, name: str) -> bool:
@@ -157,7 +165,7 @@ def start(*, addr: str, certfile: str | None, api_key: str | None, api_key_file:
     del api_key, api_key_file
     host, port = the_address(addr)
     with _refusals():
-        system = this_service()
+        system = _installed_service()
         system.start()
         _wait_for_the_server(system, Subject(host=host, port=port, certfile=certfile))
         show(sign("ok") + " The service is started.")
@@ -172,7 +180,7 @@ def stop() -> None:
     Exit status: 0 it is stopped, 1 failure.
     """
     with _refusals():
-        this_service().stop()
+        _installed_service().stop()
         show(sign("ok") + " The service is stopped.")
 
 
@@ -201,9 +209,11 @@ def status(
         system = this_service()
         state = system.state()
     usage = None
-    reason = f"The server does not answer at {subject.shown}. See why: codex-openai-proxy service logs"
+    reason = f"No server answers at {subject.shown}."
+    if state.installed:
+        reason += " See why: codex-openai-proxy service logs"
     try:
-        usage = ask(subject, "/usage")
+        usage = ask_for_usage(subject)
     except NoServer:
         pass
     except click.ClickException as error:

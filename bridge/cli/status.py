@@ -14,9 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.questions import ask
+from bridge.cli.questions import ask, ask_for_usage
 from bridge.cli.server_options import server_options, the_address, the_key
 from bridge.cli.terminal import show
+from bridge.cli.usage import requests_and_tokens
 from bridge.doctor.subject import Subject
 
 BAR = 24
@@ -39,16 +40,11 @@ def status(*, addr: str, certfile: str | None, api_key: str | None, api_key_file
     Exit status: 0 success, 1 the server does not answer, 2 the command line is wrong.
     """
     host, port = the_address(addr)
-    usage = ask(Subject(host=host, port=port, api_key=the_key(api_key, api_key_file), certfile=certfile), "/usage")
+    subject = Subject(host=host, port=port, api_key=the_key(api_key, api_key_file), certfile=certfile)
     if as_json:
-        click.echo(json.dumps(usage, indent=2))
-        return
-    if "key" in usage:
-        raise click.ClickException(
-            f"this is the key of {usage['key']['name']}, which does not show the account; use the server's own key, or "
-            "--json for what this key may see"
-        )
-    show(*status_parts(usage, time.time()))
+        click.echo(json.dumps(ask(subject, "/usage"), indent=2))
+    else:
+        show(*status_parts(ask_for_usage(subject), time.time()))
 
 
 def status_parts(usage: Mapping[str, Any], epoch: float) -> Iterator[RenderableType]:
@@ -62,9 +58,7 @@ def status_parts(usage: Mapping[str, Any], epoch: float) -> Iterator[RenderableT
     for limit in usage["quota"]:
         for window in filter(None, (limit["primary"], limit["secondary"])):
             facts.add_row("Quota", _quota(limit["name"] or limit["limit"], window, epoch))
-    facts.add_row(
-        "Today", f"{today['requests']} requests, {today['input_tokens']:,} tokens in, {today['output_tokens']:,} out"
-    )
+    facts.add_row("Today", requests_and_tokens(today["requests"], today["input_tokens"], today["output_tokens"]))
     for key in usage["keys"]:
         most = "" if key["tokens_per_day"] is None else f" of {key['tokens_per_day']:,}"
         facts.add_row("Key", f"{key['name']}: {key['tokens_today']:,}{most} tokens today")

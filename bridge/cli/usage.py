@@ -124,7 +124,12 @@ def _cells(row: Mapping[str, Any]) -> Sequence[str]:
 def _sum(rows: Sequence[Mapping[str, Any]]) -> str:
     names = ("requests", "input_tokens", "output_tokens")
     requests, tokens_in, tokens_out = (sum(row.get(name, 0) for row in rows) for name in names)
-    return f"{requests:,} requests, {tokens_in:,} tokens in, {tokens_out:,} out"
+    return requests_and_tokens(requests, tokens_in, tokens_out)
+
+
+def requests_and_tokens(requests: int, tokens_in: int, tokens_out: int) -> str:
+    """Return a sum in words: `1 request, 812 tokens in, 40 out`."""
+    return f"{requests:,} request{'' if requests == 1 else 's'}, {tokens_in:,} tokens in, {tokens_out:,} out"
 
 
 def _tokens(row: Mapping[str, Any]) -> int:

@@ -251,7 +251,7 @@ class Opener:
         return next((choice for choice in choices if choice is not None and choice.agent is None), None)
 
     def _no_such_model(self, name: str, models: Sequence[Model]) -> ApiError:
-        if self.key is not None:
+        if self.key is not None and (self.key.key.models or means_an_agent(name)):
             return model_not_allowed(name, self.key.name, self.names.listed(models))
         if means_an_agent(name):
             return no_such_agent(name, self.names.listed_agents())

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge.keys.file import KeysError, as_toml, read_keys
-from bridge.keys.key import NAME, NamedKey, hash_of
+from bridge.keys.key import NamedKey, check_name, hash_of
 
 LOCK_PATIENCE = 5.0
 """Seconds to wait for another command that changes the keys."""
@@ -35,10 +35,10 @@ def add_key(
     Raises:
         KeysError: the name is taken or invalid, or the file cannot be read or written.
     """
-    if NAME.fullmatch(name) is None:
-        raise KeysError(
-            f"{name!r} cannot be the name of a key; use up to 32 of a-z, 0-9, - and _, with a letter or digit first"
-        )
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise KeysError(str(error)) from None
     text, salt = f"sk-{secrets.token_hex(32)}", secrets.token_bytes(16)
     created = datetime.now(UTC).replace(microsecond=0)
     new = NamedKey(

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from bridge.keys.key import MOST_TOKENS, NAME, NamedKey
+from bridge.keys.key import MOST_TOKENS, NamedKey, check_name
 from bridge.settings.key_file import read_private
 
 OWN_KEY = "api-key"
@@ -48,8 +48,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def key(self, name: str) -> NamedKey:
         """Return the key; ValueError if a value is invalid."""
-        if NAME.fullmatch(name) is None:
-            raise ValueError(f"{name!r} cannot be the name of a key")
+        check_name(name)
         if self.created.tzinfo is None or (self.expires is not None and self.expires.tzinfo is None):
             raise ValueError("a time needs a time zone; end it with Z")
         return NamedKey(

@@ -22,6 +22,14 @@ MOST_TOKENS = 10**15
 """The highest limit of tokens for a day; JSON has no place for numbers of any size."""
 
 
+def check_name(name: str) -> None:
+    """Raise ValueError if a key cannot have this name."""
+    if NAME.fullmatch(name) is None:
+        raise ValueError(
+            f"{name!r} cannot be the name of a key; use up to 32 of a-z, 0-9, - and _, with a letter or digit first"
+        )
+
+
 class NamedKey(Struct, frozen=True):
     """A key as it is stored; times have a time zone."""
 

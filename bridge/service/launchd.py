@@ -52,8 +52,6 @@ class Launchd:
 
     def start(self) -> None:
         """Load the agent, or start it if it is loaded."""
-        if not self.file.is_file():
-            raise ServiceError("the service is not installed: codex-openai-proxy service install")
         run("launchctl", "enable", self._agent)
         if self._loaded():
             run("launchctl", "kickstart", self._agent)

@@ -38,7 +38,7 @@ async def test_models_and_status_show_a_running_server(home: Path) -> None:
         assert names[:4] == ["xedoc-2.5-tpg", "xam-xedoc-1.5-tpg", "inim-xedoc-1.5-tpg", "2.5-tpg"]
         assert len(names) == 2 * len(shown)
         lines = (await run("status", *where)).stdout.splitlines()
-        assert lines[:3] == ["Codex     up", "Account   none, ready", "Today     1 requests, 812 tokens in, 40 out"]
+        assert lines[:3] == ["Codex     up", "Account   none, ready", "Today     1 request, 812 tokens in, 40 out"]
         assert lines[-1].split()[:2] == ["xedoc-2.5-tpg", "200"]
         assert json.loads((await run("status", *where, "--json")).stdout)["today"]["requests"] == 1
 

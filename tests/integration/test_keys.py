@@ -229,6 +229,16 @@ async def test_a_key_lists_and_uses_only_its_models(bridge: Proxy, path: Path) -
     assert (await bridge.client.get("/models/gpt-5.5", headers=bearer(anna))).status_code == 200
 
 
+async def test_a_key_that_may_use_every_model_is_told_of_an_unknown_one_as_without_a_key(
+    bridge: Proxy, path: Path
+) -> None:
+    body = {**RESPONSE, "model": "gpt-7-nothing"}
+    without = await bridge.client.post("/responses", json=body)
+    with_key = await bridge.client.post("/responses", json=body, headers=bearer(add_key(path, "anna")))
+    assert with_key.status_code == 404
+    assert with_key.json() == without.json()
+
+
 async def test_an_unknown_model_of_cursor_becomes_one_that_the_key_may_use(bridge: Proxy, path: Path) -> None:
     anna = {**bearer(add_key(path, "anna", models=("gpt-5.5",))), "user-agent": "Cursor/1.0"}
     sent = await bridge.client.post("/chat/completions", json={**CHAT, "model": "gpt-4o"}, headers=anna)

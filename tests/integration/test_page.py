@@ -139,7 +139,7 @@ async def test_the_page_fits_a_phone_and_both_themes(page: Page, server: Program
         await page.show_as(width, 800, dark=dark)
         await shown(page, server)
         await page.until("document.querySelectorAll('#chart-days .high').length === 30")
-        assert await page.text("#days-sum") == "1 requests, 812 in, 40 out"
+        assert await page.text("#days-sum") == "1 request, 812 in, 40 out"
         bars = "[...document.querySelectorAll('#chart-days .low')].map((bar) => bar.getBoundingClientRect().height > 1)"
         assert await page.evaluate(bars) == [*[False] * 29, True]
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")

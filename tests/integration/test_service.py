@@ -81,14 +81,23 @@ async def test_a_service_is_installed_seen_stopped_started_and_removed(user: str
     stopped = await run("service", "status")
     assert stopped.status == 1
     assert "inactive (dead)" in stopped.stdout
-    assert "The server does not answer" in stopped.stdout
+    assert "No server answers" in stopped.stdout
+    assert "See why: codex-openai-proxy service logs" in stopped.stdout
     assert (await run("service", "start")).status == 0
     assert (await run("service", "status")).status == 0
 
     for _ in range(2):
         assert (await run("service", "uninstall")).status == 0
     assert not unit.exists()
-    assert "not installed: codex-openai-proxy service install" in (await run("service", "status")).stdout
+    removed = (await run("service", "status")).stdout
+    assert "not installed: codex-openai-proxy service install" in removed
+    assert "service logs" not in removed
+    for verb in ("start", "stop"):
+        refused = await run("service", verb)
+        assert (refused.status, refused.stderr) == (
+            1,
+            "Error: the service is not installed: codex-openai-proxy service install.\n",
+        )
 
 
 async def test_a_service_with_a_tunnel_runs_both_and_needs_the_new_key(tmp_path: Path) -> None:
@@ -106,6 +115,9 @@ async def test_a_friend_gets_a_key_uses_it_is_seen_and_loses_it(user: str) -> No
     added = await run("keys", "add", "anna")
     assert added.status == 0, added.stderr
     key = next(word for word in added.stdout.split() if word.startswith("sk-"))
+    seen = await run("service", "status", "--api-key", key)
+    assert seen.status == 1
+    assert "this is the key of anna" in seen.stdout
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Hi."}]}
     async with http_client(base_url=f"http://{user}/v1", headers={"authorization": f"Bearer {key}"}) as anna:
         assert (await anna.post("/chat/completions", json=body)).status_code == 200
@@ -144,6 +156,15 @@ async def test_a_service_whose_server_does_not_answer_is_said_to_fail(
             assert f"after 1 seconds no server answers at http://{user}. See why: " in failed.output
 
 
+async def test_a_service_names_the_settings_that_it_uses(tmp_path: Path) -> None:
+    settings = tmp_path / "my settings 100% $x.toml"
+    settings.write_text('log_level = "warning"')
+    installed = await run("service", "install", "--config", str(settings))
+    assert installed.status == 0, installed.stderr
+    assert f"Its settings are in {settings}." in installed.stdout
+    assert (await run("service", "status")).status == 0
+
+
 async def test_a_service_is_not_installed_next_to_a_server_on_the_same_address(user: str) -> None:
     async with program(port=int(user.rpartition(":")[2])):
         refused = await run("service", "install")
@@ -154,4 +175,4 @@ async def test_a_service_is_not_installed_next_to_a_server_on_the_same_address(u
 async def test_a_key_that_the_service_would_not_have_is_refused() -> None:
     refused = await run("service", "install", CODEX_OPENAI_PROXY_API_KEY="sk-secret")
     assert refused.status == 2
-    assert "api_key does not reach the service from here" in refused.stderr
+    assert "--api-key does not reach the service from here" in refused.stderr

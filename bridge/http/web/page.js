@@ -137,7 +137,8 @@ async function readDays() {
     days.push({ label: date, values, title });
   }
   const sum = (name) => number.format(history.rows.reduce((total, row) => total + row[name], 0));
-  byId("days-sum").textContent = `${sum("requests")} requests, ${sum("input_tokens")} in, ${sum("output_tokens")} out`;
+  const requests = sum("requests");
+  byId("days-sum").textContent = `${requests} request${requests === "1" ? "" : "s"}, ${sum("input_tokens")} in, ${sum("output_tokens")} out`;
 }
 
 async function press(path, body) {

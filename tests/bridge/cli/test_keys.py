@@ -30,9 +30,30 @@ def test_a_key_is_printed_once_alone_on_standard_output_and_may_use_all_models_b
     assert "Every request needs a key from now on" in done.stderr
     assert str(path.with_name("api-key")) in done.stderr.replace("\n", "")
     assert path.with_name("api-key").read_text().startswith("sk-")
+    assert f"need `--api-key-file {path.with_name('api-key')}`" in done.stderr
     again = run(path, "add", "ben")
     assert "Every request" not in again.stderr
     assert done.stdout.strip() not in run(path, "list").output
+
+
+def test_a_key_of_a_tunnel_that_was_there_before_does_not_hide_that_every_request_needs_a_key(path: Path) -> None:
+    path.with_name("api-key").write_text("sk-of-the-tunnel")
+    assert "Every request needs a key from now on" in run(path, "add", "anna").stderr
+    assert path.with_name("api-key").read_text() == "sk-of-the-tunnel"
+
+
+@pytest.mark.parametrize("name", ["Anna", "jürgen", "a.b", "-x", "a" * 33, "", "安娜"])
+def test_a_name_that_no_key_may_have_changes_nothing(path: Path, name: str) -> None:
+    done = run(path, "add", "--", name)
+    assert done.exit_code == 2
+    assert "use up to 32 of a-z, 0-9, - and _" in done.stderr
+    assert not [*path.parent.iterdir()]
+
+
+@pytest.mark.parametrize("tokens", ["0", "-5", "1e6", "9" * 20])
+def test_a_limit_of_tokens_that_is_no_such_number_is_refused(path: Path, tokens: str) -> None:
+    assert run(path, "add", "anna", "--tokens-per-day", tokens).exit_code == 2
+    assert not path.exists()
 
 
 def test_the_limits_of_a_key_are_stored_and_listed(path: Path) -> None:

@@ -78,6 +78,7 @@ def test_the_table_has_every_day_since_the_first_and_bars_by_tokens() -> None:
     ]
     assert [day.count("━") for day in days] == [20, 0, 10]
     assert total == "3 requests, 280 tokens in, 20 out"
+    assert shown(usage_report(DAYS, "key", {"anna": numbers(1, 90)}, None))[-1] == "1 request, 90 tokens in, 10 out"
 
 
 def test_the_table_shows_the_account_where_it_is_known_and_names_requests_without_a_key() -> None:
