@@ -24,6 +24,8 @@ BAR = 24
 """Width of a quota bar, in characters."""
 LATEST = 8
 """Number of requests shown."""
+MOST_KEYS = 8
+"""Number of keys shown, those that used most today."""
 
 
 @click.command(
@@ -59,9 +61,12 @@ def status_parts(usage: Mapping[str, Any], epoch: float) -> Iterator[RenderableT
         for window in filter(None, (limit["primary"], limit["secondary"])):
             facts.add_row("Quota", _quota(limit["name"] or limit["limit"], window, epoch))
     facts.add_row("Today", requests_and_tokens(today["requests"], today["input_tokens"], today["output_tokens"]))
-    for key in usage["keys"]:
+    by_use = sorted(usage["keys"], key=lambda key: key["tokens_today"], reverse=True)
+    for key in by_use[:MOST_KEYS]:
         most = "" if key["tokens_per_day"] is None else f" of {key['tokens_per_day']:,}"
         facts.add_row("Key", f"{key['name']}: {key['tokens_today']:,}{most} tokens today")
+    if more := len(by_use[MOST_KEYS:]):
+        facts.add_row("", f"and {more} more, used less today")
     for turn in usage["agents"]:
         facts.add_row("Agent", Text(_agent(turn, epoch)))
     yield facts

@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 import click
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from bridge.cli.questions import ask
 from bridge.cli.server_options import server_options, the_address, the_key
-from bridge.cli.terminal import show
+from bridge.cli.terminal import PIPE_WIDTH, show
 from bridge.doctor.subject import Subject
 
 BAR = 20
@@ -85,18 +86,37 @@ def usage_parts(history: Mapping[str, Any]) -> Iterator[RenderableType]:
     rows = _every_day(history) if by == "day" else rows
     most = max(_tokens(row) for row in rows) or 1
     account = any(row.get("account_tokens") is not None for row in rows)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(by, overflow="fold")
-    for name in ("requests", "errors", "in", "cached", "out", "first", *(["account"] if account else [])):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("tokens", min_width=6, max_width=BAR)
+    plain, with_bars = _table(by, account=account), _table(by, account=account)
+    with_bars.add_column("tokens", min_width=6, max_width=BAR)
     for row in rows:
         used = _tokens(row)
         cells = [row[by] or NO_KEY, *_cells(row), *([_count(row.get("account_tokens"))] if account else [])]
-        table.add_row(*cells, ProgressBar(total=most, completed=used) if used else "")
-    yield table
+        plain.add_row(*cells)
+        with_bars.add_row(*cells, ProgressBar(total=most, completed=used) if used else "")
+    yield Fitting(with_bars, plain)
     yield ""
     yield _sum(rows)
+
+
+class Fitting:
+    """The first table if it fits the width, else the second one."""
+
+    def __init__(self, wide: Table, narrow: Table) -> None:
+        self._wide = wide
+        self._narrow = narrow
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Called by rich."""
+        least = Measurement.get(console, options.update(max_width=PIPE_WIDTH), self._wide).minimum
+        yield self._wide if least <= options.max_width else self._narrow
+
+
+def _table(by: str, *, account: bool) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(by, overflow="fold", min_width=10 if by == "day" else None)
+    for name in ("requests", "errors", "in", "cached", "out", "first", *(["account"] if account else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def _every_day(history: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -111,20 +111,22 @@ async def test_without_the_key_they_say_how_to_give_it(home: Path) -> None:
         assert (await run("status", *where, CODEX_OPENAI_PROXY_API_KEY="right")).status == 0
 
 
-def status_text(width: int, key: str | None = None, agents: Sequence[Mapping[str, Any]] = ()) -> str:
+def status_text(width: int, *keys: str, agents: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return what `status` shows on a terminal of this width without colours."""
     window = {"used_percent": 50, "window_minutes": 300, "resets_at": 1000 + 3660}
     week = {"used_percent": 95, "window_minutes": 10080, "resets_at": 1000 + 90000}
     entry = {
-        "key": key, "model": "gpt-5.2-codex", "status": None, "first_token_seconds": None, "input_tokens": 12345,
-        "output_tokens": 678, "cache_share": None, "thread": "continued; reason=same-history",
+        "key": keys[0] if keys else None, "model": "gpt-5.2-codex", "status": None, "first_token_seconds": None,
+        "input_tokens": 12345, "output_tokens": 678, "cache_share": None, "thread": "continued; reason=same-history",
     }  # fmt: skip
     usage = {
         "account": {"type": "chatgpt", "plan": "plus", "ready": True},
         "codex": {"state": "up"},
         "quota": [{"limit": "codex", "name": None, "primary": window, "secondary": week}],
         "today": {"requests": 0, "input_tokens": 0, "output_tokens": 0},
-        "keys": [{"name": key, "tokens_today": 1300, "tokens_per_day": 5000}] if key else [],
+        "keys": [
+            {"name": key, "tokens_today": 1300 + number, "tokens_per_day": 5000} for number, key in enumerate(keys)
+        ],
         "running": [entry],
         "recent": [],
         "agents": agents,
@@ -149,6 +151,13 @@ def test_a_named_key_has_a_line_with_its_tokens_and_is_named_at_its_requests() -
     assert requests.split()[0] == "key"
     assert "anna" in requests
     assert "key" not in status_text(100).partition("\n\n")[2]
+
+
+def test_of_many_keys_those_that_used_most_are_shown() -> None:
+    lines = status_text(100, *(f"key{number}" for number in range(99))).splitlines()
+    shown = [line.split(":")[0].split()[1] for line in lines if line.startswith("Key")]
+    assert shown == [f"key{number}" for number in range(98, 90, -1)]
+    assert any(line.strip() == "and 91 more, used less today" for line in lines)
 
 
 def test_what_agents_do_and_ask_has_a_line_for_each() -> None:

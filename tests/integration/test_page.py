@@ -172,6 +172,8 @@ async def test_the_page_tells_keys_apart_and_shows_the_account_to_no_named_key(
     file = tmp_path / "keys.toml"
     anna = add_key(file, "anna", tokens_per_day=2000)
     ben = add_key(file, "ben", agents=("all",))
+    for number in range(8):
+        add_key(file, f"unused{number}")
     async with (
         program(CODEX_OPENAI_PROXY_API_KEY=KEY, CODEX_OPENAI_PROXY_KEYS_FILE=str(file)) as server,
         http_client(headers={"authorization": f"Bearer {anna}"}) as client,
@@ -192,6 +194,8 @@ async def test_the_page_tells_keys_apart_and_shows_the_account_to_no_named_key(
         keys = await page.text("#keys")
         assert "anna: 1.6K of 2K tokens today" in keys
         assert "ben: 0 tokens today" in keys
+        assert "unused5: 0 tokens today" in keys
+        assert keys.endswith("and 2 more, used less today")
         assert "anna" in await page.text("#entries")
         # A key that has agents opens the page, to see what they do, and sees what is its own.
         await page.evaluate(f"sessionStorage.setItem('api-key', '{ben}')")

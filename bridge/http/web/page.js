@@ -4,7 +4,7 @@ import { showAgents } from "/page/agents.js";
 import { draw, drawDays } from "/page/chart.js";
 import { ago, byId, duration, make, number, percent, span, windowName } from "/page/words.js";
 
-const EVERY = 2000, SPAN = 600, STEP = 10, DAYS = 30, DAYS_EVERY = 20000;
+const EVERY = 2000, SPAN = 600, STEP = 10, DAYS = 30, DAYS_EVERY = 20000, MOST_KEYS = 8;
 let key = sessionStorage.getItem("api-key") ?? "";
 let started = false, days = [], daysRead = -Infinity;
 
@@ -54,12 +54,15 @@ function meter(name, words, detail, share) {
 
 function showKeys(keys) {
   byId("keys-card").hidden = !keys.length;
-  byId("keys").replaceChildren(...keys.map((key) => {
+  const byUse = [...keys].sort((one, other) => other.tokens_today - one.tokens_today);
+  const meters = byUse.slice(0, MOST_KEYS).map((key) => {
     const most = key.tokens_per_day, used = number.format(key.tokens_today);
     const words = most ? `${key.name}: ${used} of ${number.format(most)} tokens today` : `${key.name}: ${used} tokens today`;
     const ends = key.expires ? `expires in ${span(key.expires - Date.now() / 1000)}` : "";
     return meter(key.name, words, ends, most ? (100 * key.tokens_today) / most : null);
-  }));
+  });
+  const more = keys.length - meters.length;
+  byId("keys").replaceChildren(...meters, ...(more ? [make("p", { className: "note" }, `and ${more} more, used less today`)] : []));
 }
 
 function showQuota(limits) {

@@ -92,7 +92,7 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     settings_of_starts: list[Settings] = []
 
     async def start(
-        settings: Settings, listeners: Listeners, announce: Callable[[], None], *, beside: tuple[Beside, ...]
+        settings: Settings, listeners: Listeners, announce: Callable[[], None], beside: tuple[Beside, ...] = ()
     ) -> None:
         assert listeners.sockets
         assert not beside

@@ -88,6 +88,15 @@ def test_the_table_shows_the_account_where_it_is_known_and_names_requests_withou
     assert shown(usage_report(DAYS, "day", {}, None)) == ["No requests from 2026-11-26 to 2026-11-29."]
 
 
+@pytest.mark.parametrize(("width", "bars"), [(60, False), (80, True), (200, True)])
+def test_a_day_stays_on_its_line_and_bars_are_left_out_where_they_have_no_room(width: int, bars: bool) -> None:
+    lines = shown(usage_report(DAYS, "day", {day: numbers(412, 2_300_000) for day in DAYS}, None), width)
+    assert [line[:10] for line in lines[1:5]] == DAYS
+    assert max(map(len, lines)) <= width
+    assert ("tokens" in lines[0], "━" in lines[1]) == (bars, bars)
+    assert lines[1].split()[:6] == [DAYS[0], "412", "1", "2.3M", "50%", "10"]
+
+
 def test_on_a_terminal_of_eighty_columns_no_number_is_cut() -> None:
     days = {day: numbers(99_999, 999_999_999) for day in DAYS}
     lines = shown(usage_report(DAYS, "day", days, dict.fromkeys(DAYS, 1_999_999_999)), width=80)
