@@ -66,7 +66,7 @@ def status_parts(usage: Mapping[str, Any], epoch: float) -> Iterator[RenderableT
         most = "" if key["tokens_per_day"] is None else f" of {key['tokens_per_day']:,}"
         facts.add_row("Key", f"{key['name']}: {key['tokens_today']:,}{most} tokens today")
     if more := len(by_use[MOST_KEYS:]):
-        facts.add_row("", f"and {more} more, used less today")
+        facts.add_row("", f"and {more} more")
     for turn in usage["agents"]:
         facts.add_row("Agent", Text(_agent(turn, epoch)))
     yield facts

@@ -75,7 +75,7 @@ def windows_task(definition: Definition) -> str:
 
     The headless console shows no window. The task scheduler keeps no output, so the shell writes it to the log.
     """
-    line = " ".join(f'"{word}"' if re.search(r"[\s&()^]", word) else word for word in definition.command)
+    line = " ".join(word if re.fullmatch(r"[\w.:\\/-]+", word) else f'"{word}"' for word in definition.command)
     arguments = f'--headless cmd.exe /d /s /c "{line} >> "{definition.log}" 2>&1"'
     return f"""\
 <?xml version="1.0" encoding="UTF-16"?>

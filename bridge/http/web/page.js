@@ -62,7 +62,7 @@ function showKeys(keys) {
     return meter(key.name, words, ends, most ? (100 * key.tokens_today) / most : null);
   });
   const more = keys.length - meters.length;
-  byId("keys").replaceChildren(...meters, ...(more ? [make("p", { className: "note" }, `and ${more} more, used less today`)] : []));
+  byId("keys").replaceChildren(...meters, ...(more ? [make("p", { className: "note" }, `and ${more} more`)] : []));
 }
 
 function showQuota(limits) {

@@ -56,7 +56,7 @@ def test_a_windows_task_runs_as_its_user_and_writes_the_log() -> None:
     assert values["UserId"] == "PC\\Anna & Co"
     assert values["Command"] == "conhost.exe"
     assert values["Arguments"] == (
-        '--headless cmd.exe /d /s /c ""/opt/my tools/codex-openai-proxy" serve --tunnel 100%$HOME'
+        '--headless cmd.exe /d /s /c ""/opt/my tools/codex-openai-proxy" serve --tunnel "100%$HOME"'
         ' >> "/tmp/<the> log" 2>&1"'
     )
     assert (values["ExecutionTimeLimit"], values["Count"]) == ("PT0S", "10")
