@@ -229,7 +229,7 @@ async def test_a_key_lists_and_uses_only_its_models(bridge: Proxy, path: Path) -
     assert (await bridge.client.get("/models/gpt-5.5", headers=bearer(anna))).status_code == 200
 
 
-async def test_a_key_that_may_use_every_model_is_told_of_an_unknown_one_as_without_a_key(
+async def test_a_key_that_may_use_every_model_gets_the_same_refusal_of_an_unknown_one_as_no_key(
     bridge: Proxy, path: Path
 ) -> None:
     body = {**RESPONSE, "model": "gpt-7-nothing"}
