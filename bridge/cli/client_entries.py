@@ -137,6 +137,8 @@ CLIENTS = {
     "codex": Client("~/.codex/config.toml", _codex),
     "aider": Client("~/.aider.conf.yml", _aider),
     "llm": Client("extra-openai-models.yaml, in the folder that `llm logs path` prints", _llm),
-    "openwebui": Client("the environment of Open WebUI", _open_webui),
+    "openwebui": Client(
+        "the environment of Open WebUI (in a container: host.docker.internal instead of localhost)", _open_webui
+    ),
 }
 """Clients by the name that `models --for` takes."""
