@@ -19,7 +19,7 @@ from bridge.agents.client_tools import ClientTools
 from bridge.agents.continuations import Continuations
 from bridge.agents.control import Control
 from bridge.agents.errors import approval_expired, workspace_missing
-from bridge.agents.history import History, read_history
+from bridge.agents.history import History, as_input, read_history
 from bridge.agents.place import Place
 from bridge.agents.profile import turn_params
 from bridge.agents.replies import Replies
@@ -138,9 +138,10 @@ class Agents:
                 await self._remember(work)
 
     async def _resume(self, work: Work, prompt: Prompt, place: Place, replies: Replies) -> None:
-        """Give the turn what it waits for; new messages of the user are sent first: the model reads both at once."""
+        """Give the turn what it waits for; what the user says is sent first: the model reads both at once."""
         history = read_history(prompt.items, _notes(prompt), is_resumed=True)
-        for new in history.messages_since(work.history):
+        words = [as_input([{"type": "input_text", "text": text}]) for text in work.questions.words(replies.answers)]
+        for new in (*words, *history.messages_since(work.history)):
             await work.client.call(turn_steer(work.thread_id, work.turn_id, new))
         for request, result in (*work.questions.settle(replies.answers), *work.calls.settle(replies.outputs)):
             work.client.answer(request, result)

@@ -5,7 +5,8 @@
 3. What cannot be shown as a whole is not asked: access to the network, input to a running command, very long patches,
    folders that would stay writable, and forms of MCP servers.
 4. The client answers, and so may the status page: an action is accepted if one of them said yes and none said no.
-5. What is shown is what is asked about, whatever ids the model chose: a command is that of the question; a patch, of
+5. The words with which a client declines reach the model.
+6. What is shown is what is asked about, whatever ids the model chose: a command is that of the question; a patch, of
    which the question has only the id, is asked about once, and only if it is a patch that runs.
 """
 
@@ -21,6 +22,7 @@ from msgspec import Struct
 from bridge.agents.bounded_text import is_whole
 from bridge.agents.steps import CODEX, PATCH, SHELL, relative, without_shell
 from bridge.conversation.events import APPROVAL, Asked, StepBegun, StepDone, ToolCall
+from bridge.openai.responses.approvals import Decision
 from codex_rpc.wire.approvals import (
     ApprovalAsked,
     CommandQuestion,
@@ -32,6 +34,9 @@ from codex_rpc.wire.calls import Params
 from codex_rpc.wire.messages import Request
 
 _YES = re.compile(r"\s*[\"']?(?:approved?|yes|accept(?:ed)?|true)[.!]?[\"']?\s*", re.IGNORECASE)
+_NO = re.compile(
+    r"\s*[\"']?(?:no|declined?|den(?:y|ied)|reject(?:ed)?|cancel(?:l?ed)?|false)?[.!]?[\"']?\s*", re.IGNORECASE
+)
 _ACTIONS = {SHELL: "run a command", PATCH: "change files"}
 
 
@@ -72,9 +77,14 @@ def described(asked: Asked) -> Mapping[str, Any]:
     return {"action": action, **asked.arguments}
 
 
-def is_yes(output: str) -> bool:
-    """Return whether the output of that function accepts: `approve`, `yes` and the like, and nothing else."""
-    return _YES.fullmatch(output) is not None
+def read_decision(output: str) -> Decision:
+    """Return what the output of that function says: `approve`, `yes` and the like accept, and anything else declines.
+
+    If it is more than `no` and the like, its words are for the model.
+    """
+    if _YES.fullmatch(output):
+        return Decision(approve=True)
+    return Decision(approve=False, words="" if _NO.fullmatch(output) else output.strip())
 
 
 class OpenApproval(Struct):
@@ -114,13 +124,18 @@ class OpenApprovals:
         """Return whether one of these questions waits for an answer."""
         return not self._open.keys().isdisjoint(approval_ids)
 
-    def settle(self, answers: Mapping[str, bool]) -> list[tuple[Request, Params]]:
+    def words(self, answers: Mapping[str, Decision]) -> list[str]:
+        """Return what the client's answers to these questions say to the model, in the order of the questions."""
+        return [answers[one].words for one in self._open if one in answers and answers[one].words]
+
+    def settle(self, answers: Mapping[str, Decision]) -> list[tuple[Request, Params]]:
         """Return codex's requests, each with its result; what no one has accepted is declined. None waits after it.
 
         `answers` are those of the client.
         """
         waiting, self._open = self._open, {}
-        said = {approval_id: {answers.get(approval_id), one.approved} for approval_id, one in waiting.items()}
+        client = {approval_id: decision.approve for approval_id, decision in answers.items()}
+        said = {approval_id: {client.get(approval_id), one.approved} for approval_id, one in waiting.items()}
         return [
             answered(one.asked, accepted=True in said[approval_id] and False not in said[approval_id])
             for approval_id, one in waiting.items()

@@ -7,11 +7,11 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from bridge.agents.approvals import is_yes
+from bridge.agents.approvals import read_decision
 from bridge.conversation.events import APPROVAL, Asked
 from bridge.conversation.prompt import Item
 from bridge.conversation.tools import Toolbox
-from bridge.openai.responses.approvals import approval_answers, approval_questions, is_approval_answer
+from bridge.openai.responses.approvals import Decision, approval_answers, approval_questions, is_approval_answer
 
 Way: TypeAlias = Literal["item", "call"]
 """How a client is asked: by an item of the Responses API, or by a call of its function `codex_approval`."""
@@ -24,8 +24,8 @@ class Replies(Struct, frozen=True):
     """None if the client cannot be asked."""
     questions: tuple[str, ...] = ()
     """The ids of the questions and calls in the conversation, the latest one last; most were settled long ago."""
-    answers: Mapping[str, bool] = field(default_factory=dict[str, bool])
-    """The id of a question → whether it is accepted."""
+    answers: Mapping[str, Decision] = field(default_factory=dict[str, Decision])
+    """What is said to a question, by its id."""
     asking: Mapping[str, str] = field(default_factory=dict[str, str])
     """The id of a question → the id of the item that asks it, in the Responses API."""
     outputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -49,7 +49,7 @@ def read_replies(
     outputs = [item for item in items if item["type"] == "function_call_output"]
     asking = list(approval_questions((*earlier, *own)))
     questions = (*(question for question, _ in asking), *(item["call_id"] for item in outputs))
-    by_calls = {item["call_id"]: is_yes(_text(item["output"])) for item in outputs}
+    by_calls = {item["call_id"]: read_decision(_text(item["output"])) for item in outputs}
     by_id = {item["call_id"]: item["output"] for item in outputs}
     is_last = bool(items and items[-1]["type"] == "function_call_output")
     is_last |= any(map(is_approval_answer, own[-1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ FUNCTION: dict[str, Any] = {
     "type": "function",
     "function": {"name": "codex_approval", "parameters": {"type": "object"}},
 }
+
+
+def said_at_last(request: Received) -> list[str]:
+    """Return the messages of the user after the last output of a tool."""
+    after = itertools.takewhile(lambda item: item["type"] == "message", reversed(request.conversation))
+    return [item["content"][0]["text"] for item in after][::-1]
 
 
 def steps_with_approval(response: Any) -> list[tuple[str, str]]:
@@ -114,12 +121,36 @@ async def test_a_chat_client_is_asked_by_its_function(
             second = await proxy.chat(*history, **ask)
             assert second.json()["choices"][0]["message"]["content"] == "Done."
             assert out.exists() == (said == "Approve")
+            assert said_at_last(upstream.requests[-1]) == ([] if said == "Approve" else [said])
             stale = await proxy.chat(*history, **ask)
             assert expired(stale), stale.text
             history.append({"role": "assistant", "content": "Done."})
         upstream.will_reply(reply("And on."))
         third = await proxy.chat(*history, user("2"), **ask)
     assert third.headers["x-codex-proxy-thread"].startswith("continued; reason=same-history")
+
+
+@BOTH_MODES
+async def test_the_words_of_a_refusal_reach_the_model_once(
+    agent_model: str, upstream: Upstream, home: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "outside"
+    # A message of the user wakes a model that waits for a script; it then waits for the end of the script.
+    waits = [reply(Call("wait", '{"cell_id": "1"}', "call_2"))] if agent_model == CODE_MODE else []
+    upstream.will_reply(writes(agent_model, out), *waits, reply("Done."), reply("And on."))
+    async with agent_proxy(upstream, home, tmp_path / "site", agent_model, ask="client") as proxy:
+        first = await respond(proxy, "1")
+        [given] = answers(first, False)
+        given["reason"] = "Write it to notes.txt."
+        new = {"role": "user", "content": "And tell me."}
+        second = await respond(proxy, [given, new], previous_response_id=first.json()["id"])
+        assert text_of(second) == "Done."
+        assert said_at_last(upstream.requests[1]) == ["Write it to notes.txt.", "And tell me."]
+        assert "rejected by user" in tool_outputs(upstream)
+        assert not out.exists()
+        third = await respond(proxy, "2", previous_response_id=second.json()["id"])
+        assert third.headers["x-codex-proxy-thread"].startswith("continued; reason=same-history")
+    assert json.dumps(upstream.conversation()).count("notes.txt") == 1
 
 
 async def test_of_two_questions_at_once_each_has_its_own_answer(upstream: Upstream, home: Path, tmp_path: Path) -> None:
@@ -192,9 +223,8 @@ async def test_a_message_instead_of_an_answer_declines_and_reaches_the_model(
         second = await respond(proxy, "Write it here.", previous_response_id=first.json()["id"])
         assert text_of(second) == "Done."
         assert not out.exists()
-        last = upstream.requests[-1].conversation[-2:]
-        assert "rejected by user" in last[0]["output"]
-        assert last[1]["content"] == [{"type": "input_text", "text": "Write it here."}]
+        assert said_at_last(upstream.requests[-1]) == ["Write it here."]
+        assert "rejected by user" in tool_outputs(upstream)
         third = await respond(proxy, "2", previous_response_id=second.json()["id"])
         assert third.headers["x-codex-proxy-thread"].startswith("continued; reason=same-history")
 

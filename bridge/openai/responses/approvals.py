@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from bridge.conversation.events import Asked
 from bridge.openai.responses.object import ResponseFrame
 from bridge.openai.responses.whole_items import WholeItem
@@ -19,6 +21,14 @@ LABEL = "codex"
 
 _ID = re.compile(r"mcpr_[0-9a-f]{32}_(.+)")
 """The id of an item that asks; its end is the id of the question."""
+
+
+class Decision(Struct, frozen=True):
+    """What a client says to a question."""
+
+    approve: bool
+    words: str = ""
+    """Why it declines, or what is to be done instead, for the model; empty if it says no more than no."""
 
 
 def approval_request(asked: Asked, frame: ResponseFrame) -> WholeItem:
@@ -54,13 +64,14 @@ def approval_questions(values: Sequence[Any]) -> Iterator[tuple[str, str]]:
                 pass
 
 
-def approval_answers(values: Sequence[Any]) -> dict[str, bool]:
-    """Return what values that were read say to questions: the id of the question → whether it is accepted."""
-    answers: dict[str, bool] = {}
+def approval_answers(values: Sequence[Any]) -> dict[str, Decision]:
+    """Return what values that were read say to questions, by the id of the question."""
+    answers: dict[str, Decision] = {}
     for value in values:
         match value:
-            case {"type": "mcp_approval_response", "approval_request_id": str(asked), "approve": bool(accepted)}:
-                answers[_question(asked)] = accepted
+            case {"type": "mcp_approval_response", "approval_request_id": str(asked), "approve": bool(approve)}:
+                words = "" if approve else (value.get("reason") or "").strip()
+                answers[_question(asked)] = Decision(approve, words)
             case _:
                 pass
     return answers

@@ -156,10 +156,9 @@ class AgentStep(InputItem, frozen=True):
 class ApprovalAnswer(InputItem, frozen=True):
     """The user's answer to a request for approval."""
 
-    silent = InputItem.silent | {"reason"}
-
     approval_request_id: str
     approve: bool
+    reason: str | None = None
 
     def item(self, toolbox: Toolbox) -> None:
         return None

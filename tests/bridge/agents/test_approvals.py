@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from bridge.agents.approvals import OpenApprovals, answered, as_call, is_about, is_yes
+from bridge.agents.approvals import OpenApprovals, answered, as_call, is_about, read_decision
 from bridge.agents.bounded_text import LONGEST
 from bridge.agents.translate import AgentTranslator
 from bridge.conversation.events import Asked, Finished, StepDone, ToolCall, Used
+from bridge.openai.responses.approvals import Decision
 from codex_rpc.wire.approvals import ApprovalAsked
 from codex_rpc.wire.events import Event, TokenUsage
 from codex_rpc.wire.messages import Request
@@ -215,7 +216,7 @@ def test_what_the_page_or_the_client_declines_is_never_done(page: list[bool], cl
     questions = open_questions(1)
     for approve in page:
         assert questions.decide(f"{TURN}-0", approve=approve)
-    [(_, result)] = questions.settle({} if client is None else {f"{TURN}-0": client})
+    [(_, result)] = questions.settle({} if client is None else {f"{TURN}-0": Decision(client)})
 
     assert result == {"decision": decision}
     assert not questions.decide(f"{TURN}-0", approve=True)
@@ -226,14 +227,14 @@ def test_of_several_questions_only_those_with_a_yes_are_accepted():
 
     assert questions.knows_any({f"{TURN}-0", "another"})
     assert not questions.knows_any({"another"})
-    settled = questions.settle({f"{TURN}-1": True, f"{TURN}-2": False})
+    settled = questions.settle({f"{TURN}-1": Decision(approve=True), f"{TURN}-2": Decision(approve=False)})
     assert [(request.id, result["decision"]) for request, result in settled] == [
         (0, "decline"),
         (1, "accept"),
         (2, "decline"),
     ]
     assert len(questions) == 0
-    assert questions.settle({f"{TURN}-0": True}) == []
+    assert questions.settle({f"{TURN}-0": Decision(approve=True)}) == []
 
 
 def test_a_chat_client_is_asked_by_a_call_of_its_function():
@@ -248,14 +249,33 @@ def test_a_chat_client_is_asked_by_a_call_of_its_function():
 
 @pytest.mark.parametrize("output", ["approve", "Approved.", " yes\n", '"accept"', "true", "YES!"])
 def test_a_yes_accepts(output: str):
-    assert is_yes(output)
+    assert read_decision(output) == Decision(approve=True)
 
 
 @pytest.mark.parametrize(
-    "output", ["", "no", "decline", "approve? no", "yes, but elsewhere", "not approved", "false", "1"]
+    "output", ["", "no", "No.", '"decline"', "Declined", "denied", " rejected\n", "cancelled", "false"]
 )
-def test_anything_but_a_yes_declines(output: str):
-    assert not is_yes(output)
+def test_a_bare_no_declines_and_says_nothing_more(output: str):
+    assert read_decision(output) == Decision(approve=False)
+
+
+@pytest.mark.parametrize("output", ["no, write it here", "approve? no", "yes, but elsewhere", "not approved", "1", "I"])
+def test_anything_but_a_yes_declines_and_its_words_are_for_the_model(output: str):
+    assert read_decision(f" {output}\n") == Decision(approve=False, words=output)
+
+
+def test_only_the_words_about_questions_that_wait_are_for_the_model():
+    questions = open_questions(3)
+    answers = {
+        f"{TURN}-2": Decision(approve=False, words="second"),
+        f"{TURN}-0": Decision(approve=False, words="first"),
+        f"{TURN}-1": Decision(approve=True),
+        "settled long ago": Decision(approve=False, words="old"),
+    }
+
+    assert questions.words(answers) == ["first", "second"]
+    questions.settle(answers)
+    assert questions.words(answers) == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from bridge.agents.replies import Replies, read_replies, way_of
 from bridge.conversation.prompt import function_call, function_call_output, message
 from bridge.conversation.tools import Tool, Toolbox
+from bridge.openai.responses.approvals import Decision
 
 KEY = "0123456789abcdef" * 2
 USER = message("user", "Hi.")
@@ -14,10 +15,11 @@ CALL = function_call("turn-0", "codex_approval", "{}")
 ASKED = {"type": "mcp_approval_request", "id": f"mcpr_{KEY}_turn-1", "name": "shell", "arguments": "{}"}
 
 ITEM = {"turn-1": ASKED["id"]}
+YES, NO = Decision(approve=True), Decision(approve=False)
 
 
-def said(approve: bool) -> dict[str, Any]:
-    return {"type": "mcp_approval_response", "approval_request_id": f"mcpr_{KEY}_turn-1", "approve": approve}
+def said(approve: bool, **more: Any) -> dict[str, Any]:
+    return {"type": "mcp_approval_response", "approval_request_id": f"mcpr_{KEY}_turn-1", "approve": approve, **more}
 
 
 def output(text: Any) -> Any:
@@ -32,16 +34,30 @@ def output(text: Any) -> Any:
             [USER, CALL, output("yes")],
             [],
             [],
-            Replies("item", ("turn-0",), {"turn-0": True}, {}, {"turn-0": "yes"}, is_last=True),
+            Replies("item", ("turn-0",), {"turn-0": YES}, {}, {"turn-0": "yes"}, is_last=True),
         ),
         (
             [USER, CALL, output([{"type": "input_text", "text": "no"}]), USER],
             [],
             [],
-            Replies("item", ("turn-0",), {"turn-0": False}, {}, {"turn-0": [{"type": "input_text", "text": "no"}]}),
+            Replies("item", ("turn-0",), {"turn-0": NO}, {}, {"turn-0": [{"type": "input_text", "text": "no"}]}),
         ),
-        ([USER], [said(True)], [ASKED], Replies("item", ("turn-1", "turn-1"), {"turn-1": True}, ITEM, is_last=True)),
-        ([USER, USER], [said(False), USER], [], Replies("item", ("turn-1",), {"turn-1": False}, ITEM)),
+        ([USER], [said(True)], [ASKED], Replies("item", ("turn-1", "turn-1"), {"turn-1": YES}, ITEM, is_last=True)),
+        ([USER, USER], [said(False), USER], [], Replies("item", ("turn-1",), {"turn-1": NO}, ITEM)),
+        (
+            [USER],
+            [said(False, reason=" Not there.\n")],
+            [ASKED],
+            Replies(
+                "item",
+                ("turn-1", "turn-1"),
+                {"turn-1": Decision(approve=False, words="Not there.")},
+                ITEM,
+                is_last=True,
+            ),
+        ),
+        ([USER], [said(True, reason="Fine.")], [], Replies("item", ("turn-1",), {"turn-1": YES}, ITEM, is_last=True)),
+        ([USER, USER], [said(False, reason=None), USER], [], Replies("item", ("turn-1",), {"turn-1": NO}, ITEM)),
         ([USER, USER], [USER], [USER, ASKED], Replies("item", ("turn-1",), {}, ITEM)),
         # An answer that the server has stored was given to an earlier request.
         ([USER, USER], [USER], [ASKED, said(True)], Replies("item", ("turn-1", "turn-1"), {}, ITEM)),

@@ -25,7 +25,7 @@ from bridge.conversation.events import (
     Used,
 )
 from bridge.errors import upstream_failed
-from bridge.openai.responses.approvals import approval_answers
+from bridge.openai.responses.approvals import Decision, approval_answers
 from bridge.openai.responses.fields import read_body
 from bridge.openai.responses.output import ResponseOutput
 from bridge.openai.responses.request import begin
@@ -227,7 +227,7 @@ def test_a_question_is_an_item_whose_id_leads_back_to_it() -> None:
     assert (item["type"], item["server_label"], item["name"]) == ("mcp_approval_request", "codex", "shell")
     assert json.loads(item["arguments"]) == {"command": "ls", "cwd": ".", "reason": "May I?"}
     answer = {"type": "mcp_approval_response", "approval_request_id": item["id"], "approve": True}
-    assert approval_answers([answer]) == {"turn_1-0": True}
+    assert approval_answers([answer]) == {"turn_1-0": Decision(approve=True)}
     assert events[-1]["response"]["status"] == "completed"
     assert STRICT_RESPONSE.validate_python(events[-1]["response"]).output[1].type == "mcp_approval_request"
 
