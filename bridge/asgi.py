@@ -95,8 +95,8 @@ async def service(
             idle_timeout=settings.idle_timeout,
             join_deltas=backend_mode.join_deltas,
         )
-        names = ModelNames(settings.aliases, settings.model_names, tuple(agent.name for agent in settings.agents))
-        agents = _agents(settings, store)
+        agents = _agents(settings, backend_mode, store)
+        names = ModelNames(settings.aliases, settings.model_names, agents.names if agents else ())
         keys = Keys(settings.api_key, None if settings.keys_file is None else Path(settings.keys_file))
         ledger, budgets = Ledger(time.strftime("%Y-%m-%d")), Budgets(store.token_counts, time.time)
         ledger.listeners.append(budgets.count)
@@ -133,12 +133,20 @@ async def service(
             yield Service(DemoNotice(app) if settings.demo else app, supervisor, threads, admission, background)
 
 
-def _agents(settings: Settings, store: Store) -> Agents | None:
-    if not settings.agents:
+def _agents(settings: Settings, mode: BackendMode, store: Store) -> Agents | None:
+    """Return the live agents of the settings or the recorded ones of a replay; None if there are none."""
+    live = settings.agents if mode.open_agents is None else ()
+    if not live and not mode.agents:
         return None
     from bridge.agents.agents import Agents  # noqa: PLC0415 - most servers have none
+    from bridge.agents.backend import AgentLauncher  # noqa: PLC0415
+    from bridge.agents.played import PlayedCodex  # noqa: PLC0415
 
-    return Agents(settings, store.agent_turns)
+    if mode.open_agents is not None:
+        agents, codex = mode.agents, PlayedCodex(mode.open_agents)
+    else:
+        agents, codex = live, AgentLauncher(settings, mode.tap_agents)
+    return Agents(settings, agents, codex, store.agent_turns, join_deltas=mode.join_deltas)
 
 
 class Application:

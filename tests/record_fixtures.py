@@ -26,12 +26,14 @@ from msgspec.structs import replace
 
 from bridge.asgi import service
 from bridge.codex.launch import Launcher
-from bridge.config import ReasoningDisplay, Settings
+from bridge.config import AgentSettings, ReasoningDisplay, Settings
 from bridge.recordings.backend_mode import BackendMode
 from bridge.recordings.case_folders import load_cases, save_case
 from bridge.recordings.exchanges import IdsAndClock
 from bridge.recordings.recorder import Recorder
 from bridge.recordings.redaction import Redactor
+from tests.harness.agent_case import shortened, write_folder
+from tests.harness.agents import AUTHORIZED, DIRECT, KEY, Said
 from tests.harness.asgi import asgi_client
 from tests.harness.codex_home import write_home
 from tests.harness.proxy import MODEL, user
@@ -73,18 +75,20 @@ class Recipe:
 
     play: Callable[[Scene], Awaitable[None]]
     reasoning: ReasoningDisplay = "off"
+    agent: str | None = None
+    """The name of the agent that the scene asks."""
 
 
 RECIPES: dict[str, Recipe] = {}
 
 
 def case(
-    name: str, reasoning: ReasoningDisplay = "off"
+    name: str, reasoning: ReasoningDisplay = "off", agent: str | None = None
 ) -> Callable[[Callable[[Scene], Awaitable[None]]], Callable[[Scene], Awaitable[None]]]:
     """Register the decorated function as the recipe of the case `name`."""
 
     def register(play: Callable[[Scene], Awaitable[None]]) -> Callable[[Scene], Awaitable[None]]:
-        RECIPES[name] = Recipe(play, reasoning)
+        RECIPES[name] = Recipe(play, reasoning, agent)
         return play
 
     return register
@@ -295,6 +299,40 @@ async def responses_chain(scene: Scene) -> None:
     await scene.post({**body, **following}, "/responses")
 
 
+LOOK = Said("I look at the list of guests first.", "commentary")
+
+
+@case("agent-chat", agent="demo")
+async def agent_chat(scene: Scene) -> None:
+    scene.upstream.will_reply(
+        reply(LOOK, runs("cat guests.txt"), usage=Usage(2100, 0, 40, 0)),
+        reply(Said("Ben and Dan have not answered yet.", "final_answer"), usage=Usage(2200, 2100, 12, 0)),
+    )
+    await scene.ask([user("Who has not answered yet?")], model="codex-agent-demo")
+
+
+@case("agent-responses", agent="demo")
+async def agent_responses(scene: Scene) -> None:
+    plan = [{"step": "Add Eve", "status": "in_progress"}, {"step": "Count the answers", "status": "pending"}]
+    lines = ("*** Begin Patch", "*** Update File: guests.txt", "@@", " Dan: no answer yet", "+Eve: no answer yet")
+    patch = "\n".join(("apply_patch <<'EOF'", *lines, "*** End Patch", "EOF"))
+    done = "Eve is on the list. Two of the five guests have answered."
+    scene.upstream.will_reply(
+        reply(LOOK, runs("ls; cat guests.txt"), usage=Usage(2000, 0, 40, 0)),
+        reply(Call("update_plan", json.dumps({"plan": plan}), "call_plan"), usage=Usage(2100, 2000, 30, 0)),
+        reply(runs(patch), usage=Usage(2200, 2100, 60, 0)),
+        reply(runs("grep -c yes guests.txt"), usage=Usage(2300, 2200, 20, 0)),
+        reply(Said(done, "final_answer"), usage=Usage(2400, 2300, 15, 0)),
+    )
+    body = {"model": "codex-agent-demo", "stream": True, "input": "Invite Eve, and count who has answered."}
+    await scene.post(body, "/responses")
+
+
+def runs(command: str) -> Call:
+    """Return the call by which an agent runs a command."""
+    return Call("exec_command", json.dumps({"cmd": command}))
+
+
 def red() -> str:
     """Return a PNG of one red pixel as a data URL."""
 
@@ -323,12 +361,23 @@ async def record(name: str, recipe: Recipe, folder: Path) -> None:
             write_home(Path(scratch) / "home", upstream.base_url, stream_retries=2)
             os.environ["CODEX_HOME"] = f"{scratch}/home"
             os.environ["XDG_STATE_HOME"] = f"{scratch}/state"
-            launch = Launcher(os.environ.get("CODEX_UNDER_TEST"), recorder.tap)
-            mode = BackendMode(launch.open_client, str(launch.cwd), recorder, join_deltas=False)
-            settings = Settings(reasoning=recipe.reasoning)
+            codex = os.environ.get("CODEX_UNDER_TEST")
+            launch = Launcher(codex, recorder.tap)
+            mode = BackendMode(
+                launch.open_client, str(launch.cwd), recorder, join_deltas=False, tap_agents=recorder.tap
+            )
+            settings = Settings(codex=codex, reasoning=recipe.reasoning)
+            if recipe.agent is not None:
+                recorder.of_agents = True
+                site = write_folder(Path(scratch) / "party")
+                agent = AgentSettings(recipe.agent, str(site), write=True, model=DIRECT)
+                settings = replace(settings, agents=(agent,), api_key=KEY)
             async with service(settings, mode) as it, asgi_client(it.app) as client:
+                client.headers.update(AUTHORIZED)
                 await recipe.play(Scene(upstream, client))
         [recorded] = load_cases(made)
+        if recipe.agent is not None:
+            recorded = shortened(recorded, Path(scratch).resolve() / "party", BETWEEN_LINES)
     shutil.rmtree(folder / name, ignore_errors=True)
     save_case(replace(recorded, name=name), folder / name)
 

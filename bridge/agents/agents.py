@@ -7,13 +7,13 @@ While it waits it does not hold the agent's folder, so that another conversation
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
 
-from bridge.agents.backend import AgentBackend, AgentLauncher
+from bridge.agents.backend import AgentBackend, CodexOfAgents
 from bridge.agents.cleanup import end_thread
 from bridge.agents.client_tools import ClientTools
 from bridge.agents.continuations import Continuations
@@ -45,17 +45,30 @@ logger = logging.getLogger(__name__)
 class Agents:
     """The agents of a server."""
 
-    def __init__(self, settings: Settings, store: AgentTurnStore) -> None:
-        self._agents = {agent.name: agent for agent in settings.agents}
+    def __init__(
+        self,
+        settings: Settings,
+        agents: Sequence[AgentSettings],
+        codex: CodexOfAgents,
+        store: AgentTurnStore,
+        *,
+        join_deltas: bool,
+    ) -> None:
+        """`codex` is started when an agent is used; `join_deltas` is as for `AgentTurn`."""
+        self._join_deltas = join_deltas
+        self._agents = {agent.name: agent for agent in agents}
         self._store = store
         self._longest = settings.agent_time
-        self._workspaces = Workspaces(settings.agents, settings.queue_patience)
-        self._backend = AgentBackend(
-            AgentLauncher(settings), patience=settings.start_patience, idle=settings.agent_idle
-        )
+        self._workspaces = Workspaces(agents, settings.queue_patience)
+        self._backend = AgentBackend(codex, patience=settings.start_patience, idle=settings.agent_idle)
         self._continuations = Continuations()
         self._waiting = WaitingWork(settings.threads, settings.thread_age)
         self.control = Control(self._waiting)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the agents."""
+        return tuple(self._agents)
 
     async def run(self) -> None:
         """Run the codex of the agents whenever it is used, and end turns that wait too long, until cancelled.
@@ -106,6 +119,7 @@ class Agents:
                 tools=ClientTools.of(prompt.toolbox),
                 way=replies.way if agent.ask == "client" else None,
                 asked_before=asked_before,
+                join_deltas=self._join_deltas,
             )
             turn.thread_outcome = f"{outcome}; id={work.thread_id}"
             with self.control.shown(work, turn):

@@ -12,9 +12,9 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
@@ -24,7 +24,7 @@ from bridge.agents.profile import Surroundings
 from bridge.agents.sandbox import SandboxUnavailableError, check_sandbox
 from bridge.codex.config import provider_variables, to_toml
 from bridge.codex.home import CONFIG, CREDENTIALS, child_environment, file_stamp, read_config, real_home
-from bridge.codex.launch import CLIENT_NAME, Launcher
+from bridge.codex.launch import CLIENT_NAME, Launcher, Tap
 from bridge.config import Settings, settings_folder, state_folder
 from codex_rpc.background import running
 from codex_rpc.client.client import Client, connect
@@ -52,11 +52,22 @@ _OF_ROOT = ("/etc/shadow", "/etc/gshadow")
 """The system's files of passwords, which a server that runs as root could read."""
 
 
-class AgentLauncher:
-    """Starts the codex of the agents."""
+class CodexOfAgents(Protocol):
+    """How the agents get their codex; the methods as in `AgentLauncher`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def surroundings(self) -> Surroundings: ...
+
+    def stamp(self) -> object: ...
+
+    def open_client(self) -> AbstractAsyncContextManager[Client]: ...
+
+
+class AgentLauncher:
+    """Starts the codex of the agents; `tap` wraps the connection to it."""
+
+    def __init__(self, settings: Settings, tap: Tap = lambda stream: stream) -> None:
         self._codex = settings.codex
+        self._tap = tap
         self._launch = Launcher(settings.codex, ca_file=settings.codex_ca_file)
         self._own_files = (
             *_store_files(settings.store),
@@ -109,7 +120,7 @@ class AgentLauncher:
         async with (
             codex_process(command, env, self._launch.cwd) as process,
             connect(
-                process,
+                self._tap(process),
                 CLIENT_NAME,
                 __version__,
                 unwanted=UNREAD,
@@ -148,7 +159,7 @@ def _store_files(store: str | None) -> list[Path]:
 class AgentBackend:
     """Runs the codex of the agents while it is used."""
 
-    def __init__(self, launcher: AgentLauncher, *, patience: float, idle: float) -> None:
+    def __init__(self, launcher: CodexOfAgents, *, patience: float, idle: float) -> None:
         """`patience` is how long a request waits for a start, `idle` how long codex waits for requests, in seconds."""
         self._launcher = launcher
         self._patience = patience

@@ -51,15 +51,18 @@ class AgentTurn:
         tools: ClientTools,
         way: Way | None = None,
         asked_before: Sequence[tuple[Asked, str]] = (),
+        join_deltas: bool = True,
     ) -> None:
         """`ids` are those of the thread and the turn; `longest` is how long it may run, in seconds from now.
 
         `tools` are the client's. `way` is how it is asked for approvals; without one, they are declined.
-        `asked_before` are the questions of the last answer, each with the id of its item.
+        `asked_before` are the questions of the last answer, each with the id of its item. `join_deltas` says whether
+        deltas that arrive together become one.
         """
         self._client = client
         self._inbox = inbox
         self._translator = AgentTranslator(folder, tools, asked_before)
+        self._join_deltas = join_deltas
         self._longest = longest
         self._deadline = self._now() + longest
         self._way = way
@@ -110,7 +113,7 @@ class AgentTurn:
         """
         try:
             while True:
-                arrived = await self._inbox.take(min(self._deadline, self._collected), joined=True)
+                arrived = await self._inbox.take(min(self._deadline, self._collected), joined=self._join_deltas)
                 if arrived:
                     events = self._translator.feed(self._mine(arrived))
                     self._sort_questions(arrived)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from bridge.asgi import IDS_AND_CLOCK, service
 from bridge.config import ReasoningDisplay, Settings
-from bridge.recordings.backend_mode import BackendMode
+from bridge.recordings.backend_mode import replay_mode
 from bridge.recordings.cases import Case, RecordedExchange
 from bridge.recordings.library import Library
 from bridge.recordings.recorder import FILLERS
@@ -40,7 +40,7 @@ async def check_case(case: Case, wrap: Callable[[ByteStream], ByteStream] = lamb
     replay = Replay(library, IDS_AND_CLOCK, math.inf, wrap)
     settings = Settings(reasoning=_reasoning(case))
     mismatches: list[Mismatch] = []
-    async with service(settings, BackendMode(replay.open_client, "", replay, join_deltas=False)) as it:
+    async with service(settings, replay_mode(replay)) as it:
         for number, exchange in enumerate(case.exchanges, 1):
             status, answer = await ask(it.app, exchange)
             file = f"{case.name}/{case.answer_file(number)}"

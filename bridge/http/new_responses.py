@@ -208,11 +208,16 @@ class NewResponses:
             if not parsed.generate:
                 return opener.warm_up(settings, items, headers, summary=parsed.summary, ignored=parsed.ignored)
             if opener.agent(settings):
-                turn = Place(parsed.previous, frame.id, parsed.conversation_id, opener.key_id)
                 way = way_of(settings.toolbox, by_item=parsed.asks)
-                replies = read_replies(way, items, parsed.input, history)
                 return opener.open_agent(
-                    settings, items, headers, turn, replies, summary=parsed.summary, ignored=parsed.ignored
+                    settings,
+                    items,
+                    headers,
+                    exchange,
+                    place=Place(parsed.previous, frame.id, parsed.conversation_id, opener.key_id),
+                    replies=read_replies(way, items, parsed.input, history),
+                    summary=parsed.summary,
+                    ignored=parsed.ignored,
                 )
             if seal is None or parsed.compacts:
                 return open_turn(settings, items)

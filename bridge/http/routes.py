@@ -52,6 +52,7 @@ from bridge.openai.clients import activity_of, as_shown, conversation_of, is_cur
 from bridge.openai.models import model_list, model_object
 from bridge.openai.responses.input import Recent
 from bridge.openai.responses.object import PREFIX
+from bridge.recordings.exchanges import Exchange
 from bridge.telemetry.ledger import entry_of
 
 
@@ -93,6 +94,7 @@ class Api:
         self._settings = settings
         self._started = started
         self._recent = Recent()
+        self._summary = None if settings.reasoning == "off" else "auto"
 
     async def models(self, request: Request) -> Response:
         """GET /models. The Codex CLI names its version, and takes its own kind of description from `models`."""
@@ -119,14 +121,13 @@ class Api:
         entry_of(request.scope).model = chat.settings.model
         cursor = is_cursor(request.headers)
         opener = await self._opener.for_client(request)
-        summary = None if settings.reasoning == "off" else "auto"
-        exchange = opener.begin(request, body, chat.settings, chat.items, summary=summary, fall_back=cursor)
+        exchange = opener.begin(request, body, chat.settings, chat.items, summary=self._summary, fall_back=cursor)
         answer_id, created = f"chatcmpl-codex-{exchange.ids_and_clock.unique()}", exchange.ids_and_clock.now()
         name, display = chat.settings.model, settings.reasoning
         answer = ChatAnswer(answer_id, created, name, chat.choices, display, cursor, chat.old_calls)
         headers: dict[str, str] = {}
         if opener.agent(chat.settings):
-            return self._by_agent(request, opener, chat, answer, summary)
+            return self._by_agent(request, opener, exchange, chat, answer)
 
         def new_writer() -> ChatStream | ChatCompletion:
             return ChatStream(answer, usage_chunk=chat.usage_chunk) if chat.stream else ChatCompletion(answer)
@@ -138,7 +139,7 @@ class Api:
                 chat.items,
                 headers,
                 exchange,
-                summary=summary,
+                summary=self._summary,
                 dialect="chat",
                 ignored=chat.ignored,
                 fall_back=cursor,
@@ -157,9 +158,9 @@ class Api:
         self,
         request: Request,
         opener: Opener,
+        exchange: Exchange,
         chat: chat_request.ChatRequest,
         answer: ChatAnswer,
-        summary: str | None,
     ) -> ASGIApp:
         """Return the answer of an agent; `answer` describes the completion."""
         if chat.choices > 1:
@@ -181,9 +182,10 @@ class Api:
                 chat.settings,
                 chat.items,
                 headers,
-                place,
-                read_replies(way, chat.items),
-                summary=summary,
+                exchange,
+                place=place,
+                replies=read_replies(way, chat.items),
+                summary=self._summary,
                 ignored=chat.ignored,
             ),
             new_writer=partial(agent_writer, answer, style, stream=chat.stream, usage_chunk=chat.usage_chunk),
@@ -192,7 +194,7 @@ class Api:
             pause=self._settings.keep_alive,
             cursor=answer.cursor,
         )
-        return Answer(plan, self._admission)
+        return exchange.around(Answer(plan, self._admission))
 
 
 def build_app(

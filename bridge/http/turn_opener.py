@@ -104,14 +104,15 @@ class Opener:
     ) -> Exchange:
         """Return the exchange of a request: its recording or replay, its id and its clock. Arguments as for `open`.
 
-        Answers of agents are not recorded: they hold what is in files.
+        Answers of agents are not recorded: they hold what is in files. Only the shipped ones are, whose files are ours.
 
         Raises:
             ApiError: 404, the server replays recordings, and none matches this request.
         """
-        if self.agent(settings):
+        agent = self.names.agent(settings.model)
+        if agent is not None and not self._exchanges.of_agents:
             return self.unrecorded()
-        recorded = RecordedRequest(request.scope["path"], body, is_cursor(request.headers))
+        recorded = RecordedRequest(request.scope["path"], body, is_cursor(request.headers), agent)
         return self._exchanges.begin(
             recorded,
             lambda models: settings.prompt(items, self._choice(settings, models, {}, fall_back=fall_back), summary),
@@ -131,9 +132,10 @@ class Opener:
         settings: ModelSettings,
         items: tuple[Item, ...],
         headers: dict[str, str],
+        exchange: Exchange,
+        *,
         place: Place,
         replies: Replies,
-        *,
         summary: str | None,
         ignored: tuple[str, ...] = (),
     ) -> AsyncGenerator[AgentTurn]:
@@ -155,6 +157,7 @@ class Opener:
             without_effect = (*without_effect, f"tools[{LABEL if replies.way == 'item' else APPROVAL}]")
         _, prompt = await self._prompt(settings, items, headers, summary, (*ignored, *without_effect))
         async with self._agents.answer(name, prompt, place, replies) as turn:
+            exchange.runs_on(turn.thread_id)
             yield turn
 
     @asynccontextmanager

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from bridge.codex.launch import Check, Launcher, no_check
-from bridge.config import Settings
+from bridge.codex.launch import Check, Launcher, Tap, no_check
+from bridge.config import AgentSettings, Settings
 from bridge.conversation.self_check import check_model_input
 from bridge.recordings.exchanges import Exchanges, IdsAndClock
 from codex_rpc.client.client import Client
 
 if TYPE_CHECKING:
     from bridge.recordings.redaction import Redactor
+    from bridge.recordings.replay import Replay
 
 _SECRET_VARIABLE = re.compile(r"(?i)(KEY|TOKEN|SECRET|PASSWORD)S?$")
 
@@ -37,6 +38,12 @@ class BackendMode(Struct, frozen=True):
     stamp: Callable[[], object] = lambda: None
     catalogue: Callable[[], Sequence[Mapping[str, Any]]] = tuple
     """Returns codex's models as it describes them; none in a replay."""
+    agents: tuple[AgentSettings, ...] = ()
+    """The agents that are replayed."""
+    open_agents: Callable[[], AbstractAsyncContextManager[Client]] | None = None
+    """Connects to the codex of these agents; None if agents are live, as the settings name them."""
+    tap_agents: Tap = lambda stream: stream
+    """Wraps the connection to the codex of live agents."""
 
 
 def open_backend_mode(settings: Settings, ids_and_clock: IdsAndClock) -> AbstractAsyncContextManager[BackendMode]:
@@ -65,6 +72,18 @@ async def _live(settings: Settings, ids_and_clock: IdsAndClock) -> AsyncGenerato
     )
 
 
+def replay_mode(replay: Replay) -> BackendMode:
+    """Return the mode in which recordings answer."""
+    return BackendMode(
+        replay.open_client,
+        "",
+        replay,
+        join_deltas=False,
+        agents=replay.agents,
+        open_agents=replay.open_agents,
+    )
+
+
 def _check(settings: Settings) -> Check:
     return no_check if settings.codex_unchecked else check_model_input
 
@@ -80,7 +99,7 @@ async def _replaying(folder: str, settings: Settings, ids_and_clock: IdsAndClock
 
     library = Library(load_cases(Path(folder)), redactor(settings), lenient=settings.demo)
     replay = Replay(library, ids_and_clock, settings.pace)
-    yield BackendMode(replay.open_client, "", replay, join_deltas=False)
+    yield replay_mode(replay)
 
 
 @asynccontextmanager

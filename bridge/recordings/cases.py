@@ -48,6 +48,8 @@ class Case(Struct, frozen=True):
     proxy: str
     codex: str
     """`proxy` and `codex` are the versions that made the recording."""
+    agent: str | None = None
+    """The agent that answers; None for a model."""
 
     def answer_file(self, number: int) -> str:
         """Return the name of the file with the answer of the exchange `number`, counted from 1."""
@@ -81,6 +83,8 @@ def write_case(case: Case) -> dict[str, bytes]:
         "model": dict(case.model),
         "exchanges": exchanges,
     }
+    if case.agent is not None:
+        meta["agent"] = case.agent
     files[META] = orjson.dumps(meta, option=_PRETTY)
     return files
 
@@ -116,7 +120,8 @@ def read_case(name: str, read: Callable[[str], bytes]) -> Case:
             )
         file = SESSION
         lines = read_lines(read(file))
-        return Case(name, tuple(exchanges), lines, meta["model"], meta["reasoning"], meta["proxy"], meta["codex"])
+        versions = meta["proxy"], meta["codex"]
+        return Case(name, tuple(exchanges), lines, meta["model"], meta["reasoning"], *versions, meta.get("agent"))
     except (OSError, ValueError, KeyError, TypeError, ProtocolError) as error:
         raise CaseError(f"{name}/{file}: {type(error).__name__}: {error}") from error
 

@@ -21,6 +21,8 @@ class RecordedRequest(Struct, frozen=True):
     path: str
     body: dict[str, Any]
     cursor: bool
+    agent: str | None = None
+    """The agent that answers; None for a model."""
 
 
 PromptOf: TypeAlias = Callable[[Sequence[Model]], Prompt]
@@ -43,6 +45,9 @@ class Exchange:
 
 class Exchanges:
     """Begins an exchange for each request."""
+
+    of_agents = False
+    """Whether it does so for requests to agents, too."""
 
     def __init__(self, ids_and_clock: IdsAndClock) -> None:
         self.ids_and_clock = ids_and_clock

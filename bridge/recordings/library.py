@@ -55,6 +55,8 @@ class Library:
         self._chosen: dict[bytes, PlayPosition] = {}
         self._lenient = lenient
         self.models = _models(cases)
+        self.agents = tuple(dict.fromkeys(case.agent for case in cases if case.agent is not None))
+        """The names of the agents."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -69,22 +71,25 @@ class Library:
         """Return the models as codex would list them."""
         return model_list().read(self.facts["model/list"])
 
-    def openings(self) -> Iterator[str]:
-        """Yield the first messages that a recording answers without tools or a schema."""
+    def openings(self, *, of_agents: bool = False) -> Iterator[str]:
+        """Yield the first messages that a model, or an agent, answers in a recording without tools or a schema."""
         for answer in self._answers:
             match answer.view:
-                case {"items": [{"content": [{"text": str(text)}]}], "tools": [], "schema": None}:
-                    yield text
+                case {"items": [{"content": [{"text": str(text)}]}], "tools": [], "schema": None, "is_agent": is_agent}:
+                    if is_agent is of_agents:
+                        yield text
                 case _:
                     pass
 
-    def find(self, prompt: Prompt, body: Mapping[str, Any]) -> RecordedAnswer:
+    def find(self, prompt: Prompt, body: Mapping[str, Any], *, is_agent: bool = False) -> RecordedAnswer:
         """Return the recorded exchange of a prompt; of several, prefer one that streams if `body` does.
+
+        `is_agent` says that an agent answers the prompt.
 
         Raises:
             ApiError: 404, there is none; the message names the nearest one and its first difference.
         """
-        wanted: ComparableView = self._redactor.json(model_view.of_prompt(prompt))
+        wanted: ComparableView = self._redactor.json(model_view.of_prompt(prompt, is_agent=is_agent))
         key = model_view.key(wanted)
         found = self._by_key.get(key) or self._same_body(body)
         if not found and self._lenient:
@@ -124,7 +129,8 @@ class Library:
             f"the request has {difference.other}."
         )
         if self._lenient:
-            openings = ", ".join(dict.fromkeys(orjson.dumps(text).decode() for text in self.openings()))
+            texts = self.openings(of_agents=wanted["is_agent"])
+            openings = ", ".join(dict.fromkeys(orjson.dumps(text).decode() for text in texts))
             message += f" This is a demo without a login; it can answer these messages: {openings}."
         return no_recording(message)
 

@@ -24,15 +24,22 @@ ComparableView: TypeAlias = dict[str, Any]
 SETTINGS = ("model", "effort", "tier", "summary", "verbosity")
 """The members that say how the model is run; the others are its input."""
 
+PERMISSIONS = "permissions"
+"""The parameter that only threads of agents have."""
+
+AGENTS_MODEL = ""
+"""The model in the prompt of an agent: the agent has its own."""
+
 MISSING = "(nothing)"
 MOST_SHOWN = 120
 """Characters of a value that are shown in a difference."""
 
 
-def of_prompt(prompt: Prompt) -> ComparableView:
-    """Return the model view of a prompt on a new thread."""
+def of_prompt(prompt: Prompt, *, is_agent: bool = False) -> ComparableView:
+    """Return the model view of a prompt on a new thread of a model or of an agent."""
     notes = (message("developer", note) for note in prompt.notes)
     return _comparable(
+        is_agent=is_agent,
         model=prompt.model,
         effort=prompt.effort,
         tier=prompt.tier,
@@ -51,8 +58,11 @@ def of_view(view: ModelView) -> ComparableView:
     Raises:
         KeyError, TypeError: the parameters were not made by this program.
     """
+    if PERMISSIONS in view.start:
+        return _of_agent(view)
     config = view.start["config"]
     return _comparable(
+        is_agent=False,
         model=view.start["model"],
         effort=config.get("model_reasoning_effort"),
         tier=view.start.get("serviceTier"),
@@ -60,6 +70,22 @@ def of_view(view: ModelView) -> ComparableView:
         verbosity=config.get("model_verbosity"),
         web_search=_web_search(config),
         tools=view.start["dynamicTools"],
+        schema=view.turn.get("outputSchema"),
+        items=view.items,
+    )
+
+
+def _of_agent(view: ModelView) -> ComparableView:
+    """Return the model view of a thread of an agent, whose settings come with each turn."""
+    return _comparable(
+        is_agent=True,
+        model=AGENTS_MODEL,
+        effort=view.turn.get("effort"),
+        tier=view.turn.get("serviceTier"),
+        summary=view.turn.get("summary"),
+        verbosity=None,
+        web_search=None,
+        tools=view.start.get("dynamicTools", ()),
         schema=view.turn.get("outputSchema"),
         items=view.items,
     )

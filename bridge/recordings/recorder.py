@@ -90,7 +90,7 @@ class Recorder(Exchanges):
         """Return the recorded state of a thread."""
         return self._threads.setdefault(thread_id, _Thread())
 
-    async def save(self, thread: _Thread, exchange: RecordedExchange) -> None:
+    async def save(self, thread: _Thread, exchange: RecordedExchange, agent: str | None) -> None:
         """Add an exchange to the case of its thread and write the whole case."""
         begins = next((n for n in range(exchange.line, len(thread.lines)) if thread.lines[n].to_codex), exchange.line)
         thread.exchanges.append(replace(exchange, line=begins))
@@ -104,6 +104,7 @@ class Recorder(Exchanges):
             self._reasoning,
             __version__,
             self._codex,
+            agent,
         )
         thread.name = await anyio.to_thread.run_sync(self._write, case, limiter=self._one_at_a_time)
 
@@ -123,7 +124,7 @@ class Recorder(Exchanges):
 
     def _model_of(self, lines: tuple[Line, ...]) -> dict[str, Any]:
         first = lines[0].message if lines else None
-        slug = first.params["model"] if isinstance(first, Request) else ""
+        slug = first.params.get("model", "") if isinstance(first, Request) else ""
         return self._models.get(slug, {})
 
     # ── The wire ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -226,7 +227,7 @@ class _Recording(Exchange):
         )
         try:
             with anyio.CancelScope(shield=True):
-                await self._recorder.save(thread, exchange)
+                await self._recorder.save(thread, exchange, self._request.agent)
         except Exception:
             logger.exception("a case could not be written")  # the client gets its answer all the same
 

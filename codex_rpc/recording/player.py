@@ -112,7 +112,12 @@ class Player:
         elif request.method == "thread/start":
             thread = _Thread(f"thread-{next(self._numbers)}", ModelViewTracker(request.params))
             self._threads[thread.id] = thread
-            self._say(Response(request.id, {"thread": {"id": thread.id}}), now)
+            # A thread of an agent reports its model and its permissions.
+            profile = {"id": request.params.get("permissions")}
+            result = {"thread": {"id": thread.id}, "model": "", "activePermissionProfile": profile}
+            self._say(Response(request.id, result), now)
+        elif request.method == "thread/loaded/list":
+            self._say(Response(request.id, {"data": [*self._threads]}), now)
         elif thread := self._threads.get(thread_of(request) or ""):
             self._asked_of(thread, request, now)
         else:
@@ -135,6 +140,14 @@ class Player:
                 self._end(thread, {"status": "interrupted", "error": None}, now)
             case "turn/interrupt":
                 self._refuse(request, "no active turn to interrupt", now)
+            case "thread/read":
+                status = {"type": "active" if now < thread.over else "idle"}
+                self._say(Response(request.id, {"thread": {"id": thread.id, "status": status}}), now)
+            case "thread/turns/list":
+                turns = [] if thread.turn_id is None else [{"id": thread.turn_id}]
+                self._say(Response(request.id, {"data": turns}), now)
+            case "thread/backgroundTerminals/clean":
+                self._say(Response(request.id, {}), now)
             case "thread/unsubscribe":
                 self._silence(thread)
                 del self._threads[thread.id]

@@ -54,6 +54,9 @@ class ModelViewTracker:
                 (self._after_outputs if self._missing else self._items).extend(params["items"])
             case Request(method="turn/start", params=params):
                 self._turn = params
+                if params.get("input"):
+                    content = [_user_part(one) for one in params["input"]]
+                    self._items.append({"type": "message", "role": "user", "content": content})
                 return self._view()
             case Response(request_id, result) if request_id in self._asked:
                 return self._answered(self._asked.pop(request_id), result.get("contentItems", []))
@@ -123,3 +126,9 @@ def _part(content: Mapping[str, Any]) -> Mapping[str, Any]:
     if content["type"] == "inputImage":
         return {"type": "input_image", "image_url": content["imageUrl"]}
     return {"type": "input_text", "text": content["text"]}
+
+
+def _user_part(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    if given["type"] == "image":
+        return {"type": "input_image", "image_url": given["url"]}
+    return {"type": "input_text", "text": given["text"]}

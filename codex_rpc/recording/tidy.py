@@ -29,20 +29,25 @@ _DROPPED = frozenset(
     {
         "cliVersion",
         "completedAt",
+        "completedAtMs",
         "createdAt",
         "cwd",
         "durationMs",
         "internal_chat_message_metadata_passthrough",
         "path",
+        "processId",
         "recencyAt",
         "runtimeWorkspaceRoots",
         "startedAt",
+        "startedAtMs",
         "updatedAt",
         "usageMetadata",
     }
 )
 _DROPPED_OF = {"turn": frozenset({"items", "itemsView"})}
 """Members that only repeat earlier lines."""
+_KEPT_OF = {"item": frozenset({"cwd", "path"})}
+"""Members that say what an agent does, and where."""
 _MINTED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The format of codex's ids of threads and turns; a turn id with a meaning has another format."""
 
@@ -80,7 +85,7 @@ class _Tidier:
         if not isinstance(value, dict):
             return value
         members = cast("Mapping[str, Any]", value).items()
-        dropped = _DROPPED_OF.get(name, frozenset()) | _DROPPED
+        dropped = (_DROPPED_OF.get(name, frozenset()) | _DROPPED) - _KEPT_OF.get(name, frozenset())
         return {member: self._member(member, inner, name) for member, inner in members if member not in dropped}
 
     def _member(self, member: str, value: Any, name: str) -> Any:

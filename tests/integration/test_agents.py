@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from bridge.recordings.case_folders import load_cases
 from codex_rpc.process.process import find_codex
 from tests.harness.agents import AUTHORIZED, BOTH_MODES, CODE_MODE, DIRECT, Said, agent_proxy, needs_sandbox, runs
 from tests.harness.proxy import Proxy, Stream, user
@@ -416,6 +417,16 @@ async def test_a_folder_that_is_gone_is_an_error(upstream: Upstream, home: Path,
         (tmp_path / "site").rmdir()
         answer = await proxy.chat(user("1"), model="codex-agent")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "workspace_missing")
+
+
+async def test_answers_of_agents_are_not_recorded(upstream: Upstream, home: Path, tmp_path: Path) -> None:
+    """They hold what is in files."""
+    cases = tmp_path / "cases"
+    async with agent_proxy(upstream, home, tmp_path / "site", settings={"record": str(cases)}) as proxy:
+        assert (await proxy.chat(user("1"), model="codex-agent")).status_code == 200
+        assert not cases.exists()
+        assert (await proxy.chat(user("2"))).status_code == 200
+    assert [case.name for case in load_cases(cases)] == ["001-2"]
 
 
 async def test_chat_mode_is_untouched_by_agents(upstream: Upstream, home: Path, tmp_path: Path) -> None:

@@ -266,6 +266,28 @@ async def test_another_model_is_another_request_but_not_in_a_demo() -> None:
     assert refused.headers["x-codex-proxy-demo"] == demo.NOTICE
 
 
+async def test_a_recorded_agent_answers_in_both_dialects_without_a_key_and_without_codex() -> None:
+    question = "Who has not answered yet?"
+    async with replayed(FIXTURES, demo=True) as client:
+        names = [model["id"] for model in (await client.get("/models")).json()["data"]]
+        assert {"codex-agent", "codex-agent-demo"} <= {*names}
+        whole = await chat(client, user(question), model="codex-agent-demo")
+        message = whole.json()["choices"][0]["message"]
+        assert message["content"] == "Ben and Dan have not answered yet."
+        assert "$ cat guests.txt" in message["reasoning_content"]
+        response = await client.post("/responses", json={"model": "codex-agent-high", "input": question})
+        output = response.json()["output"]
+        assert [item["type"] for item in output] == ["message", "mcp_call", "message"]
+        assert "Ben: no answer yet" in output[1]["output"]
+        # An agent and a model are asked different things by the same words.
+        refused = [
+            await chat(client, user(text), model=model)
+            for text, model in ((question, MODEL), ("Say hi.", "codex-agent-demo"))
+        ]
+    assert [answer.status_code for answer in refused] == [404, 404]
+    assert question in refused[1].json()["error"]["message"]
+
+
 async def test_the_recorded_pauses_are_kept_divided_by_the_pace() -> None:
     [case] = [case for case in load_cases(FIXTURES) if case.name == "plain-text"]
     recorded = case.lines[-1].at - case.lines[0].at

@@ -74,7 +74,13 @@ def test_the_nearest_case_has_the_longest_common_beginning() -> None:
 
 
 def test_a_demo_names_the_messages_that_begin_a_recorded_conversation() -> None:
-    openings = list(library(*CASES.values()).openings())
+    found = library(*CASES.values())
+    assert list(found.openings(of_agents=True)) == [
+        "Who has not answered yet?",
+        "Invite Eve, and count who has answered.",
+    ]
+    openings = list(found.openings())
+    assert "Who has not answered yet?" not in openings
     assert "Say hi." in openings
     assert "What is the weather in Paris?" not in openings
     assert "Describe Paris." not in openings

@@ -190,6 +190,25 @@ def test_an_interrupt_ends_the_turn_and_drops_its_remaining_lines() -> None:
     assert refused["error"]["message"] == "no active turn to interrupt"
 
 
+def test_what_the_end_of_an_agents_answer_asks_is_answered() -> None:
+    client = Client(Player(by_items(recorded(*LOOP[:4], delta("one"), completed())), FACTS))
+    [opened] = client.call("thread/start", permissions="reading")
+    assert opened["result"]["activePermissionProfile"] == {"id": "reading"}
+    thread = opened["result"]["thread"]["id"]
+    assert client.call("thread/turns/list", threadId=thread)[0]["result"] == {"data": []}
+    [started] = client.call("turn/start", threadId=thread, input=[{"type": "text", "text": "go"}])
+    for now, status in ((0.0, "active"), (99.0, "idle")):
+        client.now = now
+        client.read()
+        assert client.call("thread/loaded/list")[-1]["result"] == {"data": [thread]}
+        assert client.call("thread/read", threadId=thread)[-1]["result"]["thread"]["status"] == {"type": status}
+        turns = client.call("thread/turns/list", threadId=thread)[-1]["result"]
+        assert turns == {"data": [{"id": started["result"]["turn"]["id"]}]}
+    assert client.call("thread/backgroundTerminals/clean", threadId=thread)[-1]["result"] == {}
+    client.call("thread/unsubscribe", threadId=thread)
+    assert client.call("thread/loaded/list")[-1]["result"] == {"data": []}
+
+
 def test_nothing_is_played_after_a_thread_is_unsubscribed() -> None:
     client = Client(Player(by_items(recorded(*LOOP)), FACTS))
     client.begin(user("go"))

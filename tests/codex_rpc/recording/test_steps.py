@@ -87,3 +87,13 @@ def test_images_are_outputs_too() -> None:
     image = {"contentItems": [{"type": "inputImage", "imageUrl": "data:x"}], "success": True}
     _, resumed = found(*OPENING, called("a"), asks(0, "a"), to(Response(0, image)))
     assert resumed.view.items[-1]["output"] == [{"type": "input_image", "image_url": "data:x"}]
+
+
+def test_the_input_of_a_turn_is_a_message_of_the_user() -> None:
+    given = {"type": "text", "text": "look"}, {"type": "image", "url": "data:image/png;base64,AA"}
+    [step] = steps(session((start(), started(), inject(2, user("go")), turn(3, *given), completed())))
+    content = [
+        {"type": "input_text", "text": "look"},
+        {"type": "input_image", "image_url": "data:image/png;base64,AA"},
+    ]
+    assert step.view.items == (user("go"), {"type": "message", "role": "user", "content": content})

@@ -31,8 +31,8 @@ def inject(request_id: int, *items: dict[str, Any]) -> tuple[bool, Message]:
     return to(Request(request_id, "thread/inject_items", {"threadId": THREAD, "items": list(items)}))
 
 
-def turn(request_id: int) -> tuple[bool, Message]:
-    return to(Request(request_id, "turn/start", {"threadId": THREAD, "input": []}))
+def turn(request_id: int, *given: dict[str, Any]) -> tuple[bool, Message]:
+    return to(Request(request_id, "turn/start", {"threadId": THREAD, "input": list(given)}))
 
 
 def delta(text: str) -> tuple[bool, Message]:
