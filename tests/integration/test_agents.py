@@ -44,6 +44,10 @@ async def test_an_agent_is_codex_with_the_users_set_up(upstream: Upstream, home:
     folder.mkdir()
     (folder / "AGENTS.md").write_text("Speak like a pirate.")
     (home / "AGENTS.md").write_text("Be brief.")
+    (home / "skills" / "greet").mkdir(parents=True)
+    (home / "skills" / "greet" / "SKILL.md").write_text(
+        "---\nname: greet\ndescription: How to say hello.\n---\nWave.\n"
+    )
     usage = Usage(input=100, cached=10, output=5, reasoning=2)
     upstream.will_reply(reply(Call("exec_command", '{"cmd": "ls"}'), usage=usage), reply("Here I am.", usage=usage))
     async with agent_proxy(upstream, home, folder) as proxy:
@@ -54,7 +58,14 @@ async def test_an_agent_is_codex_with_the_users_set_up(upstream: Upstream, home:
     assert answer.json()["usage"]["completion_tokens"] == 10
     request = upstream.requests[0]
     text = json.dumps(request.conversation)
-    for part in ("You are Codex", "Speak like a pirate.", "Be brief.", str(folder), "Where are you?"):
+    for part in (
+        "You are Codex",
+        "Speak like a pirate.",
+        "Be brief.",
+        "How to say hello.",
+        str(folder),
+        "Where are you?",
+    ):
         assert part in text
     assert {"exec_command", "apply_patch", "update_plan"} <= {tool.get("name") for tool in request.body["tools"]}
 

@@ -273,6 +273,21 @@ async def test_the_end_of_codex_ends_the_turns_that_wait(upstream: Upstream, hom
     assert not out.exists()
 
 
+async def test_a_server_that_starts_again_does_nothing_that_was_asked_before(
+    upstream: Upstream, home: Path, tmp_path: Path
+) -> None:
+    out, settings = tmp_path / "outside", {"store": str(tmp_path / "store.sqlite3")}
+    upstream.will_reply(writes(DIRECT, out), reply("Again."))
+    async with agent_proxy(upstream, home, tmp_path / "site", settings=settings, ask="client") as proxy:
+        first = await respond(proxy, "1")
+    async with agent_proxy(upstream, home, tmp_path / "site", settings=settings, ask="client") as proxy:
+        assert expired(await respond(proxy, answers(first, True), previous_response_id=first.json()["id"]))
+        again = await respond(proxy, "Once more.", previous_response_id=first.json()["id"])
+    assert text_of(again) == "Again."
+    assert not out.exists()
+    assert len(upstream.requests) == 2
+
+
 async def test_what_a_sub_agent_asks_is_declined(upstream: Upstream, home: Path, tmp_path: Path) -> None:
     out, declined = tmp_path / "outside", anyio.Event()
 

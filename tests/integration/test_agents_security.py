@@ -154,9 +154,14 @@ async def test_the_programs_of_the_system_are_found_whatever_the_path_of_the_ser
 
 
 async def test_reading_the_whole_machine_excludes_the_secrets(
-    upstream: Upstream, home: Path, state: Path, tmp_path: Path
+    upstream: Upstream, home: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log_in(home)
+    persons = tmp_path / "person"
+    (persons / ".ssh").mkdir(parents=True)
+    for name in (".ssh/id", ".netrc"):
+        (persons / name).write_text("content of a secret")
+    monkeypatch.setenv("HOME", str(persons))
     (tmp_path / "file").write_text("content of a file")
     keys = tmp_path / "keys.toml"
     add_key(keys, "anna")
@@ -168,14 +173,40 @@ async def test_reading_the_whole_machine_excludes_the_secrets(
             f"cat {keys}",
             f"cat {home}/auth.json",
             f"cat {state}/key",
+            f"cat {persons}/.ssh/id {persons}/.netrc",
             f"echo x > {tmp_path}/new",
         )
         seen = await outputs_of(proxy, upstream, DIRECT, *commands)
     assert "content of a file" in seen
     assert "sk-test" not in seen
     assert "content of the key" not in seen
+    assert "content of a secret" not in seen
     assert "anna" not in seen.replace(str(keys), "")
     assert not (tmp_path / "new").exists()
+
+
+async def test_a_request_chooses_neither_folder_nor_rights(upstream: Upstream, home: Path, tmp_path: Path) -> None:
+    folder, other = tmp_path / "site", tmp_path / "other"
+    other.mkdir()
+    everything = {"filesystem": {"/": "write"}, "network": {"enabled": True}}
+    wants: dict[str, Any] = {
+        **{name: str(other) for name in ("cwd", "folder", "workdir", "workspace")},
+        **dict.fromkeys(("sandbox", "sandbox_mode"), "danger-full-access"),
+        **dict.fromkeys(("write", "network", "git"), True),
+        **dict.fromkeys(("permissions", "config", "metadata_of_codex"), everything),
+        "approval_policy": "on-request",
+        "ask": "client",
+    }
+    command = "pwd; echo x > new; " + OPENS_A_SOCKET + " && echo $((5 * 5))"
+    async with agent_proxy(upstream, home, folder) as proxy:
+        for path, given in (("/chat/completions", {"messages": [user("1")]}), ("/responses", {"input": "1"})):
+            upstream.will_reply(runs(DIRECT, f"({command}) 2>&1"), reply("done"))
+            body = {"model": "codex-agent", **wants, **given}
+            assert (await proxy.client.post(path, json=body)).status_code == 200
+            seen = tool_outputs(upstream)
+            assert str(folder) in seen
+            assert "25" not in seen
+    assert not [*folder.iterdir(), *other.iterdir()]
 
 
 @pytest.mark.parametrize("write", [False, True])
