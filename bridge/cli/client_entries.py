@@ -136,7 +136,7 @@ CLIENTS = {
     "continue": Client("~/.continue/config.yaml", _continue),
     "codex": Client("~/.codex/config.toml", _codex),
     "aider": Client("~/.aider.conf.yml", _aider),
-    "llm": Client("extra-openai-models.yaml, in the folder that `llm logs path` prints", _llm),
+    "llm": Client("extra-openai-models.yaml, beside the file whose path `llm logs path` prints", _llm),
     "openwebui": Client(
         "the environment of Open WebUI (in a container: host.docker.internal instead of localhost)", _open_webui
     ),
