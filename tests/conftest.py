@@ -12,7 +12,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs] - it has its types inline
 
 from bridge.codex.launch import digest
-from bridge.config import PROGRAM
+from bridge.config import PROGRAM, AgentSettings
 from tests.harness.codex_home import Transport, copy_databases, make_databases, write_home
 from tests.harness.proxy import LITE, MODEL, Proxy, proxy
 from tests.harness.system_programs import how_to_run
@@ -25,6 +25,9 @@ IN_TURN = (
 )
 """Tests that start or look for cloudflared run one at a time, because its metrics ports are few and fixed."""
 
+
+KEY = "any"
+"""The key that most tests send: a server with an agent requires one."""
 
 MOST_PROCESSES = 8
 """Each process imports and collects all tests, so many of them gain nothing."""
@@ -141,7 +144,9 @@ def home(codex_home: Path, upstream: Upstream, transport: Transport, monkeypatch
 
 
 @pytest.fixture
-async def bridge(upstream: Upstream, home: Path) -> AsyncGenerator[Proxy]:
-    """The running proxy with default settings."""
-    async with proxy(upstream, home) as running:
+async def bridge(upstream: Upstream, home: Path, tmp_path: Path) -> AsyncGenerator[Proxy]:
+    """The running proxy with default settings, and with an agent, of which chat mode must notice nothing."""
+    beside = AgentSettings("beside", str(tmp_path))
+    async with proxy(upstream, home, agents=(beside,), api_key=KEY) as running:
+        running.client.headers["authorization"] = f"Bearer {KEY}"
         yield running

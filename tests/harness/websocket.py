@@ -106,7 +106,11 @@ class WebSocket:
 async def websocket(
     app: ASGIApp, path: str = "/v1/responses", headers: Mapping[str, str] | None = None, peer: str = "127.0.0.1"
 ) -> AsyncGenerator[WebSocket]:
-    """Connect to the application for the length of the block; then disconnect and wait for its end."""
+    """Connect to the application for the length of the block; then disconnect and wait for its end.
+
+    The client sends the key `any`, which a server without keys ignores.
+    """
+    sent = {"host": "localhost", "authorization": "Bearer any", **(headers or {})}
     scope: Scope = {
         "type": "websocket",
         "asgi": {"version": "3.0"},
@@ -116,9 +120,7 @@ async def websocket(
         "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [
-            (name.encode(), value.encode()) for name, value in {"host": "localhost", **(headers or {})}.items()
-        ],
+        "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
         "client": (peer, 50000),
         "server": ("testserver", 80),
         "subprotocols": [],

@@ -14,7 +14,7 @@ import pytest
 from bridge.recordings.case_folders import load_cases
 from codex_rpc.process.process import find_codex
 from tests.harness.agents import AUTHORIZED, BOTH_MODES, CODE_MODE, DIRECT, Said, agent_proxy, needs_sandbox, runs
-from tests.harness.proxy import Proxy, Stream, user
+from tests.harness.proxy import Stream, proxy, user
 from tests.harness.script import Call, Hold, Received, Reply, Usage, begun, http_error, reply
 from tests.harness.upstream import Upstream
 from tests.harness.websocket import websocket
@@ -378,14 +378,15 @@ async def test_an_unknown_agent_is_refused_with_what_to_do(upstream: Upstream, h
     assert "codex-agent-site" in error["message"]
 
 
-async def test_without_agents_their_names_mean_nothing(bridge: Proxy) -> None:
-    answer = await bridge.chat(user("1"), model="codex-agent")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
-    assert "--agent NAME=FOLDER" in answer.json()["error"]["message"]
-    cursor = {"user-agent": "Cursor/1.0"}
-    body = {"model": "tnega-xedoc", "messages": [user("1")]}
-    assert (await bridge.client.post("/chat/completions", json=body, headers=cursor)).status_code == 400
-    names = [model["id"] for model in (await bridge.client.get("/models")).json()["data"]]
+async def test_without_agents_their_names_mean_nothing(upstream: Upstream, home: Path) -> None:
+    async with proxy(upstream, home) as bridge:
+        answer = await bridge.chat(user("1"), model="codex-agent")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+        assert "--agent NAME=FOLDER" in answer.json()["error"]["message"]
+        cursor = {"user-agent": "Cursor/1.0"}
+        body = {"model": "tnega-xedoc", "messages": [user("1")]}
+        assert (await bridge.client.post("/chat/completions", json=body, headers=cursor)).status_code == 400
+        names = [model["id"] for model in (await bridge.client.get("/models")).json()["data"]]
     assert not [name for name in names if "agent" in name or "tnega" in name]
 
 
@@ -441,6 +442,7 @@ async def test_answers_of_agents_are_not_recorded(upstream: Upstream, home: Path
 
 
 async def test_chat_mode_is_untouched_by_agents(upstream: Upstream, home: Path, tmp_path: Path) -> None:
+    """The tests of chat mode run beside an agent, too: that of the fixture `bridge`."""
     (home / "AGENTS.md").write_text("Be brief.")
     async with agent_proxy(upstream, home, tmp_path / "site") as proxy:
         await proxy.chat(user("1"), model="codex-agent")

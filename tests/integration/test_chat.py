@@ -400,8 +400,8 @@ async def test_codex_that_dies_mid_stream_gives_an_error_and_comes_back(bridge: 
         assert (await bridge.chat(user("hi"))).status_code == 200
 
 
-async def test_a_peer_from_elsewhere_needs_a_key_even_for_the_models(bridge: Proxy) -> None:
-    async with asgi_client(bridge.service.app, peer="192.0.2.7") as stranger:
+async def test_a_peer_from_elsewhere_needs_a_key_even_for_the_models(upstream: Upstream, home: Path) -> None:
+    async with proxy(upstream, home) as bridge, asgi_client(bridge.service.app, peer="192.0.2.7") as stranger:
         response = await stranger.get("/models")
         assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_api_key")
         assert "CODEX_OPENAI_PROXY_API_KEY" in response.json()["error"]["message"]

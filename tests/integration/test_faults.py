@@ -398,7 +398,9 @@ async def test_a_client_that_leaves_while_it_waits_for_its_turn_is_forgotten(ups
     assert [str(request.input).count("never mind") for request in upstream.requests] == [0, 0]
 
 
-async def test_a_body_that_stalls_is_refused_after_a_time(bridge: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_stalls_is_refused_after_a_time(
+    upstream: Upstream, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(request_body, "BODY_PATIENCE", 0.05)
     exchange = Exchange()
 
@@ -407,8 +409,9 @@ async def test_a_body_that_stalls_is_refused_after_a_time(bridge: Proxy, monkeyp
             await anyio.sleep_forever()
         return {"type": "http.disconnect"}
 
-    with anyio.fail_after(10):
-        await bridge.service.app(http_scope("/v1/chat/completions", "POST"), receive, exchange.send)
+    async with proxy(upstream, home) as bridge:
+        with anyio.fail_after(10):
+            await bridge.service.app(http_scope("/v1/chat/completions", "POST"), receive, exchange.send)
     assert (exchange.status, orjson.loads(exchange.body)["error"]["code"]) == (408, "request_timeout")
 
 

@@ -394,9 +394,9 @@ async def test_each_request_is_logged_and_counted_like_one_over_http(
     ],
 )
 async def test_a_handshake_is_refused_like_a_request(
-    bridge: Proxy, path: str, headers: dict[str, str], peer: str, refusal: tuple[int, str]
+    upstream: Upstream, home: Path, path: str, *, headers: dict[str, str], peer: str, refusal: tuple[int, str]
 ) -> None:
-    async with websocket(bridge.service.app, path, headers, peer) as socket:
+    async with proxy(upstream, home) as bridge, websocket(bridge.service.app, path, headers, peer) as socket:
         assert (socket.status, orjson.loads(socket.refusal)["error"]["code"]) == refusal
 
 
