@@ -144,6 +144,17 @@ def home(codex_home: Path, upstream: Upstream, transport: Transport, monkeypatch
 
 
 @pytest.fixture
+def quick_agents(home: Path) -> None:
+    """Let codex look for a repository, its instructions and its configuration in the agent's folder alone.
+
+    It otherwise looks into every folder above, for each turn and with a process in the sandbox for each file: half of
+    the time of a test. It would also ask GitHub for its list of plugins.
+    """
+    config = home / "config.toml"
+    config.write_text(f"project_root_markers = []\nfeatures.plugins = false\n{config.read_text()}")
+
+
+@pytest.fixture
 async def bridge(upstream: Upstream, home: Path, tmp_path: Path) -> AsyncGenerator[Proxy]:
     """The running proxy with default settings, and with an agent, of which chat mode must notice nothing."""
     beside = AgentSettings("beside", str(tmp_path))

@@ -47,6 +47,9 @@ def _sandbox_works() -> bool:
 needs_sandbox = pytest.mark.skipif(not _sandbox_works(), reason="codex's sandbox does not work on this machine")
 """Without the sandbox no agent runs, and nothing that a test could install would change that."""
 
+WITH_AGENTS = [needs_sandbox, pytest.mark.usefixtures("quick_agents")]
+"""The marks of a module that tests agents. A test that writes the home itself gets codex's defaults."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:

@@ -15,9 +15,9 @@ from tests.harness.agents import (
     DIRECT,
     KEY,
     PATIENCE,
+    WITH_AGENTS,
     Said,
     agent_proxy,
-    needs_sandbox,
     runs,
     sleepers,
     tool_outputs,
@@ -28,7 +28,7 @@ from tests.harness.proxy import Proxy, user
 from tests.harness.script import reply
 from tests.harness.upstream import Upstream
 
-pytestmark = needs_sandbox
+pytestmark = WITH_AGENTS
 
 
 async def turns(proxy: Proxy, **headers: str) -> list[dict[str, Any]]:

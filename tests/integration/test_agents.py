@@ -13,13 +13,14 @@ import pytest
 
 from bridge.recordings.case_folders import load_cases
 from codex_rpc.process.process import find_codex
-from tests.harness.agents import AUTHORIZED, BOTH_MODES, CODE_MODE, DIRECT, Said, agent_proxy, needs_sandbox, runs
-from tests.harness.proxy import Stream, proxy, user
+from tests.harness.agents import AUTHORIZED, BOTH_MODES, CODE_MODE, DIRECT, WITH_AGENTS, Said, agent_proxy, runs
+from tests.harness.codex_home import write_home
+from tests.harness.proxy import Proxy, Stream, proxy, user
 from tests.harness.script import Call, Hold, Received, Reply, Usage, begun, http_error, reply
 from tests.harness.upstream import Upstream
 from tests.harness.websocket import websocket
 
-pytestmark = needs_sandbox
+pytestmark = WITH_AGENTS
 
 
 def assistant(text: str) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def fate(answer: Any) -> str:
 
 
 async def test_an_agent_is_codex_with_the_users_set_up(upstream: Upstream, home: Path, tmp_path: Path) -> None:
+    write_home(home, upstream.base_url)
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "AGENTS.md").write_text("Speak like a pirate.")

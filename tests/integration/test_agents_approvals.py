@@ -18,10 +18,10 @@ from tests.harness.agents import (
     CODE_MODE,
     DIRECT,
     KEY,
+    WITH_AGENTS,
     Said,
     Script,
     agent_proxy,
-    needs_sandbox,
     tool_outputs,
 )
 from tests.harness.approvals import CODEX, OUTSIDE, answers, asked, expired, respond, text_of, writes
@@ -31,7 +31,7 @@ from tests.harness.script import Call, Hold, Received, Reply, reply
 from tests.harness.upstream import Upstream
 from tests.harness.websocket import websocket
 
-pytestmark = needs_sandbox
+pytestmark = WITH_AGENTS
 
 FUNCTION: dict[str, Any] = {
     "type": "function",

@@ -22,22 +22,22 @@ from tests.harness.agents import (
     DIRECT,
     KEY,
     PATIENCE,
+    WITH_AGENTS,
     Script,
     agent_proxy,
-    needs_sandbox,
     runs,
     sleepers,
     tool_outputs,
     until,
     without_a_sandbox,
 )
-from tests.harness.codex_home import log_in
+from tests.harness.codex_home import log_in, write_home
 from tests.harness.program import program, survivors
 from tests.harness.proxy import Proxy, user
 from tests.harness.script import Call, Hold, Received, Reply, begun, reply
 from tests.harness.upstream import Upstream
 
-pytestmark = needs_sandbox
+pytestmark = WITH_AGENTS
 
 OPENS_A_SOCKET = ": > /dev/udp/127.0.0.1/9"
 """A command of bash."""
@@ -211,6 +211,7 @@ async def test_a_request_chooses_neither_folder_nor_rights(upstream: Upstream, h
 
 @pytest.mark.parametrize("write", [False, True])
 async def test_a_hostile_repository_starts_nothing(write: bool, upstream: Upstream, home: Path, tmp_path: Path) -> None:
+    write_home(home, upstream.base_url)
     folder, proof = tmp_path / "site", tmp_path / "started"
     for name in (".codex", ".git"):
         (folder / name).mkdir(parents=True)

@@ -14,10 +14,10 @@ from tests.harness.agents import (
     BOTH_MODES,
     CODE_MODE,
     KEY,
+    WITH_AGENTS,
     Said,
     Script,
     agent_proxy,
-    needs_sandbox,
     runs,
     tool_outputs,
 )
@@ -28,7 +28,7 @@ from tests.harness.script import Call, reply
 from tests.harness.upstream import Upstream
 from tests.harness.websocket import websocket
 
-pytestmark = needs_sandbox
+pytestmark = WITH_AGENTS
 
 OPEN = {"function_call", "mcp_approval_request"}
 QUERY: dict[str, Any] = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}

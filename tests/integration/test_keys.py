@@ -331,6 +331,7 @@ async def test_a_conversation_is_continued_only_with_the_key_that_began_it(bridg
 
 
 @needs_sandbox
+@pytest.mark.usefixtures("quick_agents")
 async def test_a_key_has_no_agents_unless_it_says_so_and_models_do_not_limit_them(
     upstream: Upstream, home: Path, path: Path, tmp_path: Path
 ) -> None:

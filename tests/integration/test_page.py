@@ -216,6 +216,7 @@ async def press(page: Page, words: str) -> None:
 
 
 @needs_sandbox
+@pytest.mark.usefixtures("quick_agents")
 async def test_the_page_shows_what_agents_do_and_stops_and_answers_them(
     page: Page, home: Path, upstream: Upstream, tmp_path: Path
 ) -> None:
