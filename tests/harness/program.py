@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ import httpx2
 import psutil
 import pytest
 from anyio.abc import Process
+from click.testing import CliRunner
 
+from bridge.cli import main
 from bridge.settings.certificate import trusting
 
 TLS = Path(__file__).parent / "tls"
@@ -119,6 +122,18 @@ async def run_into(stdout: int, *arguments: str, **variables: str) -> Outcome:
         )
     assert done.returncode is not None
     return Outcome(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
+
+
+async def run_here(*arguments: str, **variables: str) -> Outcome:
+    """Run a command in a thread of this process, in much less time than a process of its own takes.
+
+    Its exceptions are those of the test. What the process does for a command (its start, its signals, where its output
+    goes) needs `run`.
+    """
+    invoke = partial(CliRunner().invoke, main, arguments, env=_environment(variables), catch_exceptions=False)
+    with anyio.fail_after(PATIENCE):
+        done = await anyio.to_thread.run_sync(invoke)
+    return Outcome(done.exit_code, done.stdout, done.stderr)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from tests.harness.account_server import AccountServer, account_server
 from tests.harness.agents import without_a_sandbox
 from tests.harness.cloudflared import write_stand_in
 from tests.harness.codex_home import write_home
-from tests.harness.program import Program, free_port, program, run
+from tests.harness.program import Program, free_port, program, run, run_here
 from tests.harness.public_front import Front, public_front
 from tests.harness.script import http_error
 from tests.harness.upstream import Upstream
@@ -52,14 +52,13 @@ def front(server: Program) -> Generator[Front]:
         yield running
 
 
-async def doctor(*arguments: str, port: int | None = None, **environment: str) -> dict[str, dict[str, Any]]:
+async def doctor(*arguments: str, port: int | None = None) -> dict[str, dict[str, Any]]:
     """Run doctor; return check id → finding."""
     where = ["--addr", f"127.0.0.1:{port or free_port()}"]
-    done = await run("doctor", "--json", *where, *arguments, **environment)
+    done = await run_here("doctor", "--json", *where, *arguments)
     assert done.status in {0, 1}, done.stderr
     whole = json.loads(done.stdout)
     assert whole["ok"] is (done.status == 0)
-    assert "Traceback" not in done.stderr
     return {check["id"]: check for check in whole["checks"]}
 
 
