@@ -57,11 +57,10 @@ def http_client(**options: Any) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(timeout=PATIENCE, **options)
 
 
-@dataclass
-class Program:
-    """The running program and where it listens."""
+@dataclass(kw_only=True)
+class Server:
+    """A running server: where it listens."""
 
-    process: Process
     port: int
     secure: bool = False
 
@@ -76,6 +75,13 @@ class Program:
     @property
     def base_url(self) -> str:
         return f"{self.url}/v1"
+
+
+@dataclass(kw_only=True)
+class Program(Server):
+    """The running program."""
+
+    process: Process
 
     def family(self) -> list[psutil.Process]:
         """The child processes of the program."""
@@ -188,7 +194,7 @@ async def server(
             stdout=output if stdout is None else stdout,
             stderr=output,
         )
-    one = Program(process, port, secure)
+    one = Program(process=process, port=port, secure=secure)
     try:
         async with http_client(verify=trusting(str(TLS / "server.pem"))) as client:
             with anyio.fail_after(PATIENCE):

@@ -21,7 +21,7 @@ from openai.types.responses import Response
 from bridge.http import background
 from tests.harness import proxy as harness
 from tests.harness.program import program
-from tests.harness.proxy import BOTH_KINDS, Proxy, proxy
+from tests.harness.proxy import BOTH_KINDS, Proxy, proxy, served
 from tests.harness.script import Hold, Reply, Text, Thought, begun, failed, reply
 from tests.harness.upstream import Upstream
 from tests.harness.websocket import websocket
@@ -65,7 +65,7 @@ async def test_the_synchronous_client_polls_a_background_response(upstream: Upst
             return states
 
     upstream.will_reply(reply(Thought("Hm."), Text(("Hel", "lo."))), reply("Again."))
-    async with program() as server:
+    async with served() as server:
         first, *_, last = await anyio.to_thread.run_sync(partial(poll, server.base_url))
     assert (first.status, first.background, first.output, first.usage) == ("queued", True, [], None)
     assert (last.status, last.background, last.output_text) == ("completed", True, "Hello.")

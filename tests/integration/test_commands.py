@@ -16,7 +16,8 @@ from rich.console import Console
 
 from bridge.cli.status import status_parts
 from codex_rpc.process.process import find_codex
-from tests.harness.program import closed_pipe, free_port, http_client, program, run, run_into
+from tests.harness.program import closed_pipe, free_port, http_client, run, run_here, run_into
+from tests.harness.proxy import served
 from tests.harness.script import reply
 from tests.harness.upstream import Upstream
 
@@ -28,28 +29,28 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_models_and_status_show_a_running_server(home: Path) -> None:
     del home
-    async with program() as server, http_client() as client:
+    async with served() as server, http_client() as client:
         where = ("--addr", f"127.0.0.1:{server.port}")
         body = {"model": "xedoc-2.5-tpg", "messages": [{"role": "user", "content": "hi"}]}
         assert (await client.post(f"{server.url}/v1/chat/completions", json=body)).status_code == 200
-        shown = (await run("models", *where)).stdout.splitlines()
+        shown = (await run_here("models", *where)).stdout.splitlines()
         assert shown[0].split() == ["xedoc-2.5-tpg", "gpt-5.2-codex"]
-        names = json.loads((await run("models", *where, "--json")).stdout)
+        names = json.loads((await run_here("models", *where, "--json")).stdout)
         assert names[:4] == ["xedoc-2.5-tpg", "xam-xedoc-1.5-tpg", "inim-xedoc-1.5-tpg", "2.5-tpg"]
         assert len(names) == 2 * len(shown)
-        lines = (await run("status", *where)).stdout.splitlines()
+        lines = (await run_here("status", *where)).stdout.splitlines()
         assert lines[:3] == ["Codex     up", "Account   none, ready", "Today     1 request, 812 tokens in, 40 out"]
         assert lines[-1].split()[:2] == ["xedoc-2.5-tpg", "200"]
-        assert json.loads((await run("status", *where, "--json")).stdout)["today"]["requests"] == 1
+        assert json.loads((await run_here("status", *where, "--json")).stdout)["today"]["requests"] == 1
 
 
 async def test_a_clients_entry_names_the_running_server_its_models_and_no_key(home: Path) -> None:
     del home
-    async with program(CODEX_OPENAI_PROXY_API_KEY="sk-secret") as server:
+    async with served(api_key="sk-secret") as server:
         where = ("--addr", f"127.0.0.1:{server.port}", "--api-key", "sk-secret")
-        listed = json.loads((await run("models", *where, "--json")).stdout)
-        shown = await run("models", *where, "--for", "vscode")
-        cursor = await run("models", *where, "--for", "cursor")
+        listed = json.loads((await run_here("models", *where, "--json")).stdout)
+        shown = await run_here("models", *where, "--for", "vscode")
+        cursor = await run_here("models", *where, "--for", "cursor")
     (provider,) = json.loads(shown.stdout)
     names = [model["id"] for model in provider["models"]]
     assert names[0] == "codex"
@@ -65,11 +66,11 @@ async def test_a_clients_entry_names_the_running_server_its_models_and_no_key(ho
 
 async def test_without_a_server_an_entry_has_the_address_of_the_settings_and_says_so() -> None:
     port = free_port()
-    shown = await run("models", "--for", "openwebui", CODEX_OPENAI_PROXY_ADDR=f":{port}")
+    shown = await run_here("models", "--for", "openwebui", CODEX_OPENAI_PROXY_ADDR=f":{port}")
     assert shown.status == 0
     assert shown.stdout == f"OPENAI_API_BASE_URL=http://localhost:{port}/v1\nOPENAI_API_KEY=any\n"
     assert f"No server answers at http://localhost:{port}" in shown.stderr
-    assert (await run("models", "--for", "llm", "--json")).status == 2
+    assert (await run_here("models", "--for", "llm", "--json")).status == 2
 
 
 async def test_the_codex_cli_answers_with_the_entry_that_is_printed_for_it(
@@ -78,8 +79,8 @@ async def test_the_codex_cli_answers_with_the_entry_that_is_printed_for_it(
     del home
     upstream.will_reply(reply("Hello from the entry."))
     (client_home := tmp_path / "client_home").mkdir()
-    async with program() as server:
-        shown = await run("models", "--for", "codex", "--addr", f"127.0.0.1:{server.port}")
+    async with served() as server:
+        shown = await run_here("models", "--for", "codex", "--addr", f"127.0.0.1:{server.port}")
         (client_home / "config.toml").write_text(shown.stdout)
         codex = os.environ.get("CODEX_UNDER_TEST") or str(find_codex())
         with anyio.fail_after(60):
@@ -97,18 +98,18 @@ async def test_the_codex_cli_answers_with_the_entry_that_is_printed_for_it(
 
 @pytest.mark.parametrize("command", ["models", "status"])
 async def test_without_a_server_they_say_how_to_start_it(command: str) -> None:
-    refused = await run(command, "--addr", f"127.0.0.1:{free_port()}")
+    refused = await run_here(command, "--addr", f"127.0.0.1:{free_port()}")
     assert refused.status == 1
     assert "nothing listens there. Start the server: codex-openai-proxy serve" in refused.stderr
 
 
 async def test_without_the_key_they_say_how_to_give_it(home: Path) -> None:
     del home
-    async with program(CODEX_OPENAI_PROXY_API_KEY="right") as server:
+    async with served(api_key="right") as server:
         where = ("--addr", f"127.0.0.1:{server.port}")
-        refused = await run("status", *where)
+        refused = await run_here("status", *where)
         assert "the server refuses the key (401)" in refused.stderr
-        assert (await run("status", *where, CODEX_OPENAI_PROXY_API_KEY="right")).status == 0
+        assert (await run_here("status", *where, CODEX_OPENAI_PROXY_API_KEY="right")).status == 0
 
 
 def status_text(width: int, *keys: str, agents: Sequence[Mapping[str, Any]] = ()) -> str:

@@ -14,8 +14,7 @@ from openai.types.responses import CompactedResponse
 from bridge.openai.responses.compaction import INSTRUCTION, PREFACE
 from tests.harness import proxy as harness
 from tests.harness.open_responses import check_stream
-from tests.harness.program import program
-from tests.harness.proxy import BOTH_KINDS, Proxy, proxy
+from tests.harness.proxy import BOTH_KINDS, Proxy, proxy, served
 from tests.harness.script import Call, Hold, Text, Thought, begun, failed, reply
 from tests.harness.upstream import Upstream
 from tests.harness.websocket import websocket
@@ -53,7 +52,7 @@ async def test_the_synchronous_client_continues_from_a_compacted_conversation(up
             return compacted
 
     upstream.will_reply(reply(Thought("Hm."), "They chose the word slate."), reply("Slate."))
-    async with program() as server:
+    async with served() as server:
         compacted = await anyio.to_thread.run_sync(partial(converse, server.base_url))
     assert (compacted.object, compacted.usage.input_tokens, compacted.usage.output_tokens) == (
         "response.compaction",

@@ -13,8 +13,7 @@ import openai
 import pytest
 
 from tests.harness import proxy as harness
-from tests.harness.program import program
-from tests.harness.proxy import BOTH_KINDS, Proxy
+from tests.harness.proxy import BOTH_KINDS, Proxy, served
 from tests.harness.script import Call, Hold, Text, Thought, begun, failed, reply
 from tests.harness.services import redis_server
 from tests.harness.upstream import Upstream
@@ -66,7 +65,7 @@ async def test_the_synchronous_client_uses_every_route(upstream: Upstream, home:
                 with pytest.raises(openai.NotFoundError):
                     gone(made.id)
 
-    async with program() as server:
+    async with served() as server:
         await anyio.to_thread.run_sync(partial(use, server.base_url))
     assert texts(upstream.conversation()) == ["Hi.", "one", "two", "three"]
 
@@ -189,7 +188,7 @@ async def test_an_agents_session_keeps_its_history_here(bridge: Proxy, client: o
 async def test_servers_with_one_redis_share_conversations(upstream: Upstream, home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
-    async with redis_server(folder) as url, program("--store", url) as one, program("--store", url) as two:
+    async with redis_server(folder) as url, served(store=url) as one, served(store=url) as two:
         first, second = (openai.AsyncOpenAI(api_key="any", base_url=server.base_url) for server in (one, two))
         async with first, second:
             conversation = await first.conversations.create()

@@ -1,4 +1,4 @@
-"""Planted faults: doctor finds exactly these, with the real codex and a real server process."""
+"""Planted faults: doctor finds exactly these, with the real codex and a real server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from tests.harness.account_server import AccountServer, account_server
 from tests.harness.agents import without_a_sandbox
 from tests.harness.cloudflared import write_stand_in
 from tests.harness.codex_home import write_home
-from tests.harness.program import Program, free_port, program, run, run_here
+from tests.harness.program import Server, free_port, run, run_here
+from tests.harness.proxy import served
 from tests.harness.public_front import Front, public_front
 from tests.harness.script import http_error
 from tests.harness.upstream import Upstream
@@ -38,15 +39,15 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-async def server(upstream: Upstream, home: Path) -> AsyncGenerator[Program]:
+async def server(upstream: Upstream, home: Path) -> AsyncGenerator[Server]:
     """A server that answers `ok`."""
     del upstream, home
-    async with program() as running:
+    async with served() as running:
         yield running
 
 
 @pytest.fixture
-def front(server: Program) -> Generator[Front]:
+def front(server: Server) -> Generator[Front]:
     """A reverse proxy in front of the server."""
     with public_front(server.port) as running:
         yield running
@@ -69,7 +70,7 @@ def faults(found: dict[str, dict[str, Any]]) -> set[str]:
     return wrong
 
 
-async def test_a_running_server_has_no_faults(server: Program) -> None:
+async def test_a_running_server_has_no_faults(server: Server) -> None:
     found = await doctor(port=server.port)
     assert faults(found) == set()
     assert found["chat"]["reason"].startswith("xedoc said 'ok', the first word after ")
@@ -214,7 +215,7 @@ async def test_the_server_does_not_run(home: Path) -> None:
 
 async def test_the_key_is_wrong(upstream: Upstream, home: Path) -> None:
     del upstream, home
-    async with program(CODEX_OPENAI_PROXY_API_KEY="right") as running:
+    async with served(api_key="right") as running:
         found = await doctor("--api-key", "wrong", port=running.port)
         assert faults(found) == {"models"}
         assert found["models"]["reason"] == "the server refuses the key (401)"
@@ -230,7 +231,7 @@ async def test_the_key_is_wrong(upstream: Upstream, home: Path) -> None:
     ids=["quota", "refusal"],
 )
 async def test_the_upstream_does_not_answer_the_chat(
-    server: Program, upstream: Upstream, answer: Any, words: str
+    server: Server, upstream: Upstream, answer: Any, words: str
 ) -> None:
     upstream.respond = lambda _: answer
     found = await doctor(port=server.port)
@@ -250,7 +251,7 @@ def tunnel_config(folder: Path, port: int, **changes: str) -> Path:
     return path
 
 
-async def test_cloudflared_is_missing(server: Program, tmp_path: Path) -> None:
+async def test_cloudflared_is_missing(server: Server, tmp_path: Path) -> None:
     config = tunnel_config(tmp_path, server.port)
     only = ("--only", "cloudflared", "--only", "tunnel-config")
     found = await doctor("--tunnel-config", str(config), *only, port=server.port)

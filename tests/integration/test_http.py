@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
@@ -18,8 +19,8 @@ import orjson
 import pytest
 
 from bridge.settings.certificate import trusting
-from tests.harness.program import TLS, Program, free_port, http_client, needs_ipv6, program, run, server
-from tests.harness.proxy import MODEL, Stream, user
+from tests.harness.program import TLS, Server, free_port, http_client, needs_ipv6, program, run_here, server
+from tests.harness.proxy import MODEL, Stream, served, user
 from tests.harness.script import Hold, begun, reply
 from tests.harness.upstream import Upstream
 
@@ -32,7 +33,7 @@ def chat(text: str, *, stream: bool = True) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def client_of(running: Program, *, http2: bool) -> AsyncGenerator[httpx2.AsyncClient]:
+async def client_of(running: Server, *, http2: bool) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client that speaks HTTP/1.1 or HTTP/2; without TLS it uses HTTP/2 with prior knowledge."""
     verify = trusting(str(TLS / "server.pem"))
     async with http_client(
@@ -51,7 +52,7 @@ async def test_a_chat_is_streamed_over_every_protocol(
 ) -> None:
     del home
     upstream.respond = lambda _: reply("Once upon a time")
-    async with program(secure=secure) as running, client_of(running, http2=http2) as client:
+    async with served(secure=secure) as running, client_of(running, http2=http2) as client:
         async with client.stream("POST", "/chat/completions", json=chat("tell me a story")) as response:
             stream = await Stream(response).read()
         assert (stream.text, stream.done) == ("Once upon a time", True)
@@ -62,7 +63,7 @@ async def test_an_http_2_client_that_leaves_mid_stream_ends_the_turn_upstream(up
     del home
     upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
     with anyio.fail_after(30):
-        async with program() as running:
+        async with served() as running:
             async with (
                 client_of(running, http2=True) as client,
                 client.stream("POST", "/chat/completions", json=chat("tell me a story")) as response,
@@ -90,19 +91,19 @@ async def test_by_default_every_name_of_this_machine_leads_to_the_server(home: P
 async def test_a_command_trusts_the_certificate_of_an_https_server_and_no_other(home: Path, command: str) -> None:
     del home
     only = ("--only", "port", "--only", "models") if command == "doctor" else ()
-    async with program(secure=True) as running:
+    async with served(secure=True) as running:
         address = f"127.0.0.1:{running.port}"
-        done = await run(command, "--addr", address, "--certfile", str(TLS / "server.pem"), *only)
+        done = await run_here(command, "--addr", address, "--certfile", str(TLS / "server.pem"), *only)
         assert done.status == 0, done
-        other = await run(command, "--addr", address, "--certfile", str(TLS / "expired.pem"), *only)
+        other = await run_here(command, "--addr", address, "--certfile", str(TLS / "expired.pem"), *only)
         assert other.status == 1
         assert "no secure connection" in other.stdout + other.stderr
 
 
-@pytest.mark.parametrize("why", [("--no-websocket", "true"), ("--replay", "fixtures")], ids=["switched off", "replay"])
-async def test_a_websocket_is_refused_with_426_which_sends_codex_to_http(home: Path, why: tuple[str, str]) -> None:
+@pytest.mark.parametrize("why", [{"no_websocket": True}, {"replay": "fixtures"}], ids=["switched off", "replay"])
+async def test_a_websocket_is_refused_with_426_which_sends_codex_to_http(home: Path, why: dict[str, Any]) -> None:
     del home
-    async with program(*why) as running:
+    async with served(**why) as running:
         received = await raw(
             running,
             b"GET /v1/responses HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
@@ -113,7 +114,7 @@ async def test_a_websocket_is_refused_with_426_which_sends_codex_to_http(home: P
     assert orjson.loads(body)["error"]["code"] == "no_websocket"
 
 
-async def raw(running: Program, sent: bytes) -> bytes:
+async def raw(running: Server, sent: bytes) -> bytes:
     """Send bytes; return all that the server sends until it closes the connection."""
     with anyio.fail_after(20):
         async with await anyio.connect_tcp(*running.address) as stream:
@@ -132,7 +133,7 @@ async def raw(running: Program, sent: bytes) -> bytes:
 async def test_a_client_that_is_refused_while_it_sends_a_large_body_gets_the_reason(home: Path) -> None:
     del home
     refusals = [("/chat/completions", "wrong", 401), ("/chat/completions", "s3cret", 413), ("/nowhere", "s3cret", 404)]
-    async with program("--api-key", "s3cret", "--max-body", "1024") as running:
+    async with served(api_key="s3cret", max_body=1024) as running:
         for http2, (path, key, status) in itertools.product((False, True), refusals):
             async with client_of(running, http2=http2) as client:
                 for _ in range(2):  # the second one on the same connection

@@ -17,7 +17,8 @@ from tests.harness.agents import DIRECT, needs_sandbox, runs, sleepers, until
 from tests.harness.approvals import CODEX, text_of, writes
 from tests.harness.browser import Page, browser, browser_page, page_of
 from tests.harness.codex_home import write_home
-from tests.harness.program import Program, http_client, program
+from tests.harness.program import Server, http_client, program
+from tests.harness.proxy import served
 from tests.harness.script import Hold, Text, Usage, begun, http_error, reply
 from tests.harness.upstream import Upstream
 
@@ -48,24 +49,24 @@ async def page(devtools: str) -> AsyncGenerator[Page]:
 
 
 @pytest.fixture
-async def server(upstream: Upstream, home: Path) -> AsyncGenerator[Program]:
+async def server(upstream: Upstream, home: Path) -> AsyncGenerator[Server]:
     """A server without an API key, with a ChatGPT account."""
     with account_server() as accounts:
         write_home(home, upstream.base_url, "websocket", logged_in=False)
         accounts.write_config(home)
         accounts.log_in(home)
         accounts.used = (95, 17)
-        async with program() as running:
+        async with served() as running:
             yield running
 
 
-async def shown(page: Page, server: Program) -> None:
+async def shown(page: Page, server: Server) -> None:
     await page.open(server.url)
     await page.until("document.querySelector('#shown:not([hidden])')")
     await page.until("document.querySelector('#checks li:not(.busy)')")
 
 
-async def test_the_page_shows_account_quota_checks_and_what_to_paste(page: Page, server: Program) -> None:
+async def test_the_page_shows_account_quota_checks_and_what_to_paste(page: Page, server: Server) -> None:
     await shown(page, server)
     assert await page.text("#state") == "ready"
     assert await page.text("#account") == "ChatGPT Plus"
@@ -86,7 +87,7 @@ async def test_the_page_shows_account_quota_checks_and_what_to_paste(page: Page,
 
 
 async def test_the_box_streams_and_the_request_appears_with_its_figures(
-    page: Page, server: Program, upstream: Upstream
+    page: Page, server: Server, upstream: Upstream
 ) -> None:
     gate = anyio.Event()
     upstream.will_reply(reply(Text(("Blue ", "light."), Hold(gate)), usage=Usage(1000, 750, 20, 0)))
@@ -106,7 +107,7 @@ async def test_the_box_streams_and_the_request_appears_with_its_figures(
     await page.until("document.querySelector('#chart-latency .dot')")
 
 
-async def test_an_answer_can_be_stopped_and_a_failure_is_shown(page: Page, server: Program, upstream: Upstream) -> None:
+async def test_an_answer_can_be_stopped_and_a_failure_is_shown(page: Page, server: Server, upstream: Upstream) -> None:
     upstream.will_reply(begun("Once upon").then(Hold(anyio.Event())))
     await shown(page, server)
     await page.evaluate("document.querySelector('#try').requestSubmit()")
@@ -120,7 +121,7 @@ async def test_an_answer_can_be_stopped_and_a_failure_is_shown(page: Page, serve
     page.complaints[:] = [complaint for complaint in page.complaints if "400" not in complaint]
 
 
-async def test_a_button_copies_its_value(devtools: str, server: Program) -> None:
+async def test_a_button_copies_its_value(devtools: str, server: Server) -> None:
     may = ["clipboardReadWrite", "clipboardSanitizedWrite"]
     async with page_of(devtools, hidden=False) as page:
         await page.call("Browser.grantPermissions", permissions=may, browserContextId=page.context)
@@ -131,7 +132,7 @@ async def test_a_button_copies_its_value(devtools: str, server: Program) -> None
         assert page.complaints == []
 
 
-async def test_the_page_fits_a_phone_and_both_themes(page: Page, server: Program) -> None:
+async def test_the_page_fits_a_phone_and_both_themes(page: Page, server: Server) -> None:
     async with http_client() as client:
         body = {"model": "xedoc", "messages": [{"role": "user", "content": "hi"}]}
         assert (await client.post(f"{server.base_url}/chat/completions", json=body)).status_code == 200
@@ -149,7 +150,7 @@ async def test_the_page_fits_a_phone_and_both_themes(page: Page, server: Program
 
 async def test_nothing_of_the_account_is_shown_until_the_key_is_given(page: Page, home: Path) -> None:
     del home
-    async with program(CODEX_OPENAI_PROXY_API_KEY=KEY) as server, http_client() as client:
+    async with served(api_key=KEY) as server, http_client() as client:
         for path in ("/usage", "/doctor"):
             assert (await client.get(f"{server.url}{path}")).status_code == 401
         await page.open(server.url)
@@ -175,7 +176,7 @@ async def test_the_page_tells_keys_apart_and_shows_the_account_to_no_named_key(
     for number in range(8):
         add_key(file, f"unused{number}")
     async with (
-        program(CODEX_OPENAI_PROXY_API_KEY=KEY, CODEX_OPENAI_PROXY_KEYS_FILE=str(file)) as server,
+        served(api_key=KEY, keys_file=str(file)) as server,
         http_client(headers={"authorization": f"Bearer {anna}"}) as client,
     ):
         upstream.will_reply(reply("Hello.", usage=Usage(input=1500, cached=0, output=100, reasoning=0)))
@@ -283,7 +284,7 @@ CHAT = '{"model": "xedoc-2.5-tpg", "messages": [{"role": "user", "content": "Spe
 
 
 async def test_a_foreign_page_can_neither_use_the_model_nor_read_the_account(
-    tmp_path: Path, server: Program, upstream: Upstream
+    tmp_path: Path, server: Server, upstream: Upstream
 ) -> None:
     async with browser_page(tmp_path / "profile", LEAD_HERE) as page:
 
@@ -313,7 +314,7 @@ async def test_a_foreign_page_can_neither_use_the_model_nor_read_the_account(
 
 
 async def test_under_a_name_that_is_not_this_machine_s_the_page_says_why_it_shows_nothing(
-    tmp_path: Path, server: Program
+    tmp_path: Path, server: Server
 ) -> None:
     async with browser_page(tmp_path / "profile", LEAD_HERE) as page:
         await page.open(f"http://{FOREIGN}:{server.port}/")
@@ -324,7 +325,7 @@ async def test_under_a_name_that_is_not_this_machine_s_the_page_says_why_it_show
 
 async def test_each_file_has_its_policy_and_there_are_no_others(home: Path) -> None:
     del home
-    async with program(CODEX_OPENAI_PROXY_API_KEY=KEY) as server, http_client(base_url=server.url) as client:
+    async with served(api_key=KEY) as server, http_client(base_url=server.url) as client:
         for path in ("/", *(f"/page/{name}" for name in MEDIA)):
             response = await client.get(path)
             assert response.status_code == 200

@@ -16,8 +16,8 @@ import pytest
 from bridge.conversation.tools import codex_name
 from codex_rpc.process.process import find_codex
 from tests.harness.codex_home import write_home
-from tests.harness.program import http_client, program
-from tests.harness.proxy import BOTH_KINDS, Proxy
+from tests.harness.program import http_client
+from tests.harness.proxy import BOTH_KINDS, Proxy, served
 from tests.harness.script import Call, Thought, plain_item, reply
 from tests.harness.upstream import Upstream
 
@@ -62,7 +62,7 @@ async def test_codex_itself_completes_a_task_with_a_shell_command_through_this_s
     upstream.will_reply(reply(Thought("Let me see.", "secret"), command), reply("The file is made."))
     folder = tmp_path / "work"
     folder.mkdir()
-    async with program() as server:
+    async with served() as server:
         printed, _ = await run_codex_exec(folder, server.base_url, "gpt-5.2-codex", "Make made.txt")
     assert printed.strip() == "The file is made."
     assert (folder / "made.txt").read_text() == "made here\n"
@@ -81,7 +81,7 @@ async def test_codexs_own_patch_tool_works_as_a_custom_tool(upstream: Upstream, 
     upstream.will_reply(reply(Call("apply_patch", json.dumps({"input": patch}), "call_1")), reply("Patched."))
     folder = tmp_path / "work"
     folder.mkdir()
-    async with program() as server:
+    async with served() as server:
         printed, _ = await run_codex_exec(folder, server.base_url, "gpt-5.5", "Make made.txt")
         assert printed.strip() == "Patched."
     assert (folder / "made.txt").read_text() == "made here\n"
@@ -109,7 +109,7 @@ async def test_a_chain_of_ten_survives_a_restart_in_its_middle(upstream: Upstrea
         return response.json()["id"]
 
     for steps in (range(5), range(5, 10)):
-        async with program("--store", str(tmp_path / "store.sqlite3")) as server:
+        async with served(store=str(tmp_path / "store.sqlite3")) as server:
             for step in steps:
                 previous = await ask(server.base_url, step)
     assert outcomes == ["new", *["continued"] * 4, "rebuilt", *["continued"] * 4]

@@ -11,7 +11,7 @@ import anyio
 import httpx2
 
 from tests.harness.program import program
-from tests.harness.proxy import MODEL, user
+from tests.harness.proxy import MODEL, served, user
 from tests.harness.script import Hold, Text, reply
 from tests.harness.services import nginx, redis_server
 from tests.harness.upstream import Upstream
@@ -79,7 +79,7 @@ async def test_a_stream_passes_nginx_piece_by_piece(upstream: Upstream, home: Pa
     body = {"model": MODEL, "stream": True, "messages": [user("Hi")]}
     received = ""
     async with (
-        program() as server,
+        served() as server,
         nginx(tmp_path, server.port, server.port) as base,
         httpx2.AsyncClient(timeout=30) as client,
         client.stream("POST", f"{base}/chat/completions", json=body) as response,

@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.account_server import AccountServer, account_server
 from tests.harness.codex_home import write_home
-from tests.harness.program import Program, program, run
+from tests.harness.program import Program, program, run_here
 from tests.harness.proxy import Proxy
 from tests.harness.script import Usage, http_error, reply
 from tests.harness.upstream import Upstream
@@ -58,11 +58,11 @@ async def test_usage_survives_a_restart_and_is_shown_as_table_json_and_csv(
         where = ("usage", "--addr", f"127.0.0.1:{server.port}")
         assert await chat(server, "xedoc") == 200
         assert await chat(server, "codex") == 400
-        by_model = json.loads((await run(*where, "--days", "1", "--by", "model", "--json")).stdout)
-        table = (await run(*where)).stdout.splitlines()
-        (head, *rows) = csv.reader(StringIO((await run(*where, "--csv")).stdout))
-        of_anna = (await run(*where, "--key", "anna")).stdout
-        assert (await run(*where, "--csv", "--json")).status == 2
+        by_model = json.loads((await run_here(*where, "--days", "1", "--by", "model", "--json")).stdout)
+        table = (await run_here(*where)).stdout.splitlines()
+        (head, *rows) = csv.reader(StringIO((await run_here(*where, "--csv")).stdout))
+        of_anna = (await run_here(*where, "--key", "anna")).stdout
+        assert (await run_here(*where, "--csv", "--json")).status == 2
     assert (by_model["from"], by_model["to"]) == (TODAY, TODAY)
     used, failed = by_model["rows"]
     assert (used["model"], used["requests"], used["errors"]) == ("xedoc", 2, 0)

@@ -19,7 +19,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from bridge.conversation.tools import codex_name
 from tests.harness.open_responses import check_stream
 from tests.harness.program import program
-from tests.harness.proxy import BOTH_KINDS
+from tests.harness.proxy import BOTH_KINDS, served
 from tests.harness.script import Call, Received, Reply, reply
 from tests.harness.upstream import Upstream
 from tests.integration.test_frameworks import ANSWER, add, adding_model
@@ -95,7 +95,7 @@ async def test_codex_that_asks_for_the_models_knows_each_of_them(
 ) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
-    async with program() as server:
+    async with served() as server:
         _, errors = await run_codex_exec(folder, server.base_url, asked_model, "Hi.", asks_models=asks_models)
     assert ("Model metadata" in errors) is not asks_models
 
@@ -122,7 +122,7 @@ def outputs(response: Any) -> list[Any]:
 async def test_openai_python_runs_a_tool_loop(upstream: Upstream, home: Path, asked_model: str) -> None:
     upstream.respond = adding_model
     fields: Any = {"model": asked_model, "tools": [ADD], "store": False}
-    async with program() as server:
+    async with served() as server:
         client = openai.AsyncOpenAI(api_key="any", base_url=server.base_url, max_retries=0)
         async with client.responses.connect() as connection:
 
@@ -163,7 +163,7 @@ async def test_openai_python_without_asyncio_runs_a_tool_loop(upstream: Upstream
             first = turn(input="2+3 and 4+5?")
             return turn(input=outputs(first), previous_response_id=first.id).output_text
 
-    async with program() as server:
+    async with served() as server:
         with anyio.fail_after(60):
             assert await anyio.to_thread.run_sync(run, server.base_url) == ANSWER
     assert_one_thread(upstream)
