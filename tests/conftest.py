@@ -29,18 +29,32 @@ IN_TURN = (
 KEY = "any"
 """The key that most tests send: a server with an agent requires one."""
 
+WITH_FRAMEWORKS = (
+    "tests/bridge/openai/responses/test_agent_clients.py",
+    "tests/integration/test_agents_approvals.py::test_openai_agents_",
+    "tests/integration/test_agents_clients.py",
+    "tests/integration/test_conversations.py::test_an_agents_session_",
+    "tests/integration/test_frameworks.py",
+    "tests/integration/test_responses_clients.py::test_an_agent_whose_server_",
+    "tests/integration/test_websocket_clients.py::test_openai_agents_",
+    "tests/integration/test_websocket_clients.py::test_pydantic_ai_",
+)
+"""Tests that import an agent framework, which takes seconds, run in one process, so that the others need not."""
+
 MOST_PROCESSES = 8
 """Each process imports and collects all tests, so many of them gain nothing."""
 
 
 class InTurn(LoadScopeScheduling):
-    """Spreads tests over the worker processes, but runs the tests in `IN_TURN` in a single one.
+    """Spreads tests over the worker processes, but runs all of `IN_TURN` in one of them, and all of `WITH_FRAMEWORKS`.
 
     The mark `xdist_group` does not work: pytest-xdist 3.8 does not find it with pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "in turn" if nodeid.startswith(IN_TURN) else nodeid
+        if nodeid.startswith(IN_TURN):
+            return "in turn"
+        return "with frameworks" if nodeid.startswith(WITH_FRAMEWORKS) else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> InTurn:

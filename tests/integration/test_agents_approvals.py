@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import agents
 import anyio
 import openai
 import pytest
@@ -377,6 +376,8 @@ async def test_openai_python_approves_and_declines(
 async def test_openai_agents_approves_and_declines(
     streamed: bool, approve: bool, upstream: Upstream, home: Path, tmp_path: Path
 ) -> None:
+    import agents
+
     out = tmp_path / "outside"
     upstream.will_reply(writes(DIRECT, out), reply("Done."), reply("And on."))
     agents.set_tracing_disabled(disabled=True)

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import agents
 import anyio
 import anyio.to_thread
 import openai
@@ -175,6 +174,8 @@ async def test_what_does_not_exist_or_is_wrong_is_refused_with_its_place(
 
 
 async def test_an_agents_session_keeps_its_history_here(bridge: Proxy, client: openai.AsyncOpenAI) -> None:
+    import agents
+
     agents.set_tracing_disabled(disabled=True)
     session: Any = agents.OpenAIConversationsSession(openai_client=client)
     agent = agents.Agent(name="a", model=agents.OpenAIResponsesModel(bridge.model, client))

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import agents
 import openai
-import pydantic_ai
 import pytest
-from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
-from langchain_core.tools import tool as langchain_tool
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.providers.openai import OpenAIProvider
 
 from tests.harness.proxy import BOTH_KINDS, Proxy
 from tests.harness.script import Call, Received, Reply, Text, reply
@@ -56,21 +48,19 @@ def assert_one_thread(bridge: Proxy) -> None:
     assert len({request.body["prompt_cache_key"] for request in bridge.upstream.requests}) == 1
 
 
-@pytest.mark.parametrize("model", [agents.OpenAIChatCompletionsModel, agents.OpenAIResponsesModel])
+@pytest.mark.parametrize("model", ["OpenAIChatCompletionsModel", "OpenAIResponsesModel"])
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_openai_agents_runs_a_tool_loop(
-    bridge: Proxy,
-    client: openai.AsyncOpenAI,
-    model: Callable[[str, openai.AsyncOpenAI], agents.Model],
-    *,
-    streamed: bool,
+    bridge: Proxy, client: openai.AsyncOpenAI, model: str, *, streamed: bool
 ) -> None:
+    import agents
+
     agents.set_tracing_disabled(disabled=True)
     agent = agents.Agent(
         name="adder",
         instructions="Add.",
         tools=[agents.function_tool(add)],
-        model=model(bridge.model, client),
+        model=getattr(agents, model)(bridge.model, client),
     )
     if streamed:
         run = agents.Runner.run_streamed(agent, "2+3 and 4+5?")
@@ -84,6 +74,10 @@ async def test_openai_agents_runs_a_tool_loop(
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_pydantic_ai_runs_a_tool_loop(bridge: Proxy, client: openai.AsyncOpenAI, *, streamed: bool) -> None:
+    import pydantic_ai
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
     model = OpenAIChatModel(bridge.model, provider=OpenAIProvider(openai_client=client))
     agent = pydantic_ai.Agent(model, instructions="Add.", tools=[add])
     if streamed:
@@ -99,6 +93,10 @@ async def test_pydantic_ai_runs_a_tool_loop(bridge: Proxy, client: openai.AsyncO
 async def test_langchain_runs_a_tool_loop(
     bridge: Proxy, client: openai.AsyncOpenAI, *, responses: bool, streamed: bool
 ) -> None:
+    from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
+    from langchain_core.tools import tool as langchain_tool
+    from langchain_openai import ChatOpenAI
+
     del client
     chat: Any = ChatOpenAI(
         model=bridge.model,

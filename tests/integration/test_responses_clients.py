@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-import agents
 import anyio
 import openai
 import pytest
@@ -256,6 +255,8 @@ async def test_reasoning_that_a_retry_repeats_does_not_divide_a_message(
 async def test_an_agent_whose_server_keeps_the_conversation_sends_only_what_is_new(
     bridge: Proxy, client: openai.AsyncOpenAI
 ) -> None:
+    import agents
+
     bridge.upstream.respond = adding_model
     agents.set_tracing_disabled(disabled=True)
     model = agents.OpenAIResponsesModel(bridge.model, client)

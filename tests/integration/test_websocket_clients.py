@@ -6,15 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import agents
 import anyio
 import anyio.to_thread
 import openai
-import pydantic_ai
 import pytest
 from openai.types.responses.responses_server_event import ResponseWsError
-from pydantic_ai.models.openai import OpenAIResponsesModel, OpenAIResponsesModelSettings
-from pydantic_ai.providers.openai import OpenAIProvider
 
 from bridge.conversation.tools import codex_name
 from tests.harness.open_responses import check_stream
@@ -176,6 +172,8 @@ async def test_openai_python_without_asyncio_runs_a_tool_loop(upstream: Upstream
 async def test_openai_agents_runs_a_tool_loop(
     upstream: Upstream, home: Path, tmp_path: Path, asked_model: str, *, keeps: bool
 ) -> None:
+    import agents
+
     upstream.respond = adding_model
     agents.set_tracing_disabled(disabled=True)
     log = tmp_path / "log"
@@ -193,6 +191,10 @@ async def test_openai_agents_runs_a_tool_loop(
 
 
 async def test_pydantic_ai_runs_a_tool_loop(upstream: Upstream, home: Path, tmp_path: Path, asked_model: str) -> None:
+    import pydantic_ai
+    from pydantic_ai.models.openai import OpenAIResponsesModel, OpenAIResponsesModelSettings
+    from pydantic_ai.providers.openai import OpenAIProvider
+
     upstream.respond = adding_model
     log = tmp_path / "log"
     async with program("--log-requests", "true", log=log) as server:

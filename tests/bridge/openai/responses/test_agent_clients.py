@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-import agents
 import httpx2
 import openai
 import orjson
-import pydantic_ai
 import pytest
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
-from pydantic_ai.messages import NativeToolCallPart, NativeToolReturnPart
-from pydantic_ai.models.openai import OpenAIResponsesModel
-from pydantic_ai.providers.openai import OpenAIProvider
 
 from bridge.conversation.events import (
     Finished,
@@ -96,6 +90,8 @@ async def test_openai_python_reads_every_item(client: openai.AsyncOpenAI):
 
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_openai_agents_has_the_final_answer_alone(client: openai.AsyncOpenAI, *, streamed: bool):
+    import agents
+
     agents.set_tracing_disabled(disabled=True)
     agent = agents.Agent("Coder", model=agents.OpenAIResponsesModel("codex-agent", client))
     if streamed:
@@ -111,6 +107,11 @@ async def test_openai_agents_has_the_final_answer_alone(client: openai.AsyncOpen
 
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_pydantic_ai_has_the_steps_as_native_tools(client: openai.AsyncOpenAI, *, streamed: bool):
+    import pydantic_ai
+    from pydantic_ai.messages import NativeToolCallPart, NativeToolReturnPart
+    from pydantic_ai.models.openai import OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
     model = OpenAIResponsesModel("codex-agent", provider=OpenAIProvider(openai_client=client))
     agent = pydantic_ai.Agent(model)
     if streamed:
@@ -134,6 +135,8 @@ async def test_pydantic_ai_has_the_steps_as_native_tools(client: openai.AsyncOpe
 
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_langchain_has_the_steps_as_blocks(client: openai.AsyncOpenAI, *, streamed: bool):
+    from langchain_openai import ChatOpenAI
+
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
         model = ChatOpenAI(
             model="codex-agent",
