@@ -1,4 +1,4 @@
-"""WebSockets on a separate server process, byte by byte: what is cut, broken or huge harms no other client."""
+"""WebSockets on a real port, byte by byte: what is cut, broken or huge harms no other client."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from wsproto.events import AcceptConnection, CloseConnection, Message, Request, 
 from wsproto.extensions import PerMessageDeflate
 
 from bridge.http.websocket import LARGEST_MESSAGE
-from tests.harness.program import Program, http_client, program
+from tests.harness.program import Server, http_client, program
+from tests.harness.proxy import served
 from tests.harness.websocket import TERMINAL
 
 CREATE = orjson.dumps({"type": "response.create", "model": "2.5-tpg", "input": "Hi.", "store": False}).decode()
 
 
 @pytest.fixture
-async def running(home: Path) -> AsyncGenerator[Program]:
+async def running(home: Path) -> AsyncGenerator[Server]:
     del home
     with anyio.fail_after(120):
-        async with program() as one:
+        async with served() as one:
             yield one
 
 
@@ -87,12 +88,12 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(running: Program) -> AsyncGenerator[Client]:
+async def connected(running: Server) -> AsyncGenerator[Client]:
     async with await anyio.connect_tcp(*running.address) as stream:
         yield Client(stream)
 
 
-async def assert_healthy(running: Program) -> None:
+async def assert_healthy(running: Server) -> None:
     """A new client gets its answer, and no other answer runs."""
     async with connected(running) as client:
         await client.open()
@@ -103,7 +104,7 @@ async def assert_healthy(running: Program) -> None:
             pass
 
 
-async def test_a_request_that_arrives_byte_by_byte_is_answered(running: Program) -> None:
+async def test_a_request_that_arrives_byte_by_byte_is_answered(running: Server) -> None:
     async with connected(running) as client:
         for byte in client.handshake():
             await client.send(bytes([byte]))
@@ -114,7 +115,7 @@ async def test_a_request_that_arrives_byte_by_byte_is_answered(running: Program)
         assert (await client.turn())["type"] == "response.completed"
 
 
-async def test_connections_that_are_cut_at_every_byte_harm_no_other(running: Program) -> None:
+async def test_connections_that_are_cut_at_every_byte_harm_no_other(running: Server) -> None:
     async with connected(running) as client:
         whole = len(client.handshake())
     for cut in range(1, whole, 7):
@@ -130,7 +131,7 @@ async def test_connections_that_are_cut_at_every_byte_harm_no_other(running: Pro
     await assert_healthy(running)
 
 
-async def test_frames_that_break_the_protocol_end_the_connection(running: Program) -> None:
+async def test_frames_that_break_the_protocol_end_the_connection(running: Server) -> None:
     for name, sent in {
         "not masked": b"\x81\x02{}",
         "unknown kind": b"\x83\x80\0\0\0\0",
@@ -149,7 +150,7 @@ async def test_frames_that_break_the_protocol_end_the_connection(running: Progra
 
 @pytest.mark.parametrize("deflate", [False, True], ids=["plain", "compressed"])
 async def test_a_message_of_the_largest_size_is_read_and_a_larger_one_closes_the_socket(
-    running: Program, *, deflate: bool
+    running: Server, *, deflate: bool
 ) -> None:
     async with connected(running) as client:
         await client.open(deflate=deflate)
@@ -162,7 +163,7 @@ async def test_a_message_of_the_largest_size_is_read_and_a_larger_one_closes_the
     await assert_healthy(running)
 
 
-async def test_two_hundred_idle_sockets_delay_no_other_client(running: Program) -> None:
+async def test_two_hundred_idle_sockets_delay_no_other_client(running: Server) -> None:
     async with anyio.create_task_group() as tasks:
 
         async def idle(*, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -177,8 +178,9 @@ async def test_two_hundred_idle_sockets_delay_no_other_client(running: Program) 
         tasks.cancel_scope.cancel()
 
 
-async def test_a_stop_closes_idle_sockets_at_once(running: Program) -> None:
-    async with connected(running) as client:
+async def test_a_stop_closes_idle_sockets_at_once(home: Path) -> None:
+    del home
+    async with program() as running, connected(running) as client:
         await client.open()
         running.process.terminate()
         assert await client.turn() == {}

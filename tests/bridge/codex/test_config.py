@@ -155,6 +155,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
     TEXTS | st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner),
+    max_leaves=20,
 )
 
 

@@ -192,7 +192,7 @@ async def test_a_response_is_never_removed_before_its_continuation() -> None:
         assert await names(store, "b") == ["a", "b"]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(
         st.tuples(

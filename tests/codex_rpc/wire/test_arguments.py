@@ -61,7 +61,9 @@ def test_codex_parses_neither_invalid_json_nor_too_deep_nesting(arguments: str) 
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+        max_leaves=20,
     )
 )
 def test_codex_parses_all_valid_json(value: object) -> None:
