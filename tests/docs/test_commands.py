@@ -6,6 +6,7 @@ change this machine or need another system are stand-ins that log how they were 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import sys
 import tomllib
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 
 import anyio
@@ -90,6 +92,11 @@ while True:
         os.kill(int(sys.argv[2]), 0)  # fails if the server has ended
         time.sleep(0.05)
 """
+PROGRAMS = """\
+import sys
+for program in sys.argv[1:]:  # each has names of its own, but the libraries are imported once
+    exec(program, {"__name__": "__main__"})
+"""
 MAKE = """\
 #!/bin/sh
 "{make}" -C "{root}" --dry-run "$1" > /dev/null || exit 1
@@ -108,6 +115,12 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
     """Yield the language and the text of each fenced block."""
     text = page.read_text(encoding="utf-8")
     yield from re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def runs_of_blocks(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the language and the texts of blocks that follow each other in the same language."""
+    for language, run in itertools.groupby(blocks(page), itemgetter(0)):
+        yield language, [text for _, text in run]
 
 
 def write_program(path: Path, text: str) -> None:
@@ -174,7 +187,7 @@ async def execute(command: list[str], environment: dict[str, str], folder: Path)
             command, env=environment, cwd=folder, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT
         )
     said = done.stdout.decode()
-    assert done.returncode == 0, f"{command[-1]}\n{said}"
+    assert done.returncode == 0, "\n".join((*command, said))
     assert "Traceback" not in said
     assert '"error"' not in said, said
     return said
@@ -208,22 +221,24 @@ async def test_a_page_does_what_it_says(page: Path, machine: dict[str, str], tmp
             redis = await stack.enter_async_context(redis_server(tmp_path))
             here_is["redis://127.0.0.1:6379/0"] = redis
         served = False
-        for language, text in blocks(page):
-            here = re.sub("|".join(here_is), lambda found: here_is[found[0]], text)
+        for language, texts in runs_of_blocks(page):
+            here = [re.sub("|".join(here_is), lambda found: here_is[found[0]], text) for text in texts]
             match language:
                 case "sh":
-                    await execute(["bash", "-euo", "pipefail", "-c", here], machine, folder)
+                    for commands in here:
+                        await execute(["bash", "-euo", "pipefail", "-c", commands], machine, folder)
                     served = False  # the commands may have stopped the server, or started another one
                 case "python":
                     if not served:
                         flags = [flag.format(home=tmp_path) for flag in SERVED.get(page.name, ())]
                         await execute(["codex-openai-proxy", "serve", *flags], machine, folder)
                         served = True
-                    await execute([sys.executable, "-c", here], machine, folder)
+                    await execute([sys.executable, "-c", PROGRAMS, *here], machine, folder)
                 case "toml":
-                    _check_toml(tomllib.loads(text))
+                    for text in texts:
+                        _check_toml(tomllib.loads(text))
                 case "yaml" | "json":
-                    assert yaml.safe_load(text)
+                    assert all(map(yaml.safe_load, texts))
                 case _:
                     assert language in NOT_RUN
 
