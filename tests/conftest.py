@@ -32,7 +32,7 @@ KEY = "any"
 WITH_FRAMEWORKS = (
     "tests/bridge/openai/responses/test_agent_clients.py",
     "tests/integration/test_agents_approvals.py::test_openai_agents_",
-    "tests/integration/test_agents_clients.py",
+    "tests/integration/test_agents_clients.py::test_popular_libraries_",
     "tests/integration/test_conversations.py::test_an_agents_session_",
     "tests/integration/test_frameworks.py",
     "tests/integration/test_responses_clients.py::test_an_agent_whose_server_",

@@ -9,21 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import agents
 import openai
-import pydantic_ai
-from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
-from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.harness.agents import BOTH_MODES, DIRECT, KEY, Said, Script, agent_proxy, needs_sandbox, runs
+from tests.harness.agents import BOTH_MODES, DIRECT, KEY, WITH_AGENTS, Said, Script, agent_proxy, runs
 from tests.harness.proxy import user
 from tests.harness.script import Action, Call, Received, Reply, reply
 from tests.harness.upstream import Upstream
 from tests.record_fixtures import red
 
-pytestmark = needs_sandbox
+pytestmark = WITH_AGENTS
 
 BASE_URL = "http://testserver/v1"
 PLAN = {"plan": [{"step": "Look", "status": "completed"}, {"step": "Patch", "status": "in_progress"}]}
@@ -111,6 +105,8 @@ async def by_openai_python(client: Any) -> list[str]:
 
 
 async def by_openai_agents(client: Any) -> list[str]:
+    import agents
+
     agents.set_tracing_disabled(disabled=True)
     finals: list[str] = []
     for model in (agents.OpenAIResponsesModel, agents.OpenAIChatCompletionsModel):
@@ -123,6 +119,10 @@ async def by_openai_agents(client: Any) -> list[str]:
 
 
 async def by_pydantic_ai(client: Any) -> list[str]:
+    import pydantic_ai
+    from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
     provider = OpenAIProvider(openai_client=client)
     finals: list[str] = []
     for model in (OpenAIResponsesModel, OpenAIChatModel):
@@ -134,6 +134,9 @@ async def by_pydantic_ai(client: Any) -> list[str]:
 
 
 async def by_langchain(client: Any) -> list[str]:
+    from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
+
     finals: list[str] = []
     for responses in (True, False):
         model: Any = ChatOpenAI(
