@@ -15,7 +15,7 @@ from bridge.recordings.case_folders import load_cases
 from codex_rpc.process.process import find_codex
 from tests.harness.agents import AUTHORIZED, BOTH_MODES, CODE_MODE, DIRECT, WITH_AGENTS, Said, agent_proxy, runs
 from tests.harness.codex_home import write_home
-from tests.harness.proxy import Proxy, Stream, proxy, user
+from tests.harness.proxy import Stream, proxy, user
 from tests.harness.script import Call, Hold, Received, Reply, Usage, begun, http_error, reply
 from tests.harness.upstream import Upstream
 from tests.harness.websocket import websocket
