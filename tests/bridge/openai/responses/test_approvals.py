@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from bridge.conversation.events import Asked
-from bridge.openai.responses.approvals import approval_answers, approval_request
+from bridge.openai.responses.approvals import Decision, approval_answers, approval_request
 from bridge.openai.responses.object import ResponseFrame
 
 KEY = "0123456789abcdef" * 2
+YES, NO = Decision(approve=True), Decision(approve=False)
 
 
 def response(asked: object, approve: object) -> dict[str, Any]:
@@ -19,17 +20,19 @@ def response(asked: object, approve: object) -> dict[str, Any]:
     ("values", "answers"),
     [
         ([], {}),
-        ([response(f"mcpr_{KEY}_turn_1-0", True)], {"turn_1-0": True}),
+        ([response(f"mcpr_{KEY}_turn_1-0", True)], {"turn_1-0": YES}),
         (
             [response(f"mcpr_{KEY}_a", True), {"role": "user", "content": "Hi."}, response(f"mcpr_{KEY}_b", False)],
-            {"a": True, "b": False},
+            {"a": YES, "b": NO},
         ),
-        ([response(f"mcpr_{KEY}_a", True), response(f"mcpr_{KEY}_a", False)], {"a": False}),
-        ([response("mcpr_other", True)], {"mcpr_other": True}),
+        ([response(f"mcpr_{KEY}_a", True), response(f"mcpr_{KEY}_a", False)], {"a": NO}),
+        ([response("a", False) | {"reason": " Not now.\n"}], {"a": Decision(approve=False, words="Not now.")}),
+        ([response("a", True) | {"reason": "Go on."}, response("b", False) | {"reason": None}], {"a": YES, "b": NO}),
+        ([response("mcpr_other", True)], {"mcpr_other": YES}),
         ([response(f"mcpr_{KEY}_a", 1), 5, "text", {"type": "mcp_call"}], {}),
     ],
 )
-def test_the_answers_to_questions_are_found_in_the_input(values: list[Any], answers: dict[str, bool]):
+def test_the_answers_to_questions_are_found_in_the_input(values: list[Any], answers: dict[str, Decision]):
     assert approval_answers(values) == answers
 
 
