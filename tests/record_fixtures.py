@@ -33,7 +33,7 @@ from bridge.recordings.exchanges import IdsAndClock
 from bridge.recordings.recorder import Recorder
 from bridge.recordings.redaction import Redactor
 from tests.harness.agent_case import shortened, write_folder
-from tests.harness.agents import AUTHORIZED, DIRECT, KEY, Said
+from tests.harness.agents import AUTHORIZED, DIRECT, KEY, Said, runs
 from tests.harness.asgi import asgi_client
 from tests.harness.codex_home import write_home
 from tests.harness.proxy import MODEL, user
@@ -305,7 +305,7 @@ LOOK = Said("I look at the list of guests first.", "commentary")
 @case("agent-chat", agent="demo")
 async def agent_chat(scene: Scene) -> None:
     scene.upstream.will_reply(
-        reply(LOOK, runs("cat guests.txt"), usage=Usage(2100, 0, 40, 0)),
+        runs(DIRECT, "cat guests.txt", before=[LOOK], usage=Usage(2100, 0, 40, 0)),
         reply(Said("Ben and Dan have not answered yet.", "final_answer"), usage=Usage(2200, 2100, 12, 0)),
     )
     await scene.ask([user("Who has not answered yet?")], model="codex-agent-demo")
@@ -318,19 +318,14 @@ async def agent_responses(scene: Scene) -> None:
     patch = "\n".join(("apply_patch <<'EOF'", *lines, "*** End Patch", "EOF"))
     done = "Eve is on the list. Two of the five guests have answered."
     scene.upstream.will_reply(
-        reply(LOOK, runs("ls; cat guests.txt"), usage=Usage(2000, 0, 40, 0)),
+        runs(DIRECT, "ls; cat guests.txt", before=[LOOK], usage=Usage(2000, 0, 40, 0)),
         reply(Call("update_plan", json.dumps({"plan": plan}), "call_plan"), usage=Usage(2100, 2000, 30, 0)),
-        reply(runs(patch), usage=Usage(2200, 2100, 60, 0)),
-        reply(runs("grep -c yes guests.txt"), usage=Usage(2300, 2200, 20, 0)),
+        runs(DIRECT, patch, usage=Usage(2200, 2100, 60, 0)),
+        runs(DIRECT, "grep -c yes guests.txt", usage=Usage(2300, 2200, 20, 0)),
         reply(Said(done, "final_answer"), usage=Usage(2400, 2300, 15, 0)),
     )
     body = {"model": "codex-agent-demo", "stream": True, "input": "Invite Eve, and count who has answered."}
     await scene.post(body, "/responses")
-
-
-def runs(command: str) -> Call:
-    """Return the call by which an agent runs a command."""
-    return Call("exec_command", json.dumps({"cmd": command}))
 
 
 def red() -> str:

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from codex_rpc.process.process import find_codex
 from tests.benchmarks.costs import agent_steps
 from tests.benchmarks.figures import Row
 from tests.benchmarks.lab import upstream_in_use
-from tests.benchmarks.scenarios import REST, SENTENCE, SHORT, short_requests
+from tests.benchmarks.scenarios import SHORT, bursts, first_texts, short_requests
 from tests.benchmarks.servers import KEY, Server, free_port, proxy
 from tests.benchmarks.subjects import CODEX, MODEL
 from tests.benchmarks.upstream import RunningUpstream
@@ -127,9 +126,14 @@ async def measure(rounds: int) -> AsyncGenerator[Row]:
         servers = [Tree(ours.name, ours.port, ours.pid)]
         servers += [await stack.enter_async_context(_start(peer, upstream)) for peer in PEERS]
         with_tools = [server for server in servers if server.name in {ours.name, *_packages_with_tools()}]
-        for rows in (_first_text, _burst, _short):
-            for row in await rows(servers, rounds):
-                yield row
+        new, living = await first_texts(servers, rounds)
+        yield Row("peers new", "First text, new conversation", "ms", new)
+        yield Row("peers living", "First text, living conversation", "ms", living)
+        rates, _ = await bursts(servers, rounds, DELTAS)
+        yield Row("peers burst", f"Burst of {DELTAS:,} deltas", "deltas/s", rates, "more")
+        rates, costs = await short_requests(servers, rounds)
+        yield Row("peers short", f"Rounds of {SHORT} short requests", "requests/s", rates, "more")
+        yield Row("peers CPU", "CPU of a short request, child processes included", "ms", costs)
         yield await _steps(with_tools, upstream)
         memory = {server.name: [server.memory() / 1e6] for server in servers}
         yield Row("peers memory", "Memory afterwards, child processes included", "MB", memory)
@@ -137,46 +141,6 @@ async def measure(rounds: int) -> AsyncGenerator[Row]:
 
 def _packages_with_tools() -> set[str]:
     return {peer.package for peer in PEERS if peer.tools}
-
-
-async def _first_text(servers: Sequence[Server], rounds: int) -> list[Row]:
-    new: dict[str, list[float]] = defaultdict(list)
-    living: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        for server in servers:
-            await anyio.sleep(REST)
-            conversation = server.conversation()
-            new[server.name].append((await conversation.ask(SENTENCE)).first)
-            living[server.name].append((await conversation.ask(SENTENCE)).first)
-    return [
-        Row("peers new", "First text, new conversation", "ms", new),
-        Row("peers living", "First text, living conversation", "ms", living),
-    ]
-
-
-async def _burst(servers: Sequence[Server], rounds: int) -> list[Row]:
-    rates: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        for server in servers:
-            heard = await server.conversation().ask({"deltas": DELTAS})
-            assert heard.words == DELTAS, server.name
-            rates[server.name].append(heard.rate)
-    return [Row("peers burst", f"Burst of {DELTAS:,} deltas", "deltas/s", rates, "more")]
-
-
-async def _short(servers: Sequence[Server], rounds: int) -> list[Row]:
-    rates: dict[str, list[float]] = defaultdict(list)
-    costs: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        for server in servers:
-            before, began = server.cpu(), time.perf_counter()
-            await short_requests(server)
-            rates[server.name].append(SHORT / (time.perf_counter() - began))
-            costs[server.name].append((server.cpu() - before) / SHORT * 1e3)
-    return [
-        Row("peers short", f"Rounds of {SHORT} short requests", "requests/s", rates, "more"),
-        Row("peers CPU", "CPU of a short request, child processes included", "ms", costs),
-    ]
 
 
 async def _steps(servers: Sequence[Server], upstream: RunningUpstream) -> Row:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import anyio
 
@@ -23,16 +24,53 @@ REST = 0.7
 """Seconds between two conversations, as with human users."""
 
 
-async def first_content(lab: Lab, rounds: int) -> list[Row]:
-    """Time from the question to the first text, in a new and in a continued conversation."""
+Figures: TypeAlias = Mapping[str, Sequence[float]]
+"""Subject name → its figure in each round."""
+
+
+async def first_texts(subjects: Sequence[Subject], rounds: int) -> tuple[Figures, Figures]:
+    """Return the milliseconds to the first text in new conversations, and in continued ones."""
     new: dict[str, list[float]] = defaultdict(list)
     living: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds * QUESTIONS):
-        for subject in lab.subjects:
+    for _ in range(rounds):
+        for subject in subjects:
             await anyio.sleep(REST)
             conversation = subject.conversation()
             new[subject.name].append((await conversation.ask(SENTENCE)).first)
             living[subject.name].append((await conversation.ask(SENTENCE)).first)
+    return new, living
+
+
+async def bursts(subjects: Sequence[Subject], rounds: int, deltas: int) -> tuple[Figures, Figures]:
+    """Return the deltas a second of one stream at full speed, and the microseconds of CPU for each delta."""
+    rates: dict[str, list[float]] = defaultdict(list)
+    costs: dict[str, list[float]] = defaultdict(list)
+    for _ in range(rounds):
+        for subject in subjects:
+            before = subject.cpu()
+            heard = await subject.conversation().ask({"deltas": deltas})
+            assert heard.words == deltas, subject.name
+            costs[subject.name].append((subject.cpu() - before) / deltas * 1e6)
+            rates[subject.name].append(heard.rate)
+    return rates, costs
+
+
+async def short_requests(subjects: Sequence[Subject], rounds: int) -> tuple[Figures, Figures]:
+    """Return the requests a second in new conversations, several at once, and the milliseconds of CPU for each."""
+    rates: dict[str, list[float]] = defaultdict(list)
+    costs: dict[str, list[float]] = defaultdict(list)
+    for _ in range(rounds):
+        for subject in subjects:
+            before, began = subject.cpu(), time.perf_counter()
+            await _all_at_once([subject.conversation() for _ in range(SHORT)])
+            rates[subject.name].append(SHORT / (time.perf_counter() - began))
+            costs[subject.name].append((subject.cpu() - before) / SHORT * 1e3)
+    return rates, costs
+
+
+async def first_content(lab: Lab, rounds: int) -> list[Row]:
+    """Time from the question to the first text, in a new and in a continued conversation."""
+    new, living = await first_texts(lab.subjects, rounds * QUESTIONS)
     at = lab.transport
     return [
         Row(f"new {at}", f"First text, new conversation ({at})", "ms", new),
@@ -42,15 +80,7 @@ async def first_content(lab: Lab, rounds: int) -> list[Row]:
 
 async def burst(lab: Lab, rounds: int) -> list[Row]:
     """One stream at full speed."""
-    rates: dict[str, list[float]] = defaultdict(list)
-    costs: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        for subject in lab.subjects:
-            before = subject.cpu()
-            heard = await subject.conversation().ask({"deltas": BURST})
-            assert heard.words == BURST
-            costs[subject.name].append((subject.cpu() - before) / BURST * 1e6)
-            rates[subject.name].append(heard.rate)
+    rates, costs = await bursts(lab.subjects, rounds, BURST)
     return [
         Row("burst", f"Burst of {BURST:,} deltas", "deltas/s", rates, "more"),
         Row("burst CPU", "CPU in a burst", "µs a delta", costs),
@@ -98,24 +128,12 @@ async def paced(lab: Lab, rounds: int) -> list[Row]:
 
 async def many(lab: Lab, rounds: int) -> list[Row]:
     """Many short conversations at once."""
-    rates: dict[str, list[float]] = defaultdict(list)
-    costs: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        for subject in lab.subjects:
-            before, began = subject.cpu(), time.perf_counter()
-            await short_requests(subject)
-            rates[subject.name].append(SHORT / (time.perf_counter() - began))
-            costs[subject.name].append((subject.cpu() - before) / SHORT * 1e3)
+    rates, costs = await short_requests(lab.subjects, rounds)
     what = f"Rounds of {SHORT} short requests, {AT_ONCE} at once ({lab.transport})"
     return [
         Row(f"short {lab.transport}", what, "requests/s", rates, "more"),
         Row(f"short {lab.transport} CPU", f"{what}: CPU", "ms a request", costs),
     ]
-
-
-async def short_requests(subject: Subject) -> None:
-    """Ask in new conversations, several at once."""
-    await _all_at_once([subject.conversation() for _ in range(SHORT)])
 
 
 async def _all_at_once(conversations: Sequence[Conversation]) -> None:

@@ -19,7 +19,7 @@ from bridge.agents.sandbox import NOTHING
 from bridge.config import AgentSettings
 from codex_rpc.process.process import find_codex
 from tests.harness.proxy import Proxy, proxy
-from tests.harness.script import Action, Call, Reply, Text, reply
+from tests.harness.script import Action, Call, Reply, Text, Usage, reply
 from tests.harness.upstream import Upstream
 
 KEY = "the-key-of-the-agents"
@@ -87,12 +87,14 @@ class Said:
                 yield action
 
 
-def runs(model: str, command: str, *, before: Sequence[Said] = (), **arguments: Any) -> Reply:
+def runs(
+    model: str, command: str, *, before: Sequence[Said] = (), usage: Usage | None = None, **arguments: Any
+) -> Reply:
     """Return the reply of a model of this name that says something and runs a command."""
     asked = json.dumps({"cmd": command, **arguments})
     if model == DIRECT:
-        return reply(*before, Call("exec_command", asked))
-    return reply(*before, Script(f"text(JSON.stringify(await tools.exec_command({asked})))"))
+        return reply(*before, Call("exec_command", asked), usage=usage)
+    return reply(*before, Script(f"text(JSON.stringify(await tools.exec_command({asked})))"), usage=usage)
 
 
 def tool_outputs(upstream: Upstream) -> str:

@@ -15,7 +15,7 @@ CODEX: dict[str, Any] = {
     "server_url": "http://localhost",
     "require_approval": "always",
 }
-OUTSIDE = {"sandbox_permissions": "require_escalated", "justification": "May I?"}
+OUTSIDE: dict[str, Any] = {"sandbox_permissions": "require_escalated", "justification": "May I?"}
 """The arguments by which the model asks to run a command outside of its sandbox."""
 
 

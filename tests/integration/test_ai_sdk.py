@@ -19,7 +19,8 @@ from tests.harness.upstream import Upstream
 SCRIPT = Path(__file__).parent / "ai_sdk" / "agent.mjs"
 INSTALL = f"npm install --no-package-lock --prefix tests/integration/{SCRIPT.parent.name}"
 
-# The lock files of the tests hold Python packages only, and a lock of npm would name the hosts of its registry.
+# The tests install Python packages only: their lock files hold nothing else, and a lock of npm would name the hosts of
+# its registry. So this runs where Node and the packages are there already.
 pytestmark = [
     needs_sandbox,
     pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"),
